@@ -1,0 +1,202 @@
+//! The command line: types, and their validation before anything is touched.
+
+use crate::dist::{Dist, DurationError, parse_positive};
+use crate::event::LockKind;
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// See who holds a file lock, who waits for it, how long, and whether it is fair.
+///
+/// Forks N worker processes that contend on LOCKFILE and shows, live, who holds the lock, how long
+/// each worker waits, and how waits are spread. Without options: ten workers, each looping
+/// open the file, lock it, work 1 s, close it. Without LOCKFILE a private temporary file is used;
+/// an existing file is only locked, never changed.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "flockmon", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// The file to lock; made if it is missing, never changed or removed [default: a temporary file]
+    pub lockfile: Option<PathBuf>,
+
+    /// How many worker processes contend, 1 to 10000
+    #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub workers: u32,
+
+    /// How long a worker holds the lock: 1s | 500ms..2s (uniform) | exp:1s (exponential) | 0
+    #[arg(long, value_name = "DIST", default_value = "1s", allow_hyphen_values = true)]
+    pub hold: Dist,
+
+    /// Time between a release and the next attempt, written like --hold
+    #[arg(long, value_name = "DIST", default_value = "0", allow_hyphen_values = true)]
+    pub think: Dist,
+
+    /// Which kind of lock: flock(2), fcntl(2) record lock, or fcntl(2) open-file-description lock
+    #[arg(long, value_name = "KIND", default_value = "flock")]
+    pub lock: LockKind,
+
+    /// Share of acquisitions that are shared (read) locks, 0 to 100
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub shared: u8,
+
+    /// How to wait: block | poll:DUR (non-blocking tries, DUR apart) | timeout:DUR (give up after DUR)
+    #[arg(long, value_name = "HOW", default_value = "block")]
+    pub acquire: Acquire,
+
+    /// Open the file once and release with an unlock, instead of opening and closing each time
+    #[arg(long)]
+    pub keep_open: bool,
+
+    /// Whether a worker that ends is started again: always | never
+    #[arg(long, value_name = "WHEN", default_value = "always")]
+    pub restart: Restart,
+
+    /// The random choices repeat for the same N [default: another each run]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// End after this time
+    #[arg(short, long, value_name = "DUR", value_parser = parse_positive, allow_hyphen_values = true)]
+    pub duration: Option<u64>,
+
+    /// End after N acquisitions in all
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub acquisitions: Option<u64>,
+
+    /// What to print: tui | log | summary [default: tui where stdout is a terminal, else log]
+    #[arg(short, long, value_name = "HOW")]
+    pub output: Option<Output>,
+
+    /// Colours: auto (the terminal's own 16) | dark | light | mono
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub theme: ThemeName,
+
+    /// Draw with ASCII characters only
+    #[arg(long)]
+    pub ascii: bool,
+
+    /// No colours; so does a non-empty NO_COLOR in the environment
+    #[arg(long)]
+    pub no_color: bool,
+
+    /// Frames a second at most, 1 to 60
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub fps: u32,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  flockmon                                  ten workers on a temporary file, as in a busy cron table
+  flockmon --workers 3 --hold 50ms /tmp/x   three workers on a file of yours
+  flockmon --keep-open --think 1ms          one millisecond of think time: strict turns
+  flockmon --output summary --duration 10s  no screen, figures at the end
+
+Press ? on the screen for the keys.
+
+Exit status: 0 fine; 1 failed while running; 2 wrong use or bad input; 3 mutual exclusion was violated.";
+
+/// How a worker waits for the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acquire {
+    /// In the kernel's queue.
+    Block,
+    /// Non-blocking tries, this many ns apart.
+    Poll(u64),
+    /// In the kernel's queue, for at most this many ns.
+    Timeout(u64),
+}
+
+impl FromStr for Acquire {
+    type Err = AcquireError;
+
+    fn from_str(text: &str) -> Result<Self, AcquireError> {
+        match text.split_once(':') {
+            None if text == "block" => Ok(Self::Block),
+            Some(("poll", every)) => Ok(Self::Poll(parse_positive(every)?)),
+            Some(("timeout", after)) => Ok(Self::Timeout(parse_positive(after)?)),
+            _ => Err(AcquireError::Unknown(text.into())),
+        }
+    }
+}
+
+/// What is wrong with `--acquire`.
+#[derive(Debug, thiserror::Error)]
+pub enum AcquireError {
+    /// Not one of the three words.
+    #[error("'{0}' is not a way to wait: use block, poll:50ms or timeout:2s")]
+    Unknown(String),
+    /// The duration in it is wrong.
+    #[error(transparent)]
+    Duration(#[from] DurationError),
+}
+
+/// Whether workers that end come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Restart {
+    /// Always, as containers do under `restart: always`.
+    Always,
+    /// Never: the run ends when the last one has ended.
+    Never,
+}
+
+/// What is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// The screen.
+    Tui,
+    /// A line an event, and a summary at the end.
+    Log,
+    /// A summary at the end.
+    Summary,
+}
+
+/// Names of the built-in themes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ThemeName {
+    /// The terminal's own 16 colours.
+    Auto,
+    /// For dark backgrounds.
+    Dark,
+    /// For light backgrounds.
+    Light,
+    /// No colours, only bold, dim and reverse.
+    Mono,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_the_scene() {
+        let cli = Cli::parse_from(["flockmon"]);
+        assert_eq!((cli.workers, cli.hold, cli.think), (10, Dist::Fixed(1_000_000_000), Dist::Fixed(0)));
+        assert_eq!((cli.acquire, cli.restart, cli.keep_open), (Acquire::Block, Restart::Always, false));
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        for args in [
+            &["--workers", "0"][..],
+            &["--workers", "10001"],
+            &["--hold", "-1s"],
+            &["--hold", "soon"],
+            &["--shared", "101"],
+            &["--duration", "0"],
+            &["--acquisitions", "0"],
+            &["--acquire", "poll:0"],
+            &["--acquire", "hope"],
+            &["--fps", "0"],
+            &["--nonsense"],
+            &["a", "b"],
+        ] {
+            let parsed = Cli::try_parse_from(std::iter::once("flockmon").chain(args.iter().copied()));
+            assert_eq!(parsed.map(|_| ()).map_err(|e| e.exit_code()), Err(2), "{args:?}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The vocabulary: what a source can say about a lock. Plain data, no I/O.
+//!
+//! Times are nanoseconds since the run began, on `CLOCK_MONOTONIC`. Durations
+//! (`waited_ns`, `held_ns`) leave out the time during which the lab was paused.
+
+use std::fmt;
+
+/// Whether several may hold the lock together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockMode {
+    /// One holder (`LOCK_EX`, `F_WRLCK`).
+    Exclusive,
+    /// Any number of holders, none of them exclusive (`LOCK_SH`, `F_RDLCK`).
+    Shared,
+}
+
+impl LockMode {
+    /// The word used in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
+        }
+    }
+}
+
+/// Which of the kernel's advisory lock families is used; they do not see each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum LockKind {
+    /// `flock(2)`: belongs to the open file description.
+    Flock,
+    /// `fcntl(2)` `F_SETLKW`: belongs to the process.
+    Posix,
+    /// `fcntl(2)` `F_OFD_SETLKW`: belongs to the open file description.
+    Ofd,
+}
+
+impl LockKind {
+    /// The word used in options and output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flock => "flock",
+            Self::Posix => "posix",
+            Self::Ofd => "ofd",
+        }
+    }
+}
+
+impl fmt::Display for LockKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who acts: workers of the lab, or tasks of the system, numbered from 1 in order of
+/// appearance. A respawned worker keeps its number. 0 stands for nobody (the run itself).
+pub type ActorId = u32;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// When, in ns since the run began.
+    pub t: u64,
+    /// Who; 0 where the event concerns the run as a whole.
+    pub actor: ActorId,
+    /// The actor's process id; 0 where `actor` is 0.
+    pub pid: i32,
+    /// What happened.
+    pub what: What,
+}
+
+/// A won lock, as told when it is won.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acquisition {
+    /// Exclusive or shared.
+    pub mode: LockMode,
+    /// Its place in the total order of acquisitions, from 1.
+    pub seq: u64,
+    /// How long the actor waited, in ns, pauses left out.
+    pub waited_ns: u64,
+    /// Whether the first try failed, so that the actor had to wait.
+    pub contended: bool,
+    /// From the last release to this acquisition, in ns, where the actor was already waiting at that release.
+    pub handoff_ns: Option<u64>,
+    /// How many acquisitions by others fell between its first try and its success.
+    pub overtaken: u64,
+}
+
+/// What happened; see [`Event`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// A worker process began.
+    Spawned,
+    /// The actor asked for the lock and has to wait for it.
+    Waiting {
+        /// Exclusive or shared.
+        mode: LockMode,
+    },
+    /// The actor holds the lock.
+    Acquired(Acquisition),
+    /// The actor stopped trying (`--acquire timeout:…`).
+    GaveUp {
+        /// For how long it had waited, in ns, pauses left out.
+        waited_ns: u64,
+    },
+    /// The actor let go of the lock.
+    Released {
+        /// The acquisition that ends.
+        seq: u64,
+        /// How long it was held, in ns, pauses left out.
+        held_ns: u64,
+    },
+    /// A whole turn that was over before it was told: waiting, acquired at [`Event::t`], released
+    /// `held_ns` later. It means exactly what the three events would mean.
+    Cycle {
+        /// The acquisition.
+        acquired: Acquisition,
+        /// How long it was held, in ns, pauses left out.
+        held_ns: u64,
+    },
+    /// The process ended.
+    Exited {
+        /// Its exit status, where it ended by itself.
+        code: Option<i32>,
+        /// The signal that killed it, if one did.
+        signal: Option<i32>,
+    },
+    /// A worker could not do its work and is about to end.
+    Failed {
+        /// What it tried.
+        action: FailedAction,
+        /// Why it failed, as `errno(3)`.
+        errno: i32,
+    },
+    /// The process was stopped (`SIGSTOP`); if it holds the lock, it keeps it.
+    Stopped,
+    /// The process goes on (`SIGCONT`).
+    Continued,
+    /// The lab was paused: from here on time is nobody's wait and nobody's hold.
+    Paused,
+    /// The lab goes on.
+    Resumed,
+    /// Two held the lock at once where that must not be.
+    Violation {
+        /// The acquisition that found the other.
+        seq: u64,
+        /// The actor that was found to hold the lock.
+        other: ActorId,
+        /// Its process id.
+        other_pid: i32,
+    },
+    /// Events of the actor were lost.
+    Dropped {
+        /// How many records.
+        count: u64,
+    },
+    /// The path no longer names the file that the run began with.
+    PathChanged {
+        /// The inode that the run began with.
+        was: u64,
+        /// The inode found now; none where the path names nothing.
+        now: Option<u64>,
+    },
+    /// The live settings changed.
+    Settings {
+        /// Mean time the lock is held, in ns.
+        hold_ns: u64,
+        /// Mean time between a release and the next try, in ns.
+        think_ns: u64,
+    },
+    /// A worker was taken out of the fleet for good.
+    Removed,
+}
+
+/// What a worker tried when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedAction {
+    /// To open the lock file.
+    Open,
+    /// To take the lock.
+    Lock,
+    /// To release the lock.
+    Unlock,
+}
+
+impl FailedAction {
+    /// The words used in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open the lock file",
+            Self::Lock => "take the lock",
+            Self::Unlock => "release the lock",
+        }
+    }
+}
+
+/// The file that is locked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockInfo {
+    /// As the user named it.
+    pub name: String,
+    /// Which lock family.
+    pub kind: LockKind,
+    /// `major:minor` and inode where the lock is a file's.
+    pub file: Option<(String, u64)>,
+}
+
+/// What is known before the first event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Begin {
+    /// Where the events come from: `lab`, `watch` or `replay`.
+    pub source: &'static str,
+    /// The lock in question.
+    pub lock: LockInfo,
+    /// How many workers the run starts with.
+    pub workers: u32,
+    /// Mean hold in ns, as configured.
+    pub hold_ns: u64,
+    /// Mean think time in ns, as configured.
+    pub think_ns: u64,
+    /// Share of acquisitions that are shared locks, in percent.
+    pub shared_percent: u8,
+}
+
+/// What a user asks of a source; the faces send it, the source carries it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Pause the lab if it runs, else let it go on.
+    TogglePause,
+    /// Kill the process that holds the lock now.
+    KillHolder,
+    /// Stop the process that holds the lock now; resume all that are stopped if any is.
+    StallHolder,
+    /// Kill the process of this worker.
+    Kill(ActorId),
+    /// Start one more worker.
+    AddWorker,
+    /// Take the last worker out.
+    RemoveWorker,
+    /// Hold the lock one step longer (`true`) or shorter.
+    StepHold(bool),
+    /// Think one step longer (`true`) or shorter between release and the next try.
+    StepThink(bool),
+}

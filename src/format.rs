@@ -1,0 +1,130 @@
+//! Numbers as people read them: three or four digits and a unit.
+
+/// A duration of `ns` as `812 ns`, `4.10 µs`, `12.5 ms`, `9.052 s`, `3m 07s`, `2h 05m`.
+pub fn dur(ns: u64) -> String {
+    dur_in(ns, false)
+}
+
+/// As [`dur`], with `us` for `µs` where `ascii`.
+pub fn dur_in(ns: u64, ascii: bool) -> String {
+    let micro = if ascii { "us" } else { "\u{b5}s" };
+    match ns {
+        0..=999 => format!("{ns} ns"),
+        1_000..=999_499 => three(ns, 1_000, micro),
+        999_500..=999_499_999 => three(ns, 1_000_000, "ms"),
+        999_500_000..=59_949_999_999 => three(ns, 1_000_000_000, "s"),
+        _ => {
+            let s = ns.saturating_add(500_000_000) / 1_000_000_000;
+            match s {
+                0..=3599 => format!("{}m {:02}s", s / 60, s % 60),
+                3600..=359_999 => format!("{}h {:02}m", s / 3600, s / 60 % 60),
+                _ => format!("{}d {:02}h", s / 86_400, s / 3600 % 24),
+            }
+        }
+    }
+}
+
+fn three(ns: u64, unit: u64, name: &str) -> String {
+    // Rounded to the digits shown first: 9.995 is 10.0, 99.96 is 100.
+    let hundredths = (ns * 100 + unit / 2) / unit;
+    let tenths = (ns * 10 + unit / 2) / unit;
+    if tenths >= 1000 {
+        format!("{} {name}", (ns + unit / 2) / unit)
+    } else if hundredths >= 1000 {
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
+    } else {
+        format!("{}.{:02} {name}", hundredths / 100, hundredths % 100)
+    }
+}
+
+/// Seconds to the millisecond, as the logs of old say it: `2.005 s`.
+pub fn seconds(ns: u64) -> String {
+    let ms = (ns + 500_000) / 1_000_000;
+    format!("{}.{:03} s", ms / 1000, ms % 1000)
+}
+
+/// A duration of `ns`, or a dash where there is none.
+pub fn dur_or_dash(ns: Option<u64>) -> String {
+    ns.map_or_else(|| "-".into(), dur)
+}
+
+/// A count as `950`, `12.3k`, `1.05M`.
+pub fn count(n: u64) -> String {
+    match n {
+        0..=9_999 => n.to_string(),
+        10_000..=999_949 => format!("{}.{}k", (n + 50) / 1000, (n + 50) % 1000 / 100),
+        _ => {
+            let hundredths = (n + 5_000) / 10_000;
+            format!("{}.{:02}M", hundredths / 100, hundredths % 100)
+        }
+    }
+}
+
+/// A rate a second as `0.99`, `42.1`, `1234`, `1.05M`.
+pub fn rate(per_s: f64) -> String {
+    if per_s < 9.995 {
+        format!("{per_s:.2}")
+    } else if per_s < 999.95 {
+        format!("{per_s:.1}")
+    } else {
+        count(per_s.round() as u64)
+    }
+}
+
+/// A share (0 to 1) as `18 %`, `99.8 %`.
+pub fn percent(share: f64) -> String {
+    let p = share * 100.0;
+    if p > 99.0 && p < 99.995 || p > 0.0 && p < 9.95 { format!("{p:.1} %") } else { format!("{p:.0} %") }
+}
+
+/// Hours, minutes and seconds as `00:01:23`.
+pub fn clock(ns: u64) -> String {
+    let s = ns / 1_000_000_000;
+    format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_turn_over_where_they_should() {
+        let cases = [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 \u{b5}s"),
+            (9_994, "9.99 \u{b5}s"),
+            (9_995, "10.0 \u{b5}s"),
+            (999_499, "999 \u{b5}s"),
+            (1_000_000, "1.00 ms"),
+            (99_960_000, "100 ms"),
+            (999_000_000, "999 ms"),
+            (999_600_000, "1.00 s"),
+            (999_600, "1.00 ms"),
+            (1_000_000_000, "1.00 s"),
+            (9_052_000_000, "9.05 s"),
+            (59_900_000_000, "59.9 s"),
+            (59_960_000_000, "1m 00s"),
+            (60_000_000_000, "1m 00s"),
+            (3_600_000_000_000, "1h 00m"),
+            (200_000_000_000_000, "55h 33m"),
+        ];
+        for (ns, text) in cases {
+            assert_eq!(dur(ns), text, "{ns}");
+        }
+    }
+
+    #[test]
+    fn other_numbers() {
+        assert_eq!(seconds(2_005_000_000), "2.005 s");
+        assert_eq!(count(12_345), "12.3k");
+        assert_eq!(count(999_999), "1.00M");
+        assert_eq!(count(1_050_000), "1.05M");
+        assert_eq!(rate(0.993), "0.99");
+        assert_eq!(rate(1_050_000.0), "1.05M");
+        assert_eq!(percent(0.998), "99.8 %");
+        assert_eq!(percent(1.0), "100 %");
+        assert_eq!(percent(0.0), "0 %");
+        assert_eq!(clock(83_000_000_000), "00:01:23");
+    }
+}

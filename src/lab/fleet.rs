@@ -1,0 +1,595 @@
+//! Forks the workers, reaps them, signals them. Everything here runs in the main thread: a worker's
+//! parent-death signal fires when the *thread* that forked it ends (prctl(2)).
+
+use super::collector::{Batch, Collector, Order};
+use super::ledger::{MAX_WORKERS, Owner, Shared};
+use super::target::Target;
+use super::{clock, worker};
+use crate::cli::{Acquire, Cli, Restart};
+use crate::dist::Dist;
+use crate::event::{Begin, Command, Event, LockKind, What};
+use anyhow::{Context, Result, bail};
+use crossbeam_channel::{Receiver, Sender};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid};
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// A worker that ends within this time of its birth without an acquisition is in a crash loop, in ns.
+const BIRTH_NS: u64 = 1_000_000_000;
+/// First and longest back-off before it is started again, in ns.
+const BACKOFF_NS: (u64, u64) = (100_000_000, 5_000_000_000);
+/// How long workers may take to tell the rest and leave at the end, in ns.
+const FAREWELL_NS: u64 = 300_000_000;
+/// Descriptors the monitor needs beside a pipe a worker.
+const SPARE_FDS: u64 = 64;
+
+/// What the lab is to do.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Workers at the start.
+    pub workers: u32,
+    /// How long to hold.
+    pub hold: Dist,
+    /// How long to think.
+    pub think: Dist,
+    /// The lock family.
+    pub kind: LockKind,
+    /// Share of shared locks, in percent.
+    pub shared: u8,
+    /// How to wait.
+    pub acquire: Acquire,
+    /// Open once.
+    pub keep_open: bool,
+    /// Whether workers come back.
+    pub restart: Restart,
+    /// Seeds the random choices.
+    pub seed: u64,
+    /// No acquisition beyond this number counts.
+    pub limit: Option<u64>,
+}
+
+impl Config {
+    /// The configuration that the command line asks for; `seed` where it gives none.
+    pub fn from_cli(cli: &Cli, seed: u64) -> Self {
+        Self {
+            workers: cli.workers,
+            hold: cli.hold,
+            think: cli.think,
+            kind: cli.lock,
+            shared: cli.shared,
+            acquire: cli.acquire,
+            keep_open: cli.keep_open,
+            restart: cli.restart,
+            seed: cli.seed.unwrap_or(seed),
+            limit: cli.acquisitions,
+        }
+    }
+}
+
+/// One place in the fleet.
+#[derive(Debug, Default)]
+struct Member {
+    /// Its present process.
+    pid: Option<Pid>,
+    born: u64,
+    got_at_birth: u64,
+    births: u64,
+    /// Deaths at birth in a row.
+    stillborn: u32,
+    /// When it is to be started again, in ns of [`clock::now`].
+    due: Option<u64>,
+    stopped: bool,
+    removed: bool,
+}
+
+/// The fleet and what belongs to it.
+#[derive(Debug)]
+pub struct Lab {
+    config: Config,
+    target: Target,
+    path: CString,
+    shared: Arc<Shared>,
+    members: Vec<Member>,
+    epoch: u64,
+    null: File,
+    wake: Arc<EventFd>,
+    orders: Sender<Order>,
+    waiting_orders: Option<Receiver<Order>>,
+    collector: Option<JoinHandle<()>>,
+    paused: bool,
+}
+
+impl Lab {
+    /// Forks the first fleet. Call it in the main thread, before any other thread and before the terminal is taken.
+    ///
+    /// # Errors
+    /// The lock file cannot be used, or a limit does not suffice for so many workers.
+    pub fn start(config: Config, target: Target) -> Result<Self> {
+        raise_limits(config.workers)?;
+        let shared = Arc::new(Shared::new().context("cannot map the page shared with the workers: is memory short?")?);
+        shared.control().configure(config.hold, config.think, config.limit.unwrap_or(0));
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .context("cannot make an eventfd: raise the limit on open files (ulimit -n)")?;
+        let (orders, waiting_orders) = crossbeam_channel::unbounded();
+        let mut lab = Self {
+            path: target.c_path()?,
+            null: File::options().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?,
+            shared,
+            members: Vec::new(),
+            epoch: clock::now(),
+            wake: Arc::new(wake),
+            orders,
+            waiting_orders: Some(waiting_orders),
+            collector: None,
+            paused: false,
+            config,
+            target,
+        };
+        for id in 1..=lab.config.workers {
+            lab.members.push(Member::default());
+            lab.fork(id).with_context(|| {
+                format!(
+                    "cannot start worker {id} of {}: raise the limit on processes (ulimit -u, or pids.max of the control group) to at least {} or use fewer --workers",
+                    lab.config.workers,
+                    u64::from(lab.config.workers) + SPARE_FDS
+                )
+            })?;
+        }
+        Ok(lab)
+    }
+
+    /// Starts the thread that turns what workers tell into events.
+    ///
+    /// # Errors
+    /// The thread or its epoll descriptor cannot be made.
+    pub fn listen(&mut self, events: Sender<Batch>) -> Result<()> {
+        let Some(orders) = self.waiting_orders.take() else { return Ok(()) };
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("cannot make an epoll descriptor")?;
+        epoll
+            .add(&*self.wake, EpollEvent::new(EpollFlags::EPOLLIN, 0))
+            .context("cannot watch the wake-up descriptor")?;
+        let collector = Collector {
+            shared: Arc::clone(&self.shared),
+            epoch: self.epoch,
+            orders,
+            events,
+            wake: Arc::clone(&self.wake),
+            watched: (self.target.path().to_owned(), self.target.inode(), self.target.device()),
+            epoll,
+        };
+        let thread = std::thread::Builder::new().name("collector".into()).spawn(move || collector.run());
+        self.collector = Some(thread.context("cannot start the collector thread")?);
+        self.wake_collector();
+        Ok(())
+    }
+
+    /// What the faces are told before the first event.
+    pub fn begin(&self) -> Begin {
+        Begin {
+            source: "lab",
+            lock: self.target.info(self.config.kind),
+            workers: self.config.workers,
+            hold_ns: self.config.hold.mean(),
+            think_ns: self.config.think.mean(),
+            shared_percent: self.config.shared,
+        }
+    }
+
+    /// ns since the run began.
+    pub fn now(&self) -> u64 {
+        clock::now().saturating_sub(self.epoch)
+    }
+
+    /// The lock file.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Whether the lab is paused.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether no worker lives and none is to be started again.
+    pub fn is_over(&self) -> bool {
+        self.members.iter().all(|m| m.pid.is_none() && m.due.is_none())
+    }
+
+    /// Carries out a command; tells in words what was done where the screen does not show it by itself.
+    ///
+    /// # Errors
+    /// In words, why it could not be done; the run goes on.
+    pub fn command(&mut self, command: Command) -> Result<Option<String>> {
+        match command {
+            Command::TogglePause => self.pause(!self.paused),
+            Command::KillHolder => {
+                let Some(holder) = self.holder() else { return Ok(Some("nobody holds the lock just now".into())) };
+                return self.kill(holder.worker).map(Some);
+            }
+            Command::StallHolder => return self.stall().map(Some),
+            Command::Kill(id) => return self.kill(id).map(Some),
+            Command::AddWorker => return self.add().map(Some),
+            Command::RemoveWorker => return self.remove().map(Some),
+            Command::StepHold(longer) => {
+                self.config.hold = self.config.hold.stepped(longer);
+                self.shared.control().set_hold(self.config.hold);
+                self.say_settings();
+            }
+            Command::StepThink(longer) => {
+                self.config.think = self.config.think.stepped(longer);
+                self.shared.control().set_think(self.config.think);
+                self.say_settings();
+            }
+        }
+        Ok(None)
+    }
+
+    /// Pauses or goes on. Nobody is signalled: holders stay in their critical section, waiters in the kernel's queue.
+    pub fn pause(&mut self, paused: bool) {
+        if paused == self.paused {
+            return;
+        }
+        self.paused = paused;
+        let now = clock::now();
+        self.shared.control().set_paused(paused, now);
+        let what = if paused { What::Paused } else { What::Resumed };
+        self.order(Order::Say(Event { t: now.saturating_sub(self.epoch), actor: 0, pid: 0, what }));
+        if !paused && matches!(self.config.acquire, Acquire::Timeout(_)) {
+            for pid in self.members.iter().filter_map(|m| m.pid) {
+                let _ = kill(pid, Signal::SIGALRM);
+            }
+        }
+    }
+
+    /// Reaps the dead and notices the stopped; call it on `SIGCHLD`.
+    pub fn reap(&mut self) {
+        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED | WaitPidFlag::WCONTINUED;
+        loop {
+            match waitpid(None, Some(flags)) {
+                Ok(WaitStatus::Exited(pid, code)) => self.died(pid, Some(code), None),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => self.died(pid, None, Some(signal as i32)),
+                Ok(WaitStatus::Stopped(pid, _)) => self.stopped(pid, true),
+                Ok(WaitStatus::Continued(pid)) => self.stopped(pid, false),
+                Err(Errno::EINTR) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// When the next worker is to be started again, in ns from now.
+    pub fn next_due(&self) -> Option<u64> {
+        let due = self.members.iter().filter_map(|m| m.due).min()?;
+        Some(due.saturating_sub(clock::now()))
+    }
+
+    /// Starts again those whose time has come.
+    pub fn respawn(&mut self) {
+        let now = clock::now();
+        let due: Vec<u32> =
+            (1..).zip(&self.members).filter(|(_, m)| m.due.is_some_and(|t| t <= now)).map(|(id, _)| id).collect();
+        for id in due {
+            if self.fork(id).is_err() {
+                // No process or descriptor to be had now: as for any other death at birth, later.
+                self.back_off(id);
+            }
+        }
+    }
+
+    /// Ends the run: workers tell what is left and leave, the rest is killed, all are reaped, the last events sent.
+    /// `received` is called while waiting, to take batches off the channel.
+    pub fn finish(&mut self, mut received: impl FnMut()) {
+        for member in &mut self.members {
+            member.due = None;
+        }
+        self.shared.control().set_stop();
+        for member in self.members.iter().filter(|m| m.stopped) {
+            if let Some(pid) = member.pid {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        }
+        let deadline = clock::now() + FAREWELL_NS;
+        while self.reap_quietly() {
+            received();
+            if clock::now() > deadline {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        for pid in self.members.iter().filter_map(|m| m.pid) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        for member in &mut self.members {
+            if let Some(pid) = member.pid.take() {
+                while waitpid(pid, None) == Err(Errno::EINTR) {}
+            }
+        }
+        self.order(Order::End);
+        if let Some(collector) = self.collector.take() {
+            while !collector.is_finished() {
+                received();
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            let _ = collector.join();
+        }
+        received();
+    }
+
+    /// Reaps without telling: an end that the run itself brings is no event. Whether any worker is left.
+    fn reap_quietly(&mut self) -> bool {
+        for member in &mut self.members {
+            if let Some(pid) = member.pid {
+                match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+                    Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => member.pid = None,
+                    _ => {}
+                }
+            }
+        }
+        self.members.iter().any(|m| m.pid.is_some())
+    }
+
+    /// The process that holds the lock now, by the ledger; among readers the first.
+    fn holder(&self) -> Option<Owner> {
+        let readers = || self.shared.readers(self.members.len() as u32).next();
+        let alive = |o: &Owner| self.member(o.worker).is_some_and(|m| m.pid == Some(Pid::from_raw(o.pid as i32)));
+        self.shared.ledger().owner().filter(alive).or_else(|| readers().filter(alive))
+    }
+
+    fn kill(&mut self, id: u32) -> Result<String> {
+        let Some(pid) = self.member(id).and_then(|m| m.pid) else {
+            return Ok(format!("worker-{id} has no process to kill"));
+        };
+        // The pid is that of a child not yet reaped, so it cannot have been given to anyone else.
+        kill(pid, Signal::SIGKILL).with_context(|| format!("cannot kill worker-{id} (pid {pid})"))?;
+        Ok(format!("killed worker-{id} (pid {pid})"))
+    }
+
+    fn stall(&mut self) -> Result<String> {
+        let stopped: Vec<(u32, Pid)> =
+            (1..).zip(&self.members).filter(|(_, m)| m.stopped).filter_map(|(id, m)| Some((id, m.pid?))).collect();
+        if !stopped.is_empty() {
+            for (id, pid) in &stopped {
+                kill(*pid, Signal::SIGCONT).with_context(|| format!("cannot resume worker-{id} (pid {pid})"))?;
+            }
+            return Ok(format!(
+                "resumed {}",
+                stopped.iter().map(|(id, _)| format!("worker-{id}")).collect::<Vec<_>>().join(", ")
+            ));
+        }
+        let Some(holder) = self.holder() else { return Ok("nobody holds the lock just now".into()) };
+        let pid = Pid::from_raw(holder.pid as i32);
+        kill(pid, Signal::SIGSTOP).with_context(|| format!("cannot stop worker-{} (pid {pid})", holder.worker))?;
+        Ok(format!("stopped worker-{} (pid {pid}): it keeps what it holds; s resumes it", holder.worker))
+    }
+
+    fn add(&mut self) -> Result<String> {
+        let vacant = self.members.iter().position(|m| m.removed && m.pid.is_none());
+        let id = match vacant {
+            Some(index) => index as u32 + 1,
+            None if self.members.len() as u32 >= MAX_WORKERS => bail!("{MAX_WORKERS} workers are the most"),
+            None => {
+                self.members.push(Member::default());
+                self.members.len() as u32
+            }
+        };
+        if let Some(member) = self.member_mut(id) {
+            member.removed = false;
+            member.stillborn = 0;
+        }
+        if let Err(error) = raise_limits(self.members.len() as u32).and_then(|()| self.fork(id)) {
+            if let Some(member) = self.member_mut(id) {
+                member.removed = true;
+            }
+            return Err(error.context(format!("cannot add worker-{id}")));
+        }
+        Ok(format!("added worker-{id}"))
+    }
+
+    fn remove(&mut self) -> Result<String> {
+        let staying = (1..).zip(&self.members).filter(|(_, m)| !m.removed).map(|(id, _)| id);
+        let (count, last) = staying.fold((0, 0), |(n, _), id| (n + 1, id));
+        if count <= 1 {
+            return Ok("the last worker stays; q quits".into());
+        }
+        if let Some(slot) = self.shared.slot(last) {
+            slot.set_retired(true);
+        }
+        let mut pid = None;
+        if let Some(member) = self.member_mut(last) {
+            member.removed = true;
+            member.due = None;
+            pid = member.pid;
+        }
+        match pid {
+            // It may be deep in the kernel's queue: leaving the queue at once is what removing means.
+            Some(pid) if self.holder().is_none_or(|h| h.worker != last) => {
+                kill(pid, Signal::SIGTERM).with_context(|| format!("cannot end worker-{last} (pid {pid})"))?;
+            }
+            Some(_) => self.shared.control().announce(),
+            None => self.say(last, 0, What::Removed),
+        }
+        Ok(format!("removed worker-{last}"))
+    }
+
+    #[allow(unsafe_code)]
+    fn fork(&mut self, id: u32) -> Result<()> {
+        let slot = self.shared.slot(id).context("no slot left")?;
+        slot.set_retired(false);
+        slot.set_reader(None);
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+            .context("cannot make a pipe: raise the limit on open files (ulimit -n)")?;
+        if self.config.workers <= 64 {
+            // Fewer wake-ups at high rates; above the user's share of pipe memory it stays as it is (pipe(7)).
+            let _ = nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETPIPE_SZ(256 * 1024));
+        }
+        let births = self.member(id).map_or(0, |m| m.births);
+        let mut job = worker::Job {
+            shared: &self.shared,
+            slot,
+            me: Owner { worker: id, pid: 0 },
+            slots_used: MAX_WORKERS.min(self.members.len() as u32 + 64),
+            path: &self.path,
+            kind: self.config.kind,
+            shared_percent: self.config.shared,
+            acquire: self.config.acquire,
+            keep_open: self.config.keep_open,
+            seed: mix(self.config.seed, id, births),
+            epoch: self.epoch,
+            pipe: write.as_raw_fd(),
+        };
+        let parent = nix::unistd::getpid().as_raw();
+        let null = self.null.as_raw_fd();
+        // A signal that came between fork and prepare() would run the parent's handler in the child.
+        let mut before = SigSet::empty();
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))
+            .context("cannot block signals")?;
+        // SAFETY: until _exit the child calls only async-signal-safe functions; see worker.rs.
+        let forked = unsafe { nix::unistd::fork() };
+        if let Ok(ForkResult::Child) = forked {
+            if !worker::prepare(parent, job.pipe, null) {
+                worker::exit_now(worker::EXIT_FAILED);
+            }
+            job.me.pid = std::process::id();
+            worker::exit_now(worker::run(&job));
+        }
+        let restored = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+        let ForkResult::Parent { child } = forked.context("cannot fork")? else { return Ok(()) };
+        restored.context("cannot unblock signals")?;
+        drop(write);
+        self.born(id, child, read);
+        Ok(())
+    }
+
+    fn born(&mut self, id: u32, pid: Pid, pipe: OwnedFd) {
+        let now = clock::now();
+        let got = self.shared.slot(id).map_or(0, |s| s.got());
+        if let Some(member) = self.member_mut(id) {
+            member.pid = Some(pid);
+            member.born = now;
+            member.got_at_birth = got;
+            member.births += 1;
+            member.due = None;
+            member.stopped = false;
+        }
+        let owner = Owner { worker: id, pid: pid.as_raw() as u32 };
+        self.order(Order::Born { owner, pipe: File::from(pipe), t: now.saturating_sub(self.epoch) });
+    }
+
+    fn died(&mut self, pid: Pid, code: Option<i32>, signal: Option<i32>) {
+        let Some(id) = self.find(pid) else { return };
+        let now = clock::now();
+        let got = self.shared.slot(id).map_or(0, |s| s.got());
+        let owner = Owner { worker: id, pid: pid.as_raw() as u32 };
+        self.order(Order::Died { owner, t: now.saturating_sub(self.epoch), code, signal });
+        let again = self.config.restart == Restart::Always;
+        let Some(member) = self.member_mut(id) else { return };
+        member.pid = None;
+        member.stopped = false;
+        if member.removed {
+            self.say(id, pid.as_raw(), What::Removed);
+            return;
+        }
+        let at_birth = signal.is_none() && got == member.got_at_birth && now.saturating_sub(member.born) < BIRTH_NS;
+        if !at_birth {
+            member.stillborn = 0;
+        }
+        if !again {
+            return;
+        }
+        if at_birth || self.fork(id).is_err() {
+            self.back_off(id);
+        }
+    }
+
+    fn back_off(&mut self, id: u32) {
+        if let Some(member) = self.member_mut(id) {
+            let wait = (BACKOFF_NS.0 << member.stillborn.min(16)).min(BACKOFF_NS.1);
+            member.stillborn += 1;
+            member.due = Some(clock::now() + wait);
+        }
+    }
+
+    fn stopped(&mut self, pid: Pid, stopped: bool) {
+        let Some(id) = self.find(pid) else { return };
+        if let Some(member) = self.member_mut(id) {
+            member.stopped = stopped;
+        }
+        self.say(id, pid.as_raw(), if stopped { What::Stopped } else { What::Continued });
+    }
+
+    fn say_settings(&self) {
+        self.say(0, 0, What::Settings { hold_ns: self.config.hold.mean(), think_ns: self.config.think.mean() });
+    }
+
+    fn say(&self, actor: u32, pid: i32, what: What) {
+        self.order(Order::Say(Event { t: self.now(), actor, pid, what }));
+    }
+
+    fn order(&self, order: Order) {
+        // The collector ends only after us, or with the process.
+        let _ = self.orders.send(order);
+        self.wake_collector();
+    }
+
+    fn wake_collector(&self) {
+        let _ = self.wake.write(1);
+    }
+
+    fn find(&self, pid: Pid) -> Option<u32> {
+        (1..).zip(&self.members).find(|(_, m)| m.pid == Some(pid)).map(|(id, _)| id)
+    }
+
+    fn member(&self, id: u32) -> Option<&Member> {
+        self.members.get((id as usize).checked_sub(1)?)
+    }
+
+    fn member_mut(&mut self, id: u32) -> Option<&mut Member> {
+        self.members.get_mut((id as usize).checked_sub(1)?)
+    }
+}
+
+impl Drop for Lab {
+    /// Whatever happened, no worker outlives the lab.
+    fn drop(&mut self) {
+        for member in &mut self.members {
+            if let Some(pid) = member.pid.take() {
+                let _ = kill(pid, Signal::SIGKILL);
+                while waitpid(pid, None) == Err(Errno::EINTR) {}
+            }
+        }
+    }
+}
+
+/// Raises the limit on open files as far as needed and allowed.
+fn raise_limits(workers: u32) -> Result<()> {
+    let need = u64::from(workers) + SPARE_FDS;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit on open files")?;
+    if soft >= need {
+        return Ok(());
+    }
+    let target = need.max(hard.min(16_384));
+    if setrlimit(Resource::RLIMIT_NOFILE, target, hard.max(target)).is_ok() {
+        return Ok(());
+    }
+    bail!(
+        "{workers} workers need {need} open files, the hard limit (RLIMIT_NOFILE) is {hard}: raise it (ulimit -Hn {need}, as root) or use at most {} workers",
+        hard.saturating_sub(SPARE_FDS)
+    )
+}
+
+/// A seed a worker and life: splitmix64 (Steele, Lea, Flood 2014).
+fn mix(seed: u64, id: u32, births: u64) -> u64 {
+    let mut z = seed.wrapping_add((u64::from(id) + (births << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ z >> 31
+}

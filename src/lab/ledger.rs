@@ -1,0 +1,401 @@
+//! The pages that monitor and workers share: the ledger of the lock, the controls, a slot a worker.
+//!
+//! The ledger is written only under the lock under test, so that every acquisition has a place in a
+//! total order, the handoff is exact, and mutual exclusion is checked. All fields are atomics: if the
+//! lock does not exclude, the ledger must survive that and say so.
+
+use super::clock;
+use crate::dist::Dist;
+use nix::errno::Errno;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+
+/// The most workers there can be.
+pub const MAX_WORKERS: u32 = 10_000;
+
+/// A process of a worker: its number and its process id in one word; 0 is nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Number of the worker, from 1.
+    pub worker: u32,
+    /// Its process id.
+    pub pid: u32,
+}
+
+impl Owner {
+    fn word(self) -> u64 {
+        u64::from(self.pid) << 32 | u64::from(self.worker)
+    }
+
+    fn from_word(word: u64) -> Option<Self> {
+        (word != 0).then_some(Self { worker: word as u32, pid: (word >> 32) as u32 })
+    }
+}
+
+/// Written under the lock under test.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Ledger {
+    owner: AtomicU64,
+    seq: AtomicU64,
+    last_release: AtomicU64,
+}
+
+impl Ledger {
+    /// The exclusive holder's process, as it entered itself.
+    pub fn owner(&self) -> Option<Owner> {
+        Owner::from_word(self.owner.load(Acquire))
+    }
+
+    /// Number of the latest acquisition.
+    pub fn seq(&self) -> u64 {
+        self.seq.load(Relaxed)
+    }
+
+    /// When the lock was last released, in ns of [`clock::now`].
+    pub fn last_release(&self) -> u64 {
+        self.last_release.load(Relaxed)
+    }
+
+    /// Gives the next acquisition its number.
+    pub fn next_seq(&self) -> u64 {
+        self.seq.fetch_add(1, AcqRel) + 1
+    }
+
+    /// Enters `me` as the exclusive holder; tells who stood there, which should be nobody.
+    pub fn enter(&self, me: Owner) -> Option<Owner> {
+        Owner::from_word(self.owner.swap(me.word(), AcqRel))
+    }
+
+    /// Takes `me` out again, but nobody else.
+    pub fn leave(&self, me: Owner) {
+        let _ = self.owner.compare_exchange(me.word(), 0, AcqRel, Relaxed);
+    }
+
+    /// Notes the time of a release that is about to be made.
+    pub fn releasing(&self, now: u64) {
+        self.last_release.store(now, Relaxed);
+    }
+}
+
+/// Written by the monitor, read by the workers.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Control {
+    /// Changes with every change below: sleepers wait on it.
+    generation: AtomicU32,
+    stop: AtomicU32,
+    /// The clock without pauses: while running `total paused << 1`, while paused `active time << 1 | 1`.
+    active: AtomicU64,
+    /// No acquisition beyond this number counts.
+    limit: AtomicU64,
+    hold: Shape,
+    think: Shape,
+}
+
+#[derive(Debug, Default)]
+struct Shape {
+    kind: AtomicU32,
+    a: AtomicU64,
+    b: AtomicU64,
+}
+
+impl Shape {
+    fn set(&self, dist: Dist) {
+        let (kind, a, b) = match dist {
+            Dist::Fixed(ns) => (0, ns, 0),
+            Dist::Uniform(low, high) => (1, low, high),
+            Dist::Exponential(mean) => (2, mean, 0),
+        };
+        self.a.store(a, Relaxed);
+        self.b.store(b, Relaxed);
+        self.kind.store(kind, Release);
+    }
+
+    fn get(&self) -> Dist {
+        let kind = self.kind.load(Acquire);
+        let (a, b) = (self.a.load(Relaxed), self.b.load(Relaxed));
+        match kind {
+            0 => Dist::Fixed(a),
+            // Read while being written, the ends may be of two settings for an instant.
+            1 => Dist::Uniform(a.min(b), b.max(a)),
+            _ => Dist::Exponential(a),
+        }
+    }
+}
+
+impl Control {
+    /// Number of the present settings; wait on it with [`Control::sleep`].
+    pub fn generation(&self) -> u32 {
+        self.generation.load(Acquire)
+    }
+
+    /// Sleeps until the settings are no longer those of `generation`, for at most `ns`.
+    pub fn sleep(&self, generation: u32, ns: Option<u64>) {
+        clock::futex_wait(&self.generation, generation, ns);
+    }
+
+    /// Whether the run is over.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Relaxed) != 0
+    }
+
+    /// Whether the lab is paused.
+    pub fn paused(&self) -> bool {
+        self.active.load(Acquire) & 1 == 1
+    }
+
+    /// Time `now` (of [`clock::now`]) on the clock that stands still while paused, in ns.
+    pub fn active_at(&self, now: u64) -> u64 {
+        let word = self.active.load(Acquire);
+        if word & 1 == 1 { word >> 1 } else { now.saturating_sub(word >> 1) }
+    }
+
+    /// No acquisition beyond this number counts; 0 is no limit.
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
+    /// How long to hold.
+    pub fn hold(&self) -> Dist {
+        self.hold.get()
+    }
+
+    /// How long to think.
+    pub fn think(&self) -> Dist {
+        self.think.get()
+    }
+
+    /// Sets what holds before the first worker starts.
+    pub fn configure(&self, hold: Dist, think: Dist, limit: u64) {
+        self.hold.set(hold);
+        self.think.set(think);
+        self.limit.store(limit, Relaxed);
+    }
+
+    /// Sets the hold time; sleepers notice at once.
+    pub fn set_hold(&self, dist: Dist) {
+        self.hold.set(dist);
+        self.announce();
+    }
+
+    /// Sets the think time; sleepers notice at once.
+    pub fn set_think(&self, dist: Dist) {
+        self.think.set(dist);
+        self.announce();
+    }
+
+    /// Pauses (`true`) or goes on at time `now`.
+    pub fn set_paused(&self, paused: bool, now: u64) {
+        let active = self.active_at(now);
+        let word = if paused { active << 1 | 1 } else { now.saturating_sub(active) << 1 };
+        self.active.store(word, Release);
+        self.announce();
+    }
+
+    /// Ends the run.
+    pub fn set_stop(&self) {
+        self.stop.store(1, Release);
+        self.announce();
+    }
+
+    /// Wakes all sleepers, so that they look again.
+    pub fn announce(&self) {
+        self.generation.fetch_add(1, AcqRel);
+        // Fails only for an address that is none.
+        let _ = clock::futex_wake_all(&self.generation);
+    }
+}
+
+/// What a worker does, as it last said in its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// Nothing known, or thinking.
+    Else,
+    /// Waits for an exclusive lock.
+    WaitsExclusive,
+    /// Waits for a shared lock.
+    WaitsShared,
+    /// Holds the lock.
+    Holds,
+}
+
+/// A cache line a worker: written by the worker alone, but for `retired`.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Slot {
+    doing: AtomicU64,
+    reader: AtomicU64,
+    got: AtomicU64,
+    retired: AtomicU32,
+}
+
+impl Slot {
+    /// Says what the worker does since `since` (ns since the run began).
+    pub fn set_doing(&self, doing: Doing, since: u64) {
+        self.doing.store(since << 2 | doing as u64, Release);
+    }
+
+    /// What the worker said last, and since when.
+    pub fn doing(&self) -> (Doing, u64) {
+        let word = self.doing.load(Acquire);
+        let doing = match word & 3 {
+            1 => Doing::WaitsExclusive,
+            2 => Doing::WaitsShared,
+            3 => Doing::Holds,
+            _ => Doing::Else,
+        };
+        (doing, word >> 2)
+    }
+
+    /// The process that holds a shared lock for this worker.
+    pub fn reader(&self) -> Option<Owner> {
+        Owner::from_word(self.reader.load(Acquire))
+    }
+
+    /// Enters a shared holder, or takes it out.
+    pub fn set_reader(&self, owner: Option<Owner>) {
+        self.reader.store(owner.map_or(0, Owner::word), Release);
+    }
+
+    /// Acquisitions by this worker, over all its processes.
+    pub fn got(&self) -> u64 {
+        self.got.load(Relaxed)
+    }
+
+    /// Counts one.
+    pub fn count(&self) {
+        self.got.fetch_add(1, Relaxed);
+    }
+
+    /// Whether this worker shall leave.
+    pub fn retired(&self) -> bool {
+        self.retired.load(Relaxed) != 0
+    }
+
+    /// Asks this worker to leave, or to stay.
+    pub fn set_retired(&self, retired: bool) {
+        self.retired.store(u32::from(retired), Relaxed);
+    }
+}
+
+#[repr(C)]
+struct Layout {
+    ledger: Ledger,
+    control: Control,
+    slots: [Slot; MAX_WORKERS as usize],
+}
+
+/// The shared pages, mapped before the first fork. Unused slots cost no memory.
+#[derive(Debug)]
+pub struct Shared {
+    at: NonNull<Layout>,
+}
+
+// SAFETY: behind the pointer are only atomics, made to be used by many at once.
+#[allow(unsafe_code)]
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// Maps fresh, zeroed pages that children will share.
+    ///
+    /// # Errors
+    /// What mmap(2) says.
+    #[allow(unsafe_code)]
+    pub fn new() -> Result<Self, Errno> {
+        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice aliases nothing.
+        let at = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size_of::<Layout>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        NonNull::new(at.cast()).map(|at| Self { at }).ok_or(Errno::ENOMEM)
+    }
+
+    #[allow(unsafe_code)]
+    fn layout(&self) -> &Layout {
+        // SAFETY: the mapping is page-aligned, as large as Layout, lives as long as self, and zeroed
+        // pages are a valid Layout: it consists of atomic integers.
+        unsafe { self.at.as_ref() }
+    }
+
+    /// The ledger of the lock.
+    pub fn ledger(&self) -> &Ledger {
+        &self.layout().ledger
+    }
+
+    /// The live settings.
+    pub fn control(&self) -> &Control {
+        &self.layout().control
+    }
+
+    /// The slot of worker `id` (from 1); none for a number that no worker has.
+    pub fn slot(&self, id: u32) -> Option<&Slot> {
+        self.layout().slots.get((id as usize).checked_sub(1)?)
+    }
+
+    /// Shared holders among workers 1 to `workers`.
+    pub fn readers(&self, workers: u32) -> impl Iterator<Item = Owner> {
+        self.layout().slots.iter().take(workers as usize).filter_map(Slot::reader)
+    }
+}
+
+impl Drop for Shared {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made by new() with this size, and no reference outlives self.
+        unsafe { libc::munmap(self.at.as_ptr().cast(), size_of::<Layout>()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_tells_who_stood_there() {
+        let shared = Shared::new().unwrap();
+        let (a, b) = (Owner { worker: 1, pid: 100 }, Owner { worker: 2, pid: 200 });
+        assert_eq!(shared.ledger().enter(a), None);
+        assert_eq!(shared.ledger().enter(b), Some(a));
+        shared.ledger().leave(a);
+        assert_eq!(shared.ledger().owner(), Some(b));
+        shared.ledger().leave(b);
+        assert_eq!(shared.ledger().owner(), None);
+    }
+
+    #[test]
+    fn paused_time_does_not_pass() {
+        let shared = Shared::new().unwrap();
+        let control = shared.control();
+        assert_eq!(control.active_at(100), 100);
+        control.set_paused(true, 100);
+        assert_eq!((control.paused(), control.active_at(500)), (true, 100));
+        control.set_paused(false, 600);
+        assert_eq!((control.paused(), control.active_at(700)), (false, 200));
+    }
+
+    #[test]
+    fn settings_and_slots_come_back() {
+        let shared = Shared::new().unwrap();
+        for dist in [Dist::Fixed(7), Dist::Uniform(1, 9), Dist::Exponential(3)] {
+            shared.control().set_hold(dist);
+            assert_eq!(shared.control().hold(), dist);
+        }
+        let slot = shared.slot(MAX_WORKERS).unwrap();
+        slot.set_doing(Doing::WaitsShared, 12_345);
+        assert_eq!(slot.doing(), (Doing::WaitsShared, 12_345));
+        assert!(shared.slot(0).is_none() && shared.slot(MAX_WORKERS + 1).is_none());
+    }
+}

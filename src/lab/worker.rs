@@ -1,0 +1,495 @@
+//! The child: think, open, wait, hold, release, again, and tell.
+//!
+//! Between `fork` and `_exit` only async-signal-safe things happen here (signal-safety(7)): the parent
+//! may have had threads, whose locks (malloc's among them) would never be released in the child. So: no
+//! allocation, no panic, no stdio; a test runs workers under an allocator that aborts in children.
+
+use super::clock;
+use super::ledger::{Doing, Owner, Shared, Slot};
+use super::wire::{Body, Record, SIZE, Won};
+use crate::cli::Acquire;
+use crate::event::{LockKind, LockMode};
+use crate::lock::Lock;
+use nix::errno::Errno;
+use std::ffi::CStr;
+use std::os::fd::RawFd;
+
+mod sys;
+pub(super) use sys::{exit_now, prepare};
+
+/// Exit status of a worker that did what it was told.
+pub const EXIT_OK: i32 = 0;
+/// Exit status of a worker that could not go on; it has told why.
+pub const EXIT_FAILED: i32 = 1;
+
+/// A batch is written when it has this many records: 4 KiB, `PIPE_BUF`, so that the write is all or nothing.
+const BATCH: usize = 4096 / SIZE;
+/// A sleep or wait at least this long (ns) is preceded by a write: it must be seen while it lasts.
+const SEEN_NS: u64 = 1_000_000;
+/// No record stays unwritten for longer while the worker runs (ns).
+const OLDEST_NS: u64 = 10_000_000;
+/// Shorter holds (ns) are spun, not slept: a sleep is longer than that by itself.
+const SPIN_NS: u64 = 50_000;
+
+/// What a worker is to do. Made before the fork.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The shared pages.
+    pub shared: &'a Shared,
+    /// Its slot in them.
+    pub slot: &'a Slot,
+    /// Its number and process id; the latter is filled in by the child.
+    pub me: Owner,
+    /// How many slots a writer has to check for readers.
+    pub slots_used: u32,
+    /// The lock file.
+    pub path: &'a CStr,
+    /// The lock family.
+    pub kind: LockKind,
+    /// Share of shared locks, in percent.
+    pub shared_percent: u8,
+    /// How to wait.
+    pub acquire: Acquire,
+    /// Open once.
+    pub keep_open: bool,
+    /// Seeds the random choices.
+    pub seed: u64,
+    /// When the run began, by [`clock::now`].
+    pub epoch: u64,
+    /// Write end of the pipe, or -1 for a silent twin (benchmarks).
+    pub pipe: RawFd,
+}
+
+/// Why a worker ends.
+enum End {
+    /// It was told to.
+    Told,
+    /// The monitor is gone.
+    Orphaned,
+    /// It could not go on: what it tried and why that failed.
+    Failed(u8, Errno),
+}
+
+/// Runs until told to stop; gives the exit status.
+pub fn run(job: &Job<'_>) -> i32 {
+    let mut worker = Worker {
+        job,
+        random: Random(job.seed ^ 0x9E37_79B9_7F4A_7C15),
+        telling: Telling { pipe: job.pipe, epoch: job.epoch, ..Telling::default() },
+        fd: -1,
+    };
+    match worker.turns() {
+        End::Told => {
+            worker.telling.flush_patiently(job.shared);
+            EXIT_OK
+        }
+        End::Orphaned => EXIT_FAILED,
+        End::Failed(action, errno) => {
+            worker.telling.push(clock::now(), Body::Failed { action, errno: errno as i32 });
+            worker.telling.flush_patiently(job.shared);
+            EXIT_FAILED
+        }
+    }
+}
+
+struct Worker<'a> {
+    job: &'a Job<'a>,
+    random: Random,
+    telling: Telling,
+    fd: RawFd,
+}
+
+/// A lock just won.
+struct Held {
+    won: Won,
+    at: u64,
+    active: u64,
+    waited: u64,
+    /// Whether the wait was told already.
+    told_wait: bool,
+}
+
+impl Worker<'_> {
+    fn turns(&mut self) -> End {
+        loop {
+            match self.turn() {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Result<(), End> {
+        self.think()?;
+        if self.fd < 0 {
+            self.fd = sys::open(self.job.path).map_err(|e| End::Failed(0, e))?;
+        }
+        let mode = self.choose_mode();
+        if let Some(held) = self.wait(mode)? {
+            self.hold(mode, &held)?;
+        } else if !self.job.keep_open {
+            self.close();
+        }
+        Ok(())
+    }
+
+    fn choose_mode(&mut self) -> LockMode {
+        let percent = self.job.shared_percent;
+        if percent > 0 && self.random.unit() * 100.0 < f64::from(percent) {
+            LockMode::Shared
+        } else {
+            LockMode::Exclusive
+        }
+    }
+
+    fn close(&mut self) {
+        sys::close(self.fd);
+        self.fd = -1;
+    }
+
+    /// Lets the think time pass; where the lab is paused, stays here.
+    fn think(&mut self) -> Result<(), End> {
+        let control = self.job.shared.control();
+        let (u, start) = (self.random.unit(), clock::now());
+        let active = control.active_at(start);
+        let mut told = false;
+        loop {
+            let generation = control.generation();
+            self.still_wanted()?;
+            let left = control.think().at(u).saturating_sub(control.active_at(clock::now()).saturating_sub(active));
+            let paused = control.paused();
+            if left == 0 && !paused {
+                return Ok(());
+            }
+            if !told && (paused || left >= SEEN_NS) {
+                told = true;
+                self.telling.flush()?;
+            }
+            control.sleep(generation, (!paused).then_some(left));
+        }
+    }
+
+    /// Gets the lock, or none where it gave up.
+    fn wait(&mut self, mode: LockMode) -> Result<Option<Held>, End> {
+        let job = self.job;
+        let (control, ledger) = (job.shared.control(), job.shared.ledger());
+        let shared = mode == LockMode::Shared;
+        let seq_before = ledger.seq();
+        let start = clock::now();
+        let active = control.active_at(start);
+        let doing = if shared { Doing::WaitsShared } else { Doing::WaitsExclusive };
+        job.slot.set_doing(doing, start.saturating_sub(job.epoch));
+
+        let mut told_wait = false;
+        let mut contended = false;
+        if !job.kind.try_acquire(self.fd, mode).map_err(|e| End::Failed(1, e))? {
+            contended = true;
+            if self.telling.due(clock::now(), SEEN_NS) {
+                told_wait = true;
+                self.telling.push(start, Body::Waiting { shared });
+                self.telling.flush()?;
+            }
+            if !self.queue(mode, active)? {
+                if !told_wait {
+                    self.telling.push(start, Body::Waiting { shared });
+                }
+                let now = clock::now();
+                let waited = control.active_at(now).saturating_sub(active);
+                job.slot.set_doing(Doing::Else, now.saturating_sub(job.epoch));
+                self.telling.push(now, Body::GaveUp { waited });
+                return Ok(None);
+            }
+        }
+        let at = clock::now();
+        let seq = ledger.next_seq();
+        let limit = control.limit();
+        if control.stopping() || limit != 0 && seq > limit {
+            // Won after the end: nobody's acquisition. Closing gives the lock back.
+            self.close();
+            return Err(End::Told);
+        }
+        let active_now = control.active_at(at);
+        let last_release = ledger.last_release();
+        let handoff = (contended && last_release > start).then(|| clamp32(at.saturating_sub(last_release)));
+        self.check_in(mode, seq, at);
+        job.slot.set_doing(Doing::Holds, at.saturating_sub(job.epoch));
+        job.slot.count();
+        let overtaken = clamp32(seq.saturating_sub(seq_before).saturating_sub(1));
+        Ok(Some(Held {
+            won: Won { seq, shared, contended, handoff, overtaken },
+            at,
+            active: active_now,
+            waited: active_now.saturating_sub(active),
+            told_wait,
+        }))
+    }
+
+    /// Waits as the user asked; `false` where it gave up.
+    fn queue(&mut self, mode: LockMode, active: u64) -> Result<bool, End> {
+        let (job, control) = (self.job, self.job.shared.control());
+        let waited = || control.active_at(clock::now()).saturating_sub(active);
+        match job.acquire {
+            Acquire::Block => loop {
+                match job.kind.acquire(self.fd, mode) {
+                    Ok(()) => return Ok(true),
+                    Err(Errno::EINTR) => self.still_wanted()?,
+                    Err(errno) => return Err(End::Failed(1, errno)),
+                }
+            },
+            Acquire::Poll(every) => loop {
+                let generation = control.generation();
+                self.still_wanted()?;
+                let paused = control.paused();
+                control.sleep(generation, (!paused).then_some(every));
+                if !control.paused() && job.kind.try_acquire(self.fd, mode).map_err(|e| End::Failed(1, e))? {
+                    return Ok(true);
+                }
+            },
+            Acquire::Timeout(after) => loop {
+                self.still_wanted()?;
+                let left = after.saturating_sub(waited());
+                if left == 0 {
+                    return Ok(false);
+                }
+                // While paused no time passes, so the alarm would ring for nothing.
+                let paused = control.paused();
+                sys::alarm_after(if paused { PAUSED_ALARM_NS } else { left });
+                if control.paused() != paused {
+                    continue;
+                }
+                let taken = job.kind.acquire(self.fd, mode);
+                sys::alarm_off();
+                match taken {
+                    Ok(()) => return Ok(true),
+                    Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(End::Failed(1, errno)),
+                }
+            },
+        }
+    }
+
+    /// Enters this holder in the ledger; tells of anyone found there.
+    fn check_in(&mut self, mode: LockMode, seq: u64, at: u64) {
+        let job = self.job;
+        let ledger = job.shared.ledger();
+        let other = match mode {
+            LockMode::Exclusive => {
+                let before = ledger.enter(job.me);
+                let reader = if before.is_none() && job.shared_percent > 0 {
+                    job.shared.readers(job.slots_used).find(|o| *o != job.me)
+                } else {
+                    None
+                };
+                before.or(reader)
+            }
+            LockMode::Shared => {
+                job.slot.set_reader(Some(job.me));
+                ledger.owner()
+            }
+        };
+        if let Some(Owner { worker, pid }) = other {
+            self.telling.push(at, Body::Conflict { seq, other: worker, other_pid: pid });
+        }
+    }
+
+    /// Holds the lock for as long as the settings say, releases it, tells of both.
+    fn hold(&mut self, mode: LockMode, held: &Held) -> Result<(), End> {
+        let job = self.job;
+        let (control, ledger) = (job.shared.control(), job.shared.ledger());
+        let u = self.random.unit();
+        let mut told = false;
+        let mut over = false;
+        loop {
+            let generation = control.generation();
+            let paused = control.paused();
+            over = over || self.still_wanted().is_err();
+            let want = control.hold().at(u);
+            if over || want == 0 && !paused {
+                break;
+            }
+            let left = want.saturating_sub(control.active_at(clock::now()).saturating_sub(held.active));
+            if left == 0 && !paused {
+                break;
+            }
+            if !told && (paused || left >= SEEN_NS) {
+                told = true;
+                self.telling.push(held.at, Body::Acquired { won: held.won, waited: held.waited });
+                // Holding the lock, a full pipe must not stop us: what cannot be written stays in the batch.
+                if self.telling.flush().is_err() {
+                    over = true;
+                    continue;
+                }
+            }
+            if paused || left > SPIN_NS {
+                control.sleep(generation, (!paused).then_some(left));
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        let end = clock::now();
+        let lasted = control.active_at(end).saturating_sub(held.active);
+        match mode {
+            LockMode::Exclusive => ledger.leave(job.me),
+            LockMode::Shared => job.slot.set_reader(None),
+        }
+        ledger.releasing(end);
+        if job.keep_open {
+            job.kind.release(self.fd).map_err(|e| End::Failed(2, e))?;
+        } else {
+            self.close();
+        }
+        job.slot.set_doing(Doing::Else, end.saturating_sub(job.epoch));
+        if over {
+            // A hold that the end of the run cut short is not a hold that anyone asked about.
+            if !told {
+                self.telling.push(held.at, Body::Acquired { won: held.won, waited: held.waited });
+            }
+            self.still_wanted()?;
+            return Err(End::Orphaned);
+        }
+        self.tell_turn(held, lasted, end, told)
+    }
+
+    fn tell_turn(&mut self, held: &Held, lasted: u64, end: u64, told: bool) -> Result<(), End> {
+        let (won, waited) = (held.won, held.waited);
+        match (u32::try_from(waited), u32::try_from(lasted)) {
+            (Ok(waited), Ok(held_ns)) if !told && !held.told_wait => {
+                self.telling.push(held.at, Body::Cycle { won, waited, held: held_ns });
+            }
+            _ => {
+                if !told {
+                    self.telling.push(held.at, Body::Acquired { won, waited });
+                }
+                self.telling.push(end, Body::Released { seq: won.seq, held: lasted });
+            }
+        }
+        if self.telling.full() || self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
+            self.telling.flush()?;
+        }
+        Ok(())
+    }
+
+    fn still_wanted(&self) -> Result<(), End> {
+        if self.job.shared.control().stopping() || self.job.slot.retired() { Err(End::Told) } else { Ok(()) }
+    }
+}
+
+/// For how long the alarm of a waiter with a timeout is put off while the lab is paused, in ns; when it goes on,
+/// the monitor rings (`SIGALRM`). Each ring costs the waiter its place in the queue: the kernel's rule, not ours.
+const PAUSED_ALARM_NS: u64 = 3600 * 1_000_000_000;
+
+fn clamp32(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// Records on their way into the pipe.
+struct Telling {
+    pipe: RawFd,
+    epoch: u64,
+    number: u16,
+    len: usize,
+    oldest: u64,
+    flushed: u64,
+    lost: u64,
+    batch: [[u8; SIZE]; BATCH],
+}
+
+impl Default for Telling {
+    fn default() -> Self {
+        Self { pipe: -1, epoch: 0, number: 0, len: 0, oldest: 0, flushed: 0, lost: 0, batch: [[0; SIZE]; BATCH] }
+    }
+}
+
+impl Telling {
+    fn push(&mut self, t: u64, body: Body) {
+        if self.pipe < 0 {
+            return;
+        }
+        // The last place is kept for the count of what was lost.
+        if self.len + 1 >= BATCH && !matches!(body, Body::Dropped { .. }) {
+            let _ = self.flush();
+        }
+        if self.len + 1 >= BATCH && !matches!(body, Body::Dropped { .. }) {
+            self.lost += 1;
+            return;
+        }
+        if self.len == 0 {
+            self.oldest = t;
+        }
+        let record = Record { t: t.saturating_sub(self.epoch), number: self.number, body };
+        if let Some(place) = self.batch.get_mut(self.len) {
+            *place = record.encode();
+            self.len += 1;
+            self.number = self.number.wrapping_add(1);
+        }
+    }
+
+    fn full(&self) -> bool {
+        self.len + 2 >= BATCH
+    }
+
+    fn oldest_before(&self, t: u64) -> bool {
+        self.len > 0 && self.oldest < t
+    }
+
+    /// Whether the last write was at least `ns` before `now`.
+    fn due(&self, now: u64, ns: u64) -> bool {
+        now.saturating_sub(self.flushed) >= ns
+    }
+
+    /// Writes the batch if the pipe takes it; else keeps it.
+    fn flush(&mut self) -> Result<(), End> {
+        if self.len == 0 && self.lost == 0 || self.pipe < 0 {
+            return Ok(());
+        }
+        let now = clock::now();
+        if self.lost > 0 {
+            let count = self.lost;
+            let len = self.len;
+            self.push(now, Body::Dropped { count });
+            if self.len > len {
+                self.lost = 0;
+            }
+        }
+        let bytes = self.batch.get(..self.len).unwrap_or_default().as_flattened();
+        match sys::write(self.pipe, bytes) {
+            Ok(()) => {
+                self.len = 0;
+                self.flushed = now;
+                Ok(())
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => {
+                // Not written: what was counted as told stays in the batch, the count included.
+                Ok(())
+            }
+            Err(_) => Err(End::Orphaned),
+        }
+    }
+
+    /// Writes what is left before the end, as long as the monitor takes it.
+    fn flush_patiently(&mut self, shared: &Shared) {
+        for _ in 0..200 {
+            if self.flush().is_err() || self.len == 0 {
+                return;
+            }
+            let control = shared.control();
+            control.sleep(control.generation(), Some(1_000_000));
+        }
+    }
+}
+
+/// A small generator of random numbers (xorshift64*, Vigna 2016); good enough to spread durations.
+struct Random(u64);
+
+impl Random {
+    /// A number from 0 up to, not including, 1.
+    fn unit(&mut self) -> f64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        if self.0 == 0 {
+            self.0 = 1;
+        }
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}

@@ -1,0 +1,37 @@
+//! `flockmon` makes contention on a file lock visible: who holds it, for how long, who waits,
+//! how long, and whether it is fair.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//!  sources                      vocabulary     fold           faces
+//!  lab (forked workers)  ─────▶  Event  ─────▶  Model  ─────▶  tui     (the screen)
+//!                                                       └───▶  report  (log, summary)
+//! ```
+//!
+//! | room | what is in it | what it may touch |
+//! |---|---|---|
+//! | [`cli`] | options and their validation | nothing |
+//! | [`dist`] | durations as distributions: `1s`, `500ms..2s`, `exp:1s` | nothing |
+//! | [`event`] | the vocabulary: what a source can say | nothing |
+//! | [`lock`] | taking and releasing flock, POSIX and OFD locks | the lock file |
+//! | [`lab`] | the source: workers that contend, their pipes, the shared page | processes, the lock file, the clock |
+//! | [`model`] | the fold: events in, facts out, findings in words | nothing, not even a clock |
+//! | [`tui`] | the screen: keys in, frames out | the terminal |
+//! | [`report`] | one file a format: log, summary | an output stream |
+//! | [`format`](mod@format) | numbers as people read them | nothing |
+//! | [`run`] | the loop that joins a source, the model and a face | all of the above |
+//!
+//! To add a column or a panel, see `tui/view`; a figure, `model`; an output format, `report`; a key,
+//! `tui/keymap.rs`; an option, `cli.rs`.
+
+pub mod cli;
+pub mod dist;
+pub mod event;
+pub mod format;
+pub mod lab;
+pub mod lock;
+pub mod model;
+pub mod report;
+pub mod run;
+pub mod tui;

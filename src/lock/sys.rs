@@ -1,0 +1,24 @@
+//! The system calls themselves: nix has `flock` only as an owning type, and no OFD locks by raw descriptor.
+#![allow(unsafe_code)]
+
+use nix::errno::Errno;
+use std::os::fd::RawFd;
+
+pub(super) fn flock(fd: RawFd, op: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: flock(2) takes two integers and touches no memory of ours.
+    Errno::result(unsafe { libc::flock(fd, op) }).map(drop)
+}
+
+/// A record lock of `kind` over the whole file, present and future length.
+pub(super) fn fcntl(fd: RawFd, command: libc::c_int, kind: libc::c_int) -> Result<(), Errno> {
+    let range = libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        // fcntl(2), open file description locks: l_pid must be 0.
+        l_pid: 0,
+    };
+    // SAFETY: the three commands used here only read the struct, which lives until the call returns.
+    Errno::result(unsafe { libc::fcntl(fd, command, &raw const range) }).map(drop)
+}

@@ -1,0 +1,127 @@
+//! What is wrong, said in words, with the next step.
+
+use super::{Actor, Model};
+use crate::format::dur;
+
+/// Starvation: waited at least this many times the ideal wait, and others were served again meanwhile.
+const STARVED_ROUNDS: u64 = 3;
+/// Starvation is not said of waits shorter than this, in ns: nobody suffers from them.
+const STARVED_AT_LEAST_NS: u64 = 2_000_000_000;
+
+/// One thing that a person should know now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// Two held the lock at once.
+    Violation {
+        /// How often.
+        count: u64,
+    },
+    /// The path names another file than the run began with.
+    PathChanged {
+        /// The inode at the start.
+        was: u64,
+        /// The inode now, if the path names anything.
+        now: Option<u64>,
+    },
+    /// A holder's process is stopped; it keeps the lock.
+    HolderStopped {
+        /// Its name.
+        name: String,
+        /// Its process id.
+        pid: i32,
+    },
+    /// Workers end before they ever get the lock.
+    CrashLoop {
+        /// One of them.
+        name: String,
+        /// What it said.
+        why: String,
+    },
+    /// One waits while others are served again and again.
+    Starvation {
+        /// Its name.
+        name: String,
+        /// How long it has waited, in ns.
+        waited_ns: u64,
+        /// Acquisitions by others since.
+        overtaken: u64,
+    },
+    /// Events were lost.
+    Dropped {
+        /// How many.
+        count: u64,
+    },
+}
+
+impl Finding {
+    /// Whether it means that something is broken, rather than slow.
+    pub fn is_severe(&self) -> bool {
+        matches!(self, Self::Violation { .. } | Self::PathChanged { .. } | Self::CrashLoop { .. })
+    }
+
+    /// One line: what is the matter, and what to do.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Violation { count } => {
+                format!(
+                    "mutual exclusion violated {count} times: this lock does not exclude, do not trust it on this file system"
+                )
+            }
+            Self::PathChanged { was, now: Some(now) } => format!(
+                "the path now names another file (inode {was} \u{2192} {now}): two locks exist; never remove a lock file in use"
+            ),
+            Self::PathChanged { was, now: None } => format!(
+                "the path names nothing any more (inode {was} was removed): the next opener makes a second lock"
+            ),
+            Self::HolderStopped { name, pid } => {
+                format!("holder {name} (pid {pid}) is stopped and keeps the lock: press s to resume or k to kill")
+            }
+            Self::CrashLoop { name, why } => format!("{name} ends before it gets the lock: {why}"),
+            Self::Starvation { name, waited_ns, overtaken } => {
+                format!("{name} starves: {} waited, {overtaken} others were served since", dur(*waited_ns))
+            }
+            Self::Dropped { count } => {
+                format!("{count} events lost: the figures are a lower bound; a longer hold or fewer workers lose none")
+            }
+        }
+    }
+}
+
+/// All findings of this moment, the gravest first.
+pub fn findings(model: &Model) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if model.violations() > 0 {
+        found.push(Finding::Violation { count: model.violations() });
+    }
+    if let Some((was, now)) = model.path_change() {
+        found.push(Finding::PathChanged { was, now });
+    }
+    found.extend(model.actors().iter().find_map(|a| {
+        let (action, errno) = a.failed?;
+        let why = format!("cannot {}: {}", action.as_str(), std::io::Error::from_raw_os_error(errno));
+        Some(Finding::CrashLoop { name: a.name(), why })
+    }));
+    if let Some(holder) = model.holders().find(|h| h.stopped_since.is_some()) {
+        found.push(Finding::HolderStopped { name: holder.name(), pid: holder.pid });
+    }
+    found.extend(starved(model));
+    if model.dropped() > 0 {
+        found.push(Finding::Dropped { count: model.dropped() });
+    }
+    found
+}
+
+/// A waiter is starved when everyone else could have had several turns since it queued.
+fn starved(model: &Model) -> Option<Finding> {
+    let others = model.actors().iter().filter(|a| a.state.is_alive()).count() as u64;
+    let overdue = |a: &&Actor| {
+        model.in_state(a) >= STARVED_AT_LEAST_NS
+            && model.overtaken_now(a).is_some_and(|n| n >= STARVED_ROUNDS * others.max(2))
+    };
+    let worst = model.actors().iter().filter(overdue).max_by_key(|a| model.in_state(a))?;
+    Some(Finding::Starvation {
+        name: worst.name(),
+        waited_ns: model.in_state(worst),
+        overtaken: model.overtaken_now(worst).unwrap_or(0),
+    })
+}

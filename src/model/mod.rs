@@ -1,0 +1,490 @@
+//! The fold: events in, facts out. No clock, no I/O, no terminal: time enters as an argument,
+//! and the same events give the same facts, live or replayed.
+
+pub mod actor;
+pub mod fairness;
+pub mod finding;
+pub mod latency;
+pub mod timeline;
+mod window;
+
+pub use actor::{Actor, State};
+pub use latency::{Figures, Latency};
+pub use window::{Span, Windowed};
+
+use crate::event::{Acquisition, ActorId, Begin, Event, LockMode, What};
+use fairness::Order;
+use std::collections::VecDeque;
+
+/// How many of the latest notable happenings are kept for the screen and the summary.
+const NOTES_KEPT: usize = 200;
+
+/// A happening worth a line of its own: a death, a violation, a failure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Note {
+    /// The event as it came.
+    pub event: Event,
+    /// Whether the actor held the lock at that moment.
+    pub was_holding: bool,
+}
+
+/// Everything known about the lock and its actors.
+#[derive(Clone, Debug)]
+pub struct Model {
+    begin: Begin,
+    actors: Vec<Actor>,
+    now: u64,
+    paused_since: Option<u64>,
+    paused_total: u64,
+    reset_at: u64,
+    reset_active: u64,
+    holders: Vec<ActorId>,
+    waiting: u32,
+    last_seq: u64,
+    first_seq: u64,
+    busy: Busy,
+    order: Order,
+    wait: Windowed,
+    hold: Windowed,
+    handoff: Windowed,
+    acquisitions: u64,
+    contended: u64,
+    gave_up: u64,
+    kills: u64,
+    violations: u64,
+    dropped: u64,
+    failures: u64,
+    overtaken_max: u64,
+    hold_ns: u64,
+    think_ns: u64,
+    path: Option<(u64, Option<u64>)>,
+    notes: VecDeque<Note>,
+}
+
+/// For how long the lock was held by anyone, from holds that may be told late and overlap.
+#[derive(Clone, Copy, Debug, Default)]
+struct Busy {
+    total: u64,
+    until: u64,
+}
+
+impl Busy {
+    /// Adds a hold from `from` to `to` on the active clock; shared holds that overlap count once
+    /// as long as they are told in the order of their ends.
+    fn add(&mut self, from: u64, to: u64, exclusive: bool) {
+        let from = if exclusive { from } else { from.max(self.until) };
+        self.total = self.total.saturating_add(to.saturating_sub(from));
+        self.until = self.until.max(to);
+    }
+}
+
+impl Model {
+    /// Nothing has happened yet.
+    pub fn new(begin: Begin) -> Self {
+        Self {
+            hold_ns: begin.hold_ns,
+            think_ns: begin.think_ns,
+            begin,
+            actors: Vec::new(),
+            now: 0,
+            paused_since: None,
+            paused_total: 0,
+            reset_at: 0,
+            reset_active: 0,
+            holders: Vec::new(),
+            waiting: 0,
+            last_seq: 0,
+            first_seq: 0,
+            busy: Busy::default(),
+            order: Order::default(),
+            wait: Windowed::default(),
+            hold: Windowed::default(),
+            handoff: Windowed::default(),
+            acquisitions: 0,
+            contended: 0,
+            gave_up: 0,
+            kills: 0,
+            violations: 0,
+            dropped: 0,
+            failures: 0,
+            overtaken_max: 0,
+            path: None,
+            notes: VecDeque::new(),
+        }
+    }
+
+    /// Takes in one event. Order matters only within an actor; any order is survived.
+    pub fn apply(&mut self, event: &Event) {
+        self.now = self.now.max(event.t);
+        let t = event.t;
+        match &event.what {
+            What::Paused => {
+                self.paused_since.get_or_insert(t);
+                return;
+            }
+            What::Resumed => {
+                if let Some(since) = self.paused_since.take() {
+                    self.paused_total = self.paused_total.saturating_add(t.saturating_sub(since));
+                }
+                return;
+            }
+            What::Settings { hold_ns, think_ns } => {
+                self.hold_ns = *hold_ns;
+                self.think_ns = *think_ns;
+                return;
+            }
+            What::PathChanged { was, now } => {
+                self.path = (Some(*was) != *now).then_some((*was, *now));
+                self.note(event, false);
+                return;
+            }
+            _ => {}
+        }
+        if event.actor == 0 {
+            return;
+        }
+        if event.pid != 0 {
+            self.actor_mut(event.actor).pid = event.pid;
+        }
+        let was_holding = self.holders.contains(&event.actor);
+        match &event.what {
+            What::Spawned => {
+                self.actor_mut(event.actor).spawned();
+                self.set_state(event.actor, State::Starting, t);
+            }
+            What::Waiting { mode } => self.set_state(event.actor, State::Waiting(*mode), t),
+            What::Acquired(won) => {
+                self.acquired(event.actor, t, won);
+                self.set_state(event.actor, State::Holding(won.mode), t);
+                self.actor_mut(event.actor).holding_seq = won.seq;
+            }
+            What::Released { held_ns, .. } => {
+                let mode = self.actor_mut(event.actor).mode();
+                self.released(event.actor, t, *held_ns, mode);
+                self.set_state(event.actor, State::Thinking, t);
+            }
+            What::Cycle { acquired, held_ns } => {
+                self.acquired(event.actor, t, acquired);
+                let end = t.saturating_add(*held_ns);
+                self.released(event.actor, end, *held_ns, acquired.mode);
+                self.set_state(event.actor, State::Thinking, end);
+            }
+            What::GaveUp { waited_ns } => {
+                self.gave_up += 1;
+                self.actor_mut(event.actor).gave_up(t, *waited_ns);
+                self.set_state(event.actor, State::Thinking, t);
+            }
+            What::Exited { signal, .. } => {
+                self.kills += u64::from(*signal == Some(9));
+                if was_holding {
+                    // The kernel released the lock: the hold that it ended is a hold all the same.
+                    let (mode, since) = {
+                        let a = self.actor_mut(event.actor);
+                        (a.mode(), a.since_active)
+                    };
+                    let held = self.active(t).saturating_sub(since);
+                    self.released(event.actor, t, held, mode);
+                }
+                let killed = *signal;
+                self.actor_mut(event.actor).exited(t, killed);
+                self.set_state(event.actor, if killed.is_some() { State::Killed } else { State::Exited }, t);
+                self.note(event, was_holding);
+            }
+            What::Removed => {
+                self.set_state(event.actor, State::Removed, t);
+            }
+            What::Failed { action, errno } => {
+                self.failures += 1;
+                self.actor_mut(event.actor).failed = Some((*action, *errno));
+                self.note(event, was_holding);
+            }
+            What::Stopped => {
+                self.actor_mut(event.actor).stopped_since = Some(t);
+                self.note(event, was_holding);
+            }
+            What::Continued => {
+                self.actor_mut(event.actor).stopped_since = None;
+                self.note(event, was_holding);
+            }
+            What::Violation { .. } => {
+                self.violations += 1;
+                self.note(event, was_holding);
+            }
+            What::Dropped { count } => {
+                self.dropped = self.dropped.saturating_add(*count);
+                let actor = self.actor_mut(event.actor);
+                actor.dropped = actor.dropped.saturating_add(*count);
+            }
+            What::Paused | What::Resumed | What::Settings { .. } | What::PathChanged { .. } => {}
+        }
+    }
+
+    /// Moves the clock on to `t` without anything having happened.
+    pub fn advance(&mut self, t: u64) {
+        self.now = self.now.max(t);
+    }
+
+    /// Forgets the statistics, keeps who holds and who waits.
+    pub fn reset(&mut self) {
+        self.reset_at = self.now;
+        self.reset_active = self.active(self.now);
+        self.busy = Busy { total: 0, until: self.reset_active };
+        self.order = Order::default();
+        self.wait = Windowed::default();
+        self.hold = Windowed::default();
+        self.handoff = Windowed::default();
+        self.first_seq = self.last_seq;
+        for counter in [
+            &mut self.acquisitions,
+            &mut self.contended,
+            &mut self.gave_up,
+            &mut self.kills,
+            &mut self.violations,
+            &mut self.dropped,
+            &mut self.failures,
+            &mut self.overtaken_max,
+        ] {
+            *counter = 0;
+        }
+        self.notes.clear();
+        self.actors.iter_mut().for_each(Actor::reset);
+    }
+
+    fn acquired(&mut self, id: ActorId, t: u64, won: &Acquisition) {
+        self.acquisitions += 1;
+        self.contended += u64::from(won.contended);
+        if self.first_seq == 0 {
+            self.first_seq = won.seq;
+        }
+        self.last_seq = self.last_seq.max(won.seq);
+        self.overtaken_max = self.overtaken_max.max(won.overtaken);
+        self.order.won(won.seq, id);
+        self.wait.record(t, won.waited_ns);
+        if let Some(ns) = won.handoff_ns {
+            self.handoff.record(t, ns);
+        }
+        self.actor_mut(id).acquired(t, won);
+    }
+
+    fn released(&mut self, id: ActorId, t: u64, held_ns: u64, mode: LockMode) {
+        self.hold.record(t, held_ns);
+        let to = self.active(t);
+        let from = to.saturating_sub(held_ns).max(self.reset_active);
+        self.busy.add(from, to, mode == LockMode::Exclusive);
+        self.actor_mut(id).released(t, held_ns);
+    }
+
+    /// An event older than the state an actor is known to be in counts, but does not turn its state back.
+    fn set_state(&mut self, id: ActorId, state: State, t: u64) {
+        let active = self.active(t);
+        let seq = self.last_seq;
+        let actor = self.actor_mut(id);
+        if t < actor.since {
+            return;
+        }
+        let was = actor.state;
+        if matches!((was, state), (State::Waiting(_), State::Waiting(_))) {
+            return;
+        }
+        actor.enter(state, t, active, seq);
+        let (before, after) = (was.is_waiting(), state.is_waiting());
+        self.waiting = self.waiting + u32::from(after) - u32::from(before);
+        if was.is_holding() && !state.is_holding() {
+            self.holders.retain(|h| *h != id);
+        } else if state.is_holding() && !was.is_holding() {
+            self.holders.push(id);
+        }
+    }
+
+    fn actor_mut(&mut self, id: ActorId) -> &mut Actor {
+        let index = (id as usize).saturating_sub(1);
+        while self.actors.len() <= index {
+            let next = self.actors.len() as ActorId + 1;
+            self.actors.push(Actor::new(next));
+        }
+        &mut self.actors[index]
+    }
+
+    fn note(&mut self, event: &Event, was_holding: bool) {
+        if self.notes.len() == NOTES_KEPT {
+            self.notes.pop_front();
+        }
+        self.notes.push_back(Note { event: event.clone(), was_holding });
+    }
+}
+
+/// What the faces read.
+impl Model {
+    /// What was known before the first event.
+    pub fn begin(&self) -> &Begin {
+        &self.begin
+    }
+
+    /// The latest time known, in ns since the run began.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Time `t` on a clock that stands still while the lab is paused, in ns.
+    pub fn active(&self, t: u64) -> u64 {
+        let paused = self.paused_since.map_or(0, |since| t.saturating_sub(since));
+        t.saturating_sub(self.paused_total.saturating_add(paused))
+    }
+
+    /// Unpaused time since the statistics began, in ns.
+    pub fn duration_active(&self) -> u64 {
+        self.active(self.now).saturating_sub(self.reset_active)
+    }
+
+    /// Time since the statistics began, pauses included, in ns.
+    pub fn duration(&self) -> u64 {
+        self.now.saturating_sub(self.reset_at)
+    }
+
+    /// Whether the lab is paused.
+    pub fn is_paused(&self) -> bool {
+        self.paused_since.is_some()
+    }
+
+    /// All actors in order of their numbers, those that ended included.
+    pub fn actors(&self) -> &[Actor] {
+        &self.actors
+    }
+
+    /// One actor by its number.
+    pub fn actor(&self, id: ActorId) -> Option<&Actor> {
+        self.actors.get((id as usize).checked_sub(1)?)
+    }
+
+    /// Those that hold the lock, the longest holder first.
+    pub fn holders(&self) -> impl Iterator<Item = &Actor> {
+        self.holders.iter().filter_map(|id| self.actor(*id))
+    }
+
+    /// How many hold the lock.
+    pub fn holder_count(&self) -> usize {
+        self.holders.len()
+    }
+
+    /// How many wait for it.
+    pub fn waiting(&self) -> u32 {
+        self.waiting
+    }
+
+    /// How long `actor` has been in its present state, in ns, pauses left out.
+    pub fn in_state(&self, actor: &Actor) -> u64 {
+        self.active(self.now).saturating_sub(actor.since_active)
+    }
+
+    /// How many acquisitions by others came since `actor` began to wait, if it waits.
+    pub fn overtaken_now(&self, actor: &Actor) -> Option<u64> {
+        actor.state.is_waiting().then(|| self.last_seq.saturating_sub(actor.seq_at_wait))
+    }
+
+    /// The actor that has waited longest, and for how long in ns.
+    pub fn longest_waiter(&self) -> Option<(&Actor, u64)> {
+        let oldest = self.actors.iter().filter(|a| a.state.is_waiting()).min_by_key(|a| a.since_active)?;
+        Some((oldest, self.in_state(oldest)))
+    }
+
+    /// Acquisitions since the statistics began.
+    pub fn acquisitions(&self) -> u64 {
+        self.acquisitions
+    }
+
+    /// Acquisitions a second of unpaused time.
+    pub fn rate(&self) -> Option<f64> {
+        let ns = self.duration_active();
+        (ns > 0).then(|| self.acquisitions as f64 * 1e9 / ns as f64)
+    }
+
+    /// Share of unpaused time that the lock was held, 0 to 1; the present hold counts.
+    pub fn utilization(&self) -> Option<f64> {
+        let total = self.duration_active();
+        let now = self.active(self.now);
+        let mut busy = self.busy;
+        if let Some(first) = self.holders().map(|h| h.since_active).min() {
+            busy.add(first.max(busy.until), now, false);
+        }
+        (total > 0).then(|| (busy.total as f64 / total as f64).min(1.0))
+    }
+
+    /// Acquisitions whose first try failed.
+    pub fn contended(&self) -> u64 {
+        self.contended
+    }
+
+    /// Attempts that were given up.
+    pub fn gave_up(&self) -> u64 {
+        self.gave_up
+    }
+
+    /// Processes ended by `SIGKILL`.
+    pub fn kills(&self) -> u64 {
+        self.kills
+    }
+
+    /// Times when two held the lock that must exclude each other.
+    pub fn violations(&self) -> u64 {
+        self.violations
+    }
+
+    /// Events known to be lost.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Workers that could not do their work.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Most acquisitions by others after an actor began to wait, of any wait, present ones included.
+    pub fn overtaken_max(&self) -> u64 {
+        let now = self.actors.iter().filter_map(|a| self.overtaken_now(a)).max();
+        self.overtaken_max.max(now.unwrap_or(0))
+    }
+
+    /// Same-holder share and streaks, as of now.
+    pub fn order(&self) -> Order {
+        self.order.settled()
+    }
+
+    /// Jain's index over acquisitions an actor.
+    pub fn fairness(&self) -> Option<f64> {
+        fairness::jain(self.actors.iter().filter(|a| a.state != State::Removed || a.got > 0).map(|a| a.got))
+    }
+
+    /// Waits, by window.
+    pub fn wait(&self) -> &Windowed {
+        &self.wait
+    }
+
+    /// Holds, by window.
+    pub fn hold(&self) -> &Windowed {
+        &self.hold
+    }
+
+    /// Handoffs, by window.
+    pub fn handoff(&self) -> &Windowed {
+        &self.handoff
+    }
+
+    /// Mean hold and think time as set now, in ns.
+    pub fn settings(&self) -> (u64, u64) {
+        (self.hold_ns, self.think_ns)
+    }
+
+    /// Inode at the start and inode now, where the path no longer names the same file.
+    pub fn path_change(&self) -> Option<(u64, Option<u64>)> {
+        self.path
+    }
+
+    /// The latest notable happenings, oldest first.
+    pub fn notes(&self) -> impl DoubleEndedIterator<Item = &Note> {
+        self.notes.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Event lists in, facts out.
+
+use super::*;
+use crate::event::{LockInfo, LockKind};
+use proptest::prelude::*;
+
+const S: u64 = 1_000_000_000;
+
+fn begin() -> Begin {
+    Begin {
+        source: "lab",
+        lock: LockInfo { name: "/run/jobs.lock".into(), kind: LockKind::Flock, file: Some(("254:0".into(), 42)) },
+        workers: 10,
+        hold_ns: S,
+        think_ns: 0,
+        shared_percent: 0,
+    }
+}
+
+fn event(t: u64, actor: u32, what: What) -> Event {
+    Event { t, actor, pid: if actor == 0 { 0 } else { 1000 + actor as i32 }, what }
+}
+
+fn won(seq: u64, waited_ns: u64, overtaken: u64) -> Acquisition {
+    Acquisition {
+        mode: LockMode::Exclusive,
+        seq,
+        waited_ns,
+        contended: waited_ns > 0,
+        handoff_ns: (waited_ns > 0).then_some(40_000),
+        overtaken,
+    }
+}
+
+fn waits(t: u64, actor: u32) -> Event {
+    event(t, actor, What::Waiting { mode: LockMode::Exclusive })
+}
+
+fn model(events: &[Event]) -> Model {
+    let mut m = Model::new(begin());
+    events.iter().for_each(|e| m.apply(e));
+    m
+}
+
+#[test]
+fn a_turn_is_told_from_its_begin_to_its_end() {
+    let mut m = model(&[
+        event(0, 1, What::Spawned),
+        event(0, 2, What::Spawned),
+        event(0, 1, What::Acquired(won(1, 0, 0))),
+        waits(0, 2),
+    ]);
+    m.advance(S / 2);
+    assert_eq!(m.holders().map(|a| a.id).collect::<Vec<_>>(), [1]);
+    assert_eq!(m.longest_waiter().map(|(a, ns)| (a.id, ns)), Some((2, S / 2)));
+    m.apply(&event(S, 1, What::Released { seq: 1, held_ns: S }));
+    m.apply(&event(S, 2, What::Acquired(won(2, S, 0))));
+    m.advance(3 * S / 2);
+    assert_eq!((m.acquisitions(), m.contended(), m.waiting()), (2, 1, 0));
+    assert_eq!(m.wait().all().max(), Some(S));
+    assert_eq!(m.hold().all().count(), 1);
+    assert_eq!(m.utilization(), Some(1.0));
+    assert_eq!(m.fairness(), Some(1.0));
+}
+
+#[test]
+fn paused_time_is_nobodys() {
+    let mut m = model(&[event(0, 1, What::Acquired(won(1, 0, 0))), waits(0, 2), event(S, 0, What::Paused)]);
+    m.advance(5 * S);
+    assert!(m.is_paused());
+    assert_eq!(m.longest_waiter().map(|w| w.1), Some(S));
+    m.apply(&event(6 * S, 0, What::Resumed));
+    m.advance(7 * S);
+    assert_eq!(m.longest_waiter().map(|w| w.1), Some(2 * S));
+    assert_eq!(m.in_state(m.actor(1).unwrap()), 2 * S);
+    assert_eq!((m.duration_active(), m.duration()), (2 * S, 7 * S));
+    assert_eq!(m.utilization(), Some(1.0));
+}
+
+#[test]
+fn a_killed_holder_is_no_holder_and_its_hold_counts() {
+    let mut m = model(&[
+        event(0, 1, What::Spawned),
+        event(0, 1, What::Acquired(won(1, 0, 0))),
+        event(S / 4, 1, What::Exited { code: None, signal: Some(9) }),
+    ]);
+    assert_eq!((m.holder_count(), m.kills()), (0, 1));
+    assert_eq!(m.hold().all().max(), Some(S / 4));
+    assert_eq!(m.actor(1).unwrap().state, State::Killed);
+    assert!(m.notes().next().unwrap().was_holding);
+    m.apply(&event(S, 1, What::Spawned));
+    assert_eq!(m.actor(1).unwrap().restarts, 1);
+    assert!(m.actor(1).unwrap().state.is_alive());
+}
+
+#[test]
+fn late_news_counts_but_does_not_turn_the_clock_back() {
+    let m = model(&[waits(10 * S, 1), event(2 * S, 1, What::Cycle { acquired: won(1, 0, 0), held_ns: S })]);
+    assert_eq!(m.acquisitions(), 1);
+    assert!(m.actor(1).unwrap().state.is_waiting());
+    assert_eq!(m.waiting(), 1);
+}
+
+#[test]
+fn overtaking_is_counted_while_it_lasts() {
+    let mut m = model(&[event(0, 1, What::Acquired(won(1, 0, 0))), waits(0, 2)]);
+    for seq in 2..=5 {
+        m.apply(&event(seq * S, 1, What::Cycle { acquired: won(seq, 0, 0), held_ns: 1 }));
+    }
+    assert_eq!(m.overtaken_now(m.actor(2).unwrap()), Some(4));
+    assert_eq!(m.overtaken_max(), 4);
+}
+
+#[test]
+fn readers_hold_together() {
+    let read = |seq| Acquisition { mode: LockMode::Shared, ..won(seq, 0, 0) };
+    let mut m = model(&[event(0, 1, What::Acquired(read(1))), event(0, 2, What::Acquired(read(2)))]);
+    assert_eq!(m.holder_count(), 2);
+    m.apply(&event(S, 1, What::Released { seq: 1, held_ns: S }));
+    m.apply(&event(S, 2, What::Released { seq: 2, held_ns: S }));
+    m.advance(2 * S);
+    assert_eq!(m.utilization(), Some(0.5));
+}
+
+#[test]
+fn reset_forgets_figures_and_keeps_the_scene() {
+    let mut m = model(&[event(0, 1, What::Acquired(won(1, 0, 0))), waits(0, 2)]);
+    m.advance(S);
+    m.reset();
+    m.advance(2 * S);
+    assert_eq!((m.acquisitions(), m.duration(), m.holder_count(), m.waiting()), (0, S, 1, 1));
+    assert_eq!(m.utilization(), Some(1.0));
+}
+
+#[test]
+fn findings_say_what_is_wrong() {
+    let mut m = model(&[
+        event(0, 1, What::Acquired(won(1, 0, 0))),
+        event(0, 1, What::Stopped),
+        event(0, 0, What::PathChanged { was: 42, now: Some(57) }),
+    ]);
+    let texts: Vec<String> = finding::findings(&m).iter().map(finding::Finding::text).collect();
+    assert!(texts[0].contains("inode 42") && texts[0].contains("57"), "{texts:?}");
+    assert!(texts[1].contains("worker-1 (pid 1001) is stopped"), "{texts:?}");
+    m.apply(&event(S, 1, What::Continued));
+    m.apply(&event(S, 0, What::PathChanged { was: 42, now: Some(42) }));
+    assert!(finding::findings(&m).is_empty());
+}
+
+fn any_what() -> impl Strategy<Value = What> {
+    let mode = prop_oneof![Just(LockMode::Exclusive), Just(LockMode::Shared)];
+    let acquired = (mode.clone(), any::<u64>(), any::<u64>(), any::<bool>(), any::<Option<u64>>(), any::<u64>())
+        .prop_map(|(mode, seq, waited_ns, contended, handoff_ns, overtaken)| Acquisition {
+            mode,
+            seq,
+            waited_ns,
+            contended,
+            handoff_ns,
+            overtaken,
+        });
+    prop_oneof![
+        Just(What::Spawned),
+        mode.prop_map(|mode| What::Waiting { mode }),
+        acquired.clone().prop_map(What::Acquired),
+        (acquired, any::<u64>()).prop_map(|(acquired, held_ns)| What::Cycle { acquired, held_ns }),
+        (any::<u64>(), any::<u64>()).prop_map(|(seq, held_ns)| What::Released { seq, held_ns }),
+        any::<u64>().prop_map(|waited_ns| What::GaveUp { waited_ns }),
+        any::<Option<i32>>().prop_map(|signal| What::Exited { code: None, signal }),
+        Just(What::Stopped),
+        Just(What::Continued),
+        Just(What::Paused),
+        Just(What::Resumed),
+        Just(What::Removed),
+        any::<u64>().prop_map(|count| What::Dropped { count }),
+        (any::<u64>(), any::<Option<u64>>()).prop_map(|(was, now)| What::PathChanged { was, now }),
+        Just(What::Violation { seq: 1, other: 2, other_pid: 3 }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_events_in_any_order_are_survived(events in prop::collection::vec((any::<u64>(), 0u32..20, any_what()), 0..60)) {
+        let mut m = Model::new(begin());
+        for (t, actor, what) in events {
+            m.apply(&event(t, actor, what));
+            prop_assert_eq!(m.waiting() as usize, m.actors().iter().filter(|a| a.state.is_waiting()).count());
+            prop_assert_eq!(m.holder_count(), m.actors().iter().filter(|a| a.state.is_holding()).count());
+        }
+        prop_assert_eq!(m.wait().all().count(), m.acquisitions());
+        prop_assert_eq!(m.actors().iter().map(|a| a.got).sum::<u64>(), m.acquisitions());
+        let _ = (m.utilization(), m.fairness(), m.rate(), m.order(), finding::findings(&m));
+    }
+
+    /// A turn told at once means what its three events mean.
+    #[test]
+    fn a_cycle_is_its_three_events(turns in prop::collection::vec((1u32..4, 0u64..S, 0u64..S), 1..30)) {
+        let (mut whole, mut parts) = (Model::new(begin()), Model::new(begin()));
+        let mut t = 0;
+        for (i, (actor, waited, held)) in turns.into_iter().enumerate() {
+            let acquired = won(i as u64 + 1, waited, 0);
+            whole.apply(&event(t + waited, actor, What::Cycle { acquired, held_ns: held }));
+            parts.apply(&waits(t, actor));
+            parts.apply(&event(t + waited, actor, What::Acquired(acquired)));
+            t += waited + held;
+            parts.apply(&event(t, actor, What::Released { seq: acquired.seq, held_ns: held }));
+            whole.advance(t);
+        }
+        for m in [&mut whole, &mut parts] { m.advance(t) }
+        let facts = |m: &Model| (m.acquisitions(), m.wait().all().figures(), m.hold().all().figures(), m.utilization(),
+            m.order().longest_streak, m.actors().iter().map(|a| (a.got, a.state, a.since)).collect::<Vec<_>>());
+        prop_assert_eq!(facts(&whole), facts(&parts));
+    }
+}

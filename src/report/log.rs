@@ -1,0 +1,126 @@
+//! A line an event: time, worker, what; a summary at the end.
+
+use super::{Report, Summary};
+use crate::dist::plain;
+use crate::event::{Acquisition, Begin, Event, LockMode, What};
+use crate::format::{dur, seconds};
+use crate::model::Model;
+use std::io::{self, BufWriter, Write};
+
+/// Writes lines such as `    9.052 s  worker-10  acquired #10, waited 9.052 s, handoff 41.2 µs`.
+#[derive(Debug)]
+pub struct Log<W: Write> {
+    out: BufWriter<W>,
+}
+
+impl<W: Write> Log<W> {
+    /// A log to `out`.
+    pub fn new(out: W) -> Self {
+        Self { out: BufWriter::new(out) }
+    }
+
+    fn line(&mut self, t: u64, actor: u32, text: &str) -> io::Result<()> {
+        let who = if actor == 0 { "-".to_owned() } else { format!("worker-{actor}") };
+        writeln!(self.out, "{:>11}  {who:<10} {text}", seconds(t))
+    }
+}
+
+impl<W: Write> Report for Log<W> {
+    fn begin(&mut self, begin: &Begin) -> io::Result<()> {
+        let file = begin.lock.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
+        let text = format!(
+            "{} workers on {} lock {}{file}, hold {}, think {}",
+            begin.workers,
+            begin.lock.kind,
+            begin.lock.name,
+            plain(begin.hold_ns),
+            plain(begin.think_ns)
+        );
+        self.line(0, 0, &text)
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        let (t, actor, pid) = (event.t, event.actor, event.pid);
+        let text = match &event.what {
+            What::Cycle { acquired, held_ns } => {
+                self.line(t, actor, &won(acquired))?;
+                return self.line(t.saturating_add(*held_ns), actor, &released(*held_ns));
+            }
+            What::Spawned => format!("started, pid {pid}"),
+            What::Waiting { mode } => format!("waits{}", shared(*mode)),
+            What::Acquired(acquisition) => won(acquisition),
+            What::Released { held_ns, .. } => released(*held_ns),
+            What::GaveUp { waited_ns } => format!("gave up, waited {}", seconds(*waited_ns)),
+            What::Exited { signal: Some(signal), .. } => format!("killed by signal {signal}, pid {pid}"),
+            What::Exited { code, .. } => format!("ended with status {}, pid {pid}", code.unwrap_or(0)),
+            What::Failed { action, errno } => {
+                format!("cannot {}: {}", action.as_str(), io::Error::from_raw_os_error(*errno))
+            }
+            What::Stopped => format!("stopped, pid {pid}"),
+            What::Continued => format!("continued, pid {pid}"),
+            What::Paused => "paused".into(),
+            What::Resumed => "resumed".into(),
+            What::Violation { other, other_pid, .. } => {
+                format!("VIOLATION: won the lock while worker-{other} (pid {other_pid}) held it")
+            }
+            What::Dropped { count } => format!("{count} events lost"),
+            What::PathChanged { was, now: Some(now) } if was == now => format!("the path names inode {was} again"),
+            What::PathChanged { was, now: Some(now) } => {
+                format!("the path now names another file (inode {was} -> {now}): two locks exist")
+            }
+            What::PathChanged { was, now: None } => {
+                format!("the path names nothing any more (inode {was} was removed)")
+            }
+            What::Settings { hold_ns, think_ns } => format!("now hold {}, think {}", plain(*hold_ns), plain(*think_ns)),
+            What::Removed => "removed".into(),
+        };
+        self.line(t, actor, &text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn end(&mut self, model: &Model) -> io::Result<()> {
+        writeln!(self.out)?;
+        Summary::new(&mut self.out).end(model)?;
+        self.out.flush()
+    }
+}
+
+fn won(a: &Acquisition) -> String {
+    let handoff = a.handoff_ns.map(|ns| format!(", handoff {}", dur(ns))).unwrap_or_default();
+    format!("acquired #{}{}, waited {}{handoff}", a.seq, shared(a.mode), seconds(a.waited_ns))
+}
+
+fn released(held_ns: u64) -> String {
+    format!("released, held {}", seconds(held_ns))
+}
+
+fn shared(mode: LockMode) -> &'static str {
+    if mode == LockMode::Shared { " (shared)" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_reads_as_in_the_logs_of_old() {
+        let mut out = Vec::new();
+        let mut log = Log::new(&mut out);
+        let acquired = Acquisition {
+            mode: LockMode::Exclusive,
+            seq: 17,
+            waited_ns: 2_005_000_000,
+            contended: true,
+            handoff_ns: Some(41_200),
+            overtaken: 1,
+        };
+        log.event(&Event { t: 3_000_000_000, actor: 2, pid: 7, what: What::Acquired(acquired) }).unwrap();
+        log.flush().unwrap();
+        drop(log);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "    3.000 s  worker-2   acquired #17, waited 2.005 s, handoff 41.2 \u{b5}s\n");
+    }
+}

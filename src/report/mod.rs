@@ -1,0 +1,38 @@
+//! Faces without a screen: one file a format.
+
+mod log;
+mod summary;
+
+pub use log::Log;
+pub use summary::Summary;
+
+use crate::event::{Begin, Event};
+use crate::model::Model;
+use std::io;
+
+/// A face that writes to a stream: told of the begin, of each event, of the end.
+pub trait Report {
+    /// The run begins.
+    ///
+    /// # Errors
+    /// The stream does not take it.
+    fn begin(&mut self, begin: &Begin) -> io::Result<()>;
+
+    /// Something happened; the model has it already.
+    ///
+    /// # Errors
+    /// The stream does not take it.
+    fn event(&mut self, event: &Event) -> io::Result<()>;
+
+    /// All that is known by now has been told; what is buffered should be seen.
+    ///
+    /// # Errors
+    /// The stream does not take it.
+    fn flush(&mut self) -> io::Result<()>;
+
+    /// The run is over.
+    ///
+    /// # Errors
+    /// The stream does not take it.
+    fn end(&mut self, model: &Model) -> io::Result<()>;
+}

@@ -1,0 +1,136 @@
+//! What the run came to: totals, then a row a worker.
+
+use super::Report;
+use crate::event::{Begin, Event};
+use crate::format::{count, dur_or_dash, percent, rate, seconds};
+use crate::model::finding::findings;
+use crate::model::{Latency, Model};
+use std::io::{self, Write};
+
+/// More workers than this are not listed one by one.
+const ROWS: usize = 100;
+
+/// Writes nothing until the end, then the totals and a table.
+#[derive(Debug)]
+pub struct Summary<W: Write> {
+    out: W,
+}
+
+impl<W: Write> Summary<W> {
+    /// A summary to `out`.
+    pub fn new(out: W) -> Self {
+        Self { out }
+    }
+
+    fn totals(&mut self, model: &Model) -> io::Result<()> {
+        let begin = model.begin();
+        let order = model.order();
+        let share = |s: Option<f64>| s.map_or_else(|| "-".into(), percent);
+        let out = &mut self.out;
+        writeln!(out, "flockmon {} \u{b7} {} \u{b7} {}", begin.source, begin.lock.kind, begin.lock.name)?;
+        writeln!(
+            out,
+            "{} acquisitions in {} ({}/s), {} contended, lock held {} of the time",
+            count(model.acquisitions()),
+            seconds(model.duration_active()),
+            model.rate().map_or_else(|| "-".into(), rate),
+            count(model.contended()),
+            share(model.utilization()),
+        )?;
+        writeln!(
+            out,
+            "fairness {}   same holder {}   longest streak {}   overtaken at most {}",
+            model.fairness().map_or_else(|| "-".into(), |f| format!("{f:.2}")),
+            share(order.same_share()),
+            order.longest_streak,
+            count(model.overtaken_max()),
+        )?;
+        writeln!(
+            out,
+            "violations {}   dropped {}   gave up {}   killed {}",
+            model.violations(),
+            count(model.dropped()),
+            count(model.gave_up()),
+            count(model.kills()),
+        )?;
+        for finding in findings(model) {
+            writeln!(out, "! {}", finding.text())?;
+        }
+        Ok(())
+    }
+
+    fn latencies(&mut self, model: &Model) -> io::Result<()> {
+        writeln!(
+            self.out,
+            "\n{:<10}{:>9}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
+            "", "count", "min", "mean", "p50", "p90", "p99", "max"
+        )?;
+        for (name, latency) in
+            [("wait", model.wait().all()), ("hold", model.hold().all()), ("handoff", model.handoff().all())]
+        {
+            self.latency(name, latency)?;
+        }
+        Ok(())
+    }
+
+    fn latency(&mut self, name: &str, latency: &Latency) -> io::Result<()> {
+        let f = latency.figures();
+        let mean = f.mean.map(|m| m.round() as u64);
+        write!(self.out, "{name:<10}{:>9}", count(f.count))?;
+        for figure in [f.min, mean, f.p50, f.p90, f.p99, f.max] {
+            write!(self.out, "{:>10}", dur_or_dash(figure))?;
+        }
+        writeln!(self.out)
+    }
+
+    fn workers(&mut self, model: &Model) -> io::Result<()> {
+        writeln!(
+            self.out,
+            "\n{:<13}{:>8}{:>9}{:>7}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}  state",
+            "worker", "pid", "restarts", "got", "share", "wait p50", "wait p99", "wait max", "hold p50", "overtaken"
+        )?;
+        let all = model.acquisitions().max(1) as f64;
+        for a in model.actors().iter().take(ROWS) {
+            writeln!(
+                self.out,
+                "{:<13}{:>8}{:>9}{:>7}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}  {}",
+                a.name(),
+                a.pid,
+                a.restarts,
+                count(a.got),
+                percent(a.got as f64 / all),
+                dur_or_dash(a.wait.quantile(0.5)),
+                dur_or_dash(a.wait.quantile(0.99)),
+                dur_or_dash(a.wait.max()),
+                dur_or_dash(a.hold.quantile(0.5)),
+                count(a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0))),
+                a.state.as_str(),
+            )?;
+        }
+        if let Some(more) = model.actors().len().checked_sub(ROWS).filter(|n| *n > 0) {
+            writeln!(self.out, "... and {more} more")?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Report for Summary<W> {
+    fn begin(&mut self, _: &Begin) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, _: &Event) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn end(&mut self, model: &Model) -> io::Result<()> {
+        self.totals(model)?;
+        self.latencies(model)?;
+        self.workers(model)?;
+        self.out.flush()
+    }
+}

@@ -1,0 +1,16 @@
+//! The screen: keys in, frames out. It reads the model and never changes it; what a user asks for
+//! leaves as a [`Request`]. No I/O but on the terminal, no clock.
+//!
+//! - `keymap.rs`: keys as data; footer, help, README come from it;
+//! - `ui.rs`: what the screen itself remembers (selection, sorting, what is open);
+//! - `view/`: one file a panel;
+//! - `theme.rs`: colours and glyphs; `terminal.rs`: taking the terminal and giving it back; `input.rs`: its events.
+
+pub mod input;
+pub mod keymap;
+pub mod terminal;
+pub mod theme;
+mod ui;
+pub mod view;
+
+pub use ui::{Column, Figure, Look, Overlay, Panel, Request, Ui};

@@ -1,0 +1,97 @@
+//! Takes the terminal and gives it back as it was: on leaving, on a panic in any thread, when dropped.
+
+use anyhow::{Context, Result};
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+use ratatui::crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
+};
+use ratatui::crossterm::{execute, queue};
+use ratatui::{Frame, Terminal};
+use std::io::{self, BufWriter, Stdout, Write};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the terminal is ours at present; the panic hook must know, whichever thread panics.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+static HOOK: Once = Once::new();
+
+/// The terminal while it is ours.
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+}
+
+impl Screen {
+    /// Takes the terminal: raw mode, alternate screen, mouse, no cursor.
+    ///
+    /// # Errors
+    /// Standard output is no terminal, or does not answer.
+    pub fn enter() -> Result<Self> {
+        HOOK.call_once(|| {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                restore();
+                before(info);
+            }));
+        });
+        take()?;
+        let backend = CrosstermBackend::new(BufWriter::with_capacity(64 * 1024, io::stdout()));
+        let terminal = Terminal::new(backend).context("cannot ask the terminal for its size");
+        if terminal.is_err() {
+            restore();
+        }
+        Ok(Self { terminal: terminal? })
+    }
+
+    /// Gives the terminal back; does nothing where that has been done.
+    pub fn leave(&mut self) {
+        restore();
+    }
+
+    /// Takes the terminal again and draws everything anew with the next frame.
+    ///
+    /// # Errors
+    /// The terminal does not answer.
+    pub fn reenter(&mut self) -> Result<()> {
+        take()?;
+        self.terminal.clear().context("cannot clear the terminal")
+    }
+
+    /// Draws a frame.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(render)?;
+        execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn take() -> Result<()> {
+    enable_raw_mode().context("cannot put the terminal into raw mode: is standard input a terminal?")?;
+    TAKEN.store(true, Ordering::SeqCst);
+    let entered = execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, Hide);
+    if entered.is_err() {
+        restore();
+    }
+    entered.context("cannot switch the terminal to its alternate screen")
+}
+
+/// Gives the terminal back if it is ours. It may be gone: errors are of no use to anybody here.
+pub fn restore() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        let mut out = io::stdout();
+        let _ = execute!(out, EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, Show);
+        let _ = out.flush();
+        let _ = disable_raw_mode();
+    }
+}

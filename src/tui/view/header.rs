@@ -1,0 +1,97 @@
+//! The first line, the line below it where something is wrong, and the last.
+
+use super::{cut, elide};
+use crate::dist::plain;
+use crate::format::clock;
+use crate::model::finding::Finding;
+use crate::model::{Model, State};
+use crate::tui::keymap;
+use crate::tui::ui::Ui;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+/// What is watched, how it is set, and for how long it has run.
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, frozen: bool) {
+    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
+    let begin = model.begin();
+    let (hold, think) = model.settings();
+    let workers = model.actors().iter().filter(|a| a.state != State::Removed).count();
+    let dot = glyphs.dot;
+
+    let (badge, style) = match (frozen, model.is_paused()) {
+        (true, _) => (" FROZEN ", theme.badge),
+        (false, true) => (" PAUSED ", theme.badge),
+        (false, false) => (" running ", theme.holding),
+    };
+    let time = format!(" {} ", clock(model.now()));
+    let settings = format!("{workers} workers {dot} hold {} {dot} think {}", plain(hold), plain(think));
+    let kind = match begin.shared_percent {
+        0 => format!("{} exclusive", begin.lock.kind),
+        p => format!("{} {p} % shared", begin.lock.kind),
+    };
+    let id = begin.lock.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
+
+    let width = usize::from(area.width);
+    let right = settings.chars().count() + 2 + badge.len() + time.len();
+    let show_settings = width >= 76;
+    let right = if show_settings { right } else { badge.len() + time.len() };
+    let room = width.saturating_sub(right + 1);
+    let lead = format!(" {} {dot} {kind} {dot} ", begin.source);
+    let name = " flockmon ";
+    let path_room = room.saturating_sub(name.len() + lead.chars().count());
+    let full = format!("{}{id}", begin.lock.name);
+    let path = if full.chars().count() <= path_room { full } else { elide(&begin.lock.name, path_room, glyphs) };
+    let left = cut(&format!("{lead}{path}"), room.saturating_sub(name.len()), glyphs);
+
+    let gap = room.saturating_sub(name.len() + left.chars().count());
+    let mut spans =
+        vec![Span::styled(name, theme.strong), Span::styled(left, theme.text), Span::raw(" ".repeat(gap + 1))];
+    if show_settings {
+        spans.push(Span::styled(format!("{settings}  "), theme.text));
+    }
+    spans.push(Span::styled(badge, style));
+    spans.push(Span::styled(time, theme.text));
+    frame.render_widget(Line::from(spans), area);
+}
+
+/// The gravest finding, and how many more there are.
+pub(super) fn finding(frame: &mut Frame<'_>, area: Rect, found: &[Finding], ui: &Ui) {
+    let Some(first) = found.first() else { return };
+    let more = match found.len() {
+        0 | 1 => String::new(),
+        n => format!("  (! lists {} more)", n - 1),
+    };
+    let text = format!(" ! {}", ui.glyphs.plain(&first.text()));
+    let room = usize::from(area.width).saturating_sub(more.len());
+    let spans = vec![Span::styled(cut(&text, room, &ui.glyphs), ui.theme.alarm), Span::styled(more, ui.theme.dim)];
+    frame.render_widget(Line::from(spans), area);
+}
+
+/// What was said last, else the keys.
+pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
+    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
+    if let Some(message) = &ui.message {
+        let text = format!(" {}", glyphs.plain(message));
+        let line = Line::styled(cut(&text, usize::from(area.width), glyphs), theme.strong);
+        return frame.render_widget(line, area);
+    }
+    let mut room = usize::from(area.width);
+    // Help and quit are worth more than the rest: they are always there.
+    let entry = |(keys, label): (String, &'static str)| (format!(" {keys}"), format!(" {label} "));
+    let width = |(a, b): &(String, String)| a.len() + b.len();
+    let (vital, usual): (Vec<_>, Vec<_>) = keymap::footer().partition(|(_, label)| matches!(*label, "help" | "quit"));
+    let vital: Vec<_> = vital.into_iter().map(entry).collect();
+    room = room.saturating_sub(vital.iter().map(width).sum());
+    let mut shown = Vec::new();
+    for e in usual.into_iter().map(entry) {
+        let Some(left) = room.checked_sub(width(&e)) else { break };
+        room = left;
+        shown.push(e);
+    }
+    let spans = shown
+        .into_iter()
+        .chain(vital)
+        .flat_map(|(keys, label)| [Span::styled(keys, theme.strong), Span::styled(label, theme.dim)]);
+    frame.render_widget(Line::from_iter(spans), area);
+}

@@ -1,0 +1,158 @@
+//! How durations are spread, in logarithmic ranges: two humps are seen as two.
+
+use super::{block, cut, title};
+use crate::format::{count, dur_in};
+use crate::model::{Latency, Model};
+use crate::tui::theme::Glyphs;
+use crate::tui::ui::{Figure, Ui};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+/// Columns of a range's label: `100 ms – 200 ms`.
+const LABEL: usize = 16;
+/// Columns of a count.
+const COUNT: usize = 6;
+
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
+    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
+    let all = match ui.figure {
+        Figure::Wait => model.wait(),
+        Figure::Hold => model.hold(),
+        Figure::Handoff => model.handoff(),
+    };
+    let latency = all.within(ui.span, model.now());
+    let about = format!("{} \u{b7} {} samples", ui.span.as_str(), count(latency.count()));
+    let outer = block(title(ui.figure.as_str(), &about, theme, glyphs), theme, glyphs);
+    let inner = outer.inner(area);
+    frame.render_widget(outer, area);
+    let lines = spread(&latency, model, ui, usize::from(inner.width), usize::from(inner.height));
+    frame.render_widget(Paragraph::new(lines), inner);
+}
+
+/// Percentiles, ranges with bars, and those that still wait: what fits into `width` and `height`.
+pub(super) fn spread(latency: &Latency, model: &Model, ui: &Ui, width: usize, height: usize) -> Vec<Line<'static>> {
+    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
+    let time = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| dur_in(ns, glyphs.ascii));
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    let figures = [
+        ("p50", latency.quantile(0.5)),
+        ("p90", latency.quantile(0.9)),
+        ("p99", latency.quantile(0.99)),
+        ("max", latency.max()),
+    ];
+    // Two a line: they keep their places however long they are.
+    for pair in figures.chunks(2) {
+        let text: String = pair.iter().map(|(name, ns)| format!(" {name} {:>8} ", time(*ns))).collect();
+        lines.push(Line::styled(cut(&text, width, glyphs), theme.strong));
+    }
+    let waiting = match (ui.figure, model.longest_waiter()) {
+        (Figure::Wait, Some((_, ns))) => {
+            Some(format!(" {} still waiting, longest {}", model.waiting(), time(Some(ns))))
+        }
+        _ => None,
+    };
+    let room = height.saturating_sub(lines.len() + usize::from(waiting.is_some()));
+    match (latency.min(), latency.max()) {
+        (Some(min), Some(max)) => lines.extend(bars(latency, &edges(min, max, room), width, ui)),
+        _ => lines.push(Line::styled(cut(" no samples yet", width, glyphs), theme.dim)),
+    }
+    lines.extend(waiting.map(|text| Line::styled(cut(&text, width, glyphs), theme.waiting)));
+    lines
+}
+
+/// Where ranges begin: 1, 2, 5, 10 … between `min` and `max`; coarser until there are at most `rows` of them.
+fn edges(min: u64, max: u64, rows: usize) -> Vec<u64> {
+    let ladder = |digits: &'static [u64]| (0..19u32).flat_map(move |p| digits.iter().map(move |d| d * 10u64.pow(p)));
+    for digits in [&[1, 2, 5][..], &[1, 3], &[1]] {
+        let edges = around(ladder(digits), min, max);
+        if edges.len() <= rows + 1 {
+            return edges;
+        }
+    }
+    // Three powers of ten a row: from 1 ns to a year that is six rows.
+    around((0..7u32).map(|p| 1000u64.pow(p)), min, max)
+}
+
+/// The edges that the values lie between, and one beyond on either side.
+fn around(ladder: impl Iterator<Item = u64>, min: u64, max: u64) -> Vec<u64> {
+    let mut edges = vec![0];
+    for edge in ladder {
+        if edge <= min {
+            edges.clear();
+        }
+        edges.push(edge);
+        if edge > max {
+            break;
+        }
+    }
+    edges
+}
+
+fn bars(latency: &Latency, edges: &[u64], width: usize, ui: &Ui) -> Vec<Line<'static>> {
+    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
+    let counts = latency.between(edges);
+    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    let room = width.saturating_sub(LABEL + COUNT + 2);
+    let mut lines = Vec::new();
+    // The first range lies below the first edge and the last above the last one: both are empty.
+    for (ends, n) in edges.windows(2).zip(counts.iter().skip(1)) {
+        let &[low, high] = ends else { continue };
+        let bar = glyphs.bar(*n as f64 * room as f64 / most as f64, room);
+        let pad = room.saturating_sub(bar.chars().count());
+        lines.push(Line::from(vec![
+            Span::styled(format!("{:>LABEL$} ", label(low, high, glyphs)), theme.dim),
+            Span::styled(bar, theme.waiting),
+            Span::raw(" ".repeat(pad)),
+            Span::styled(format!("{:>COUNT$}", if *n == 0 { String::new() } else { count(*n) }), theme.text),
+        ]));
+    }
+    lines
+}
+
+/// `1–2 s`, `500 ms–1 s`.
+fn label(low: u64, high: u64, glyphs: &Glyphs) -> String {
+    let round = |ns: u64| -> (u64, &'static str) {
+        match ns {
+            0..=999 => (ns, "ns"),
+            1_000..=999_999 => (ns / 1_000, if glyphs.ascii { "us" } else { "\u{b5}s" }),
+            1_000_000..=999_999_999 => (ns / 1_000_000, "ms"),
+            _ => (ns / 1_000_000_000, "s"),
+        }
+    };
+    let ((a, unit_a), (b, unit_b)) = (round(low), round(high));
+    let dash = glyphs.dash;
+    if unit_a == unit_b || low == 0 {
+        format!("{a}{dash}{b} {unit_b}")
+    } else {
+        format!("{a} {unit_a}{dash}{b} {unit_b}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn labels_name_their_unit_once() {
+        let g = Glyphs::new(false);
+        assert_eq!(label(1_000_000_000, 2_000_000_000, &g), "1–2 s");
+        assert_eq!(label(500_000_000, 1_000_000_000, &g), "500 ms–1 s");
+        assert_eq!(label(0, 1, &g), "0–1 ns");
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_has_its_bar(values in prop::collection::vec(0u64..30_000_000_000_000_000, 1..50), rows in 0usize..40) {
+            let mut latency = Latency::default();
+            values.iter().for_each(|v| latency.record(*v));
+            let edges = edges(latency.min().unwrap(), latency.max().unwrap(), rows);
+            let counts = latency.between(&edges);
+            prop_assert_eq!(counts.first().copied(), Some(0));
+            prop_assert_eq!(counts.last().copied(), Some(0));
+            prop_assert!(edges.len() <= rows.max(7) + 1);
+        }
+    }
+}

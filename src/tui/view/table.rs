@@ -1,0 +1,153 @@
+//! The workers, a row each. Only rows that are drawn are formatted.
+
+use super::{block, title};
+use crate::format::{count, dur_in, percent};
+use crate::model::{Actor, Model, State};
+use crate::tui::ui::{Column, Ui};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+use ratatui::text::{Line, Span};
+
+/// Widths of the columns, and the order in which they go when there is no room: the last first.
+const COLUMNS: [(Column, usize); 12] = [
+    (Column::Worker, 12),
+    (Column::State, 10),
+    (Column::Now, 8),
+    (Column::Got, 6),
+    (Column::Last, 9),
+    (Column::P50, 8),
+    (Column::Max, 8),
+    (Column::P99, 8),
+    (Column::Overtaken, 9),
+    (Column::Share, 6),
+    (Column::Pid, 7),
+    (Column::Restarts, 8),
+];
+
+/// Columns between two columns.
+const GAP: usize = 1;
+/// Columns for the pointer at the selected row.
+const POINTER: usize = 2;
+
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui) {
+    let order = ui.order(model);
+    let outer = block("", &ui.theme, &ui.glyphs);
+    let inner = outer.inner(area);
+    let height = usize::from(inner.height.saturating_sub(1));
+    ui.rows = Rect { y: inner.y.saturating_add(1), height: inner.height.saturating_sub(1), ..inner };
+    ui.reveal(&order, height);
+    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
+
+    let columns = fitting(usize::from(inner.width).saturating_sub(POINTER));
+    let shown = ui.scroll..(ui.scroll + height).min(order.len());
+    let about = if shown.len() < order.len() {
+        format!("{}{}{} of {}", shown.start + 1, glyphs.dash, shown.end, order.len())
+    } else {
+        format!("waits of {}", order.len())
+    };
+    let sorted = format!("{about}, by {}{}", ui.sort.title(), if ui.reverse { ", reversed" } else { "" });
+    let outer = block(title("workers", &sorted, theme, glyphs), theme, glyphs);
+    frame.render_widget(outer, area);
+    if inner.height == 0 {
+        return;
+    }
+    frame.render_widget(heading(&columns, ui), Rect { height: 1, ..inner });
+    let all = model.acquisitions();
+    for (row, id) in order.iter().skip(ui.scroll).take(height).enumerate() {
+        let Some(actor) = model.actor(*id) else { continue };
+        let y = ui.rows.y.saturating_add(u16::try_from(row).unwrap_or(u16::MAX));
+        let area = Rect { y, height: 1, ..inner }.intersection(inner);
+        let selected = ui.selected == Some(*id);
+        let style = if selected { theme.selected } else { Style::new() };
+        frame.render_widget(line(&columns, model, actor, all, ui, selected).style(style), area);
+    }
+}
+
+/// As many columns as fit, by worth, in their order on the screen.
+fn fitting(width: usize) -> Vec<(Column, usize)> {
+    let mut room = width;
+    let mut fit: Vec<(Column, usize)> = Vec::new();
+    for (column, wide) in COLUMNS {
+        let Some(left) = room.checked_sub(wide + GAP) else { break };
+        room = left;
+        fit.push((column, wide));
+    }
+    fit.sort_by_key(|(c, _)| Column::ALL.iter().position(|a| a == c));
+    fit
+}
+
+fn heading(columns: &[(Column, usize)], ui: &Ui) -> Line<'static> {
+    let mut spans = vec![Span::raw(" ".repeat(POINTER))];
+    for (column, width) in columns {
+        let style = if ui.sort == *column { ui.theme.strong.add_modifier(Modifier::UNDERLINED) } else { ui.theme.dim };
+        let (title, gap) = (column.title(), " ".repeat(GAP));
+        let pad = width.saturating_sub(title.len());
+        if left_aligned(*column) {
+            spans.extend([Span::styled(title, style), Span::raw(" ".repeat(pad) + &gap)]);
+        } else {
+            spans.extend([Span::raw(" ".repeat(pad)), Span::styled(title, style), Span::raw(gap)]);
+        }
+    }
+    Line::from(spans)
+}
+
+fn line(columns: &[(Column, usize)], model: &Model, a: &Actor, all: u64, ui: &Ui, selected: bool) -> Line<'static> {
+    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
+    let pointer = if selected { glyphs.pointer } else { " " };
+    let mut spans = vec![Span::styled(format!("{pointer:<POINTER$}"), theme.strong)];
+    for &(column, width) in columns {
+        let text = cell(column, model, a, all, ui);
+        let style = match column {
+            Column::State => theme.state(a.state),
+            Column::Now if a.state.is_alive() => theme.state(a.state),
+            Column::Overtaken if model.overtaken_now(a).is_some_and(|n| n > 0) => theme.waiting,
+            _ if !a.state.is_alive() => theme.dim,
+            _ => theme.text,
+        };
+        let text = if left_aligned(column) { format!("{text:<width$}") } else { format!("{text:>width$}") };
+        spans.extend([Span::styled(text, style), Span::raw(" ".repeat(GAP))]);
+    }
+    Line::from(spans)
+}
+
+fn left_aligned(column: Column) -> bool {
+    matches!(column, Column::Worker | Column::State)
+}
+
+fn cell(column: Column, model: &Model, a: &Actor, all: u64, ui: &Ui) -> String {
+    let time = |ns: Option<u64>| ns.map_or("-".into(), |ns| dur_in(ns, ui.glyphs.ascii));
+    match column {
+        Column::Worker => a.name(),
+        Column::Pid => a.pid.to_string(),
+        Column::State => {
+            let word = if a.stopped_since.is_some() { "stopped" } else { a.state.as_str() };
+            format!("{} {word}", ui.glyphs.state(a.state, a.stopped_since.is_some()))
+        }
+        Column::Now => match a.state {
+            State::Starting => "-".into(),
+            _ => time(Some(model.in_state(a))),
+        },
+        Column::Last => time(a.last_wait),
+        Column::P50 => time(a.wait.quantile(0.5)),
+        Column::P99 => time(a.wait.quantile(0.99)),
+        Column::Max => time(a.wait.max()),
+        Column::Got => count(a.got),
+        Column::Share if all == 0 => "-".into(),
+        Column::Share => percent(a.got as f64 / all as f64),
+        Column::Overtaken => count(model.overtaken_now(a).unwrap_or(a.overtaken_max)),
+        Column::Restarts => count(a.restarts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_has_its_place_and_the_worker_goes_last() {
+        assert_eq!(fitting(1000).len(), Column::ALL.len());
+        assert_eq!(fitting(13).first().map(|c| c.0), Some(Column::Worker));
+        assert!(fitting(5).is_empty());
+    }
+}
