@@ -35,3 +35,12 @@ pub mod model;
 pub mod report;
 pub mod run;
 pub mod tui;
+
+/// Panics in the thread that the environment names: how tests see that a panic anywhere leaves the terminal
+/// whole. Exists in debug builds only.
+pub(crate) fn panic_if_asked(_thread: &str) {
+    #[cfg(debug_assertions)]
+    if std::env::var_os("FLOCKMON_TEST_PANIC").is_some_and(|t| t == _thread) {
+        panic!("a panic was asked for in the {_thread} thread");
+    }
+}

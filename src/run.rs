@@ -143,6 +143,7 @@ impl Run {
 
     fn turn_until_end(&mut self) -> Result<(), Error> {
         self.draw()?;
+        crate::panic_if_asked("main");
         loop {
             let wake = self.wake_in();
             select_biased! {
@@ -364,6 +365,7 @@ fn forward_signals() -> Result<Receiver<i32>, Error> {
     let (tx, rx): (Sender<i32>, _) = unbounded();
     let forward = move || {
         for signal in signals.forever() {
+            crate::panic_if_asked("signals");
             if tx.send(signal).is_err() {
                 return;
             }

@@ -79,6 +79,7 @@ impl Collector {
         let mut last_look = 0;
         let mut ready = vec![EpollEvent::empty(); 256];
         loop {
+            crate::panic_if_asked("collector");
             let now = since(self.epoch);
             let restless = now.saturating_sub(last_record) < RESTLESS_NS;
             let timeout = if restless { RESTLESS_MS } else { LOOK_MS };

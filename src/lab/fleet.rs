@@ -427,10 +427,8 @@ impl Lab {
         slot.set_reader(None);
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
             .context("cannot make a pipe: raise the limit on open files (ulimit -n)")?;
-        if self.config.workers <= 64 {
-            // Fewer wake-ups at high rates; above the user's share of pipe memory it stays as it is (pipe(7)).
-            let _ = nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETPIPE_SZ(256 * 1024));
-        }
+        // Room for 5 ms of the fastest worker; above the user's share of pipe memory it stays as it is (pipe(7)).
+        let _ = nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETPIPE_SZ(256 * 1024));
         let births = self.member(id).map_or(0, |m| m.births);
         let mut job = worker::Job {
             shared: &self.shared,
@@ -490,7 +488,8 @@ impl Lab {
         let got = self.shared.slot(id).map_or(0, |s| s.got());
         let owner = Owner { worker: id, pid: pid.as_raw() as u32 };
         self.order(Order::Died { owner, t: now.saturating_sub(self.epoch), code, signal });
-        let again = self.config.restart == Restart::Always;
+        let enough = self.config.limit.is_some_and(|n| self.shared.ledger().seq() >= n);
+        let again = self.config.restart == Restart::Always && !enough;
         let Some(member) = self.member_mut(id) else { return };
         member.pid = None;
         member.stopped = false;

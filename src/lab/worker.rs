@@ -28,6 +28,8 @@ const BATCH: usize = 4096 / SIZE;
 const SEEN_NS: u64 = 1_000_000;
 /// No record stays unwritten for longer while the worker runs (ns).
 const OLDEST_NS: u64 = 10_000_000;
+/// For how long a worker that holds nothing waits for room in its pipe, in ms.
+const LATE_MS: i32 = 50;
 /// Shorter holds (ns) are spun, not slept: a sleep is longer than that by itself.
 const SPIN_NS: u64 = 50_000;
 
@@ -363,7 +365,9 @@ impl Worker<'_> {
                 self.telling.push(end, Body::Released { seq: won.seq, held: lasted });
             }
         }
-        if self.telling.full() || self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
+        if self.telling.full() {
+            self.telling.flush_soon()?;
+        } else if self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
             self.telling.flush()?;
         }
         Ok(())
@@ -391,12 +395,24 @@ struct Telling {
     oldest: u64,
     flushed: u64,
     lost: u64,
+    /// The monitor was waited for in vain.
+    jammed: bool,
     batch: [[u8; SIZE]; BATCH],
 }
 
 impl Default for Telling {
     fn default() -> Self {
-        Self { pipe: -1, epoch: 0, number: 0, len: 0, oldest: 0, flushed: 0, lost: 0, batch: [[0; SIZE]; BATCH] }
+        Self {
+            pipe: -1,
+            epoch: 0,
+            number: 0,
+            len: 0,
+            oldest: 0,
+            flushed: 0,
+            lost: 0,
+            jammed: false,
+            batch: [[0; SIZE]; BATCH],
+        }
     }
 }
 
@@ -456,6 +472,7 @@ impl Telling {
             Ok(()) => {
                 self.len = 0;
                 self.flushed = now;
+                self.jammed = false;
                 Ok(())
             }
             Err(Errno::EAGAIN | Errno::EINTR) => {
@@ -466,10 +483,22 @@ impl Telling {
         }
     }
 
+    /// Writes a full batch. Where the pipe is full, waits a little: nobody holds the lock here, and a monitor that
+    /// is merely late loses nothing. One that does not read at all is waited for only once.
+    fn flush_soon(&mut self) -> Result<(), End> {
+        self.flush()?;
+        if self.len > 0 && self.pipe >= 0 && !self.jammed {
+            sys::wait_writable(self.pipe, LATE_MS);
+            self.flush()?;
+            self.jammed = self.len > 0;
+        }
+        Ok(())
+    }
+
     /// Writes what is left before the end, as long as the monitor takes it.
     fn flush_patiently(&mut self, shared: &Shared) {
         for _ in 0..200 {
-            if self.flush().is_err() || self.len == 0 {
+            if self.flush().is_err() || self.len == 0 && self.lost == 0 {
                 return;
             }
             let control = shared.control();

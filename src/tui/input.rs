@@ -64,6 +64,7 @@ fn read(tx: &Sender<Input>, resting: &AtomicBool) {
             Ok(true) => event::read().map_or(Some(Input::Lost), meaning),
             Err(_) => Some(Input::Lost),
         };
+        crate::panic_if_asked("keyboard");
         let Some(input) = input else { continue };
         if tx.send(input).is_err() || input == Input::Lost {
             return;

@@ -78,7 +78,7 @@ impl Column {
             Self::Pid => "pid",
             Self::State => "state",
             Self::Now => "now",
-            Self::Last => "last wait",
+            Self::Last => "last",
             Self::P50 => "p50",
             Self::P99 => "p99",
             Self::Max => "max",

@@ -34,6 +34,13 @@ pub(super) fn write(fd: RawFd, bytes: &[u8]) -> Result<(), Errno> {
     Errno::result(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) }).map(drop)
 }
 
+/// Sleeps until the pipe takes a batch, for at most `ms`.
+pub(super) fn wait_writable(fd: RawFd, ms: i32) {
+    let mut wanted = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: poll(2) writes one struct of ours.
+    unsafe { libc::poll(&raw mut wanted, 1, ms) };
+}
+
 /// Interrupts the present wait after `ns`, and again every 10 ms, should the first ring come before the wait began.
 pub(super) fn alarm_after(ns: u64) {
     let value = libc::timeval {

@@ -10,8 +10,8 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-/// Columns of a range's label: `100 ms – 200 ms`.
-const LABEL: usize = 16;
+/// Columns of a range's label: `500 ms–1 s`.
+const LABEL: usize = 12;
 /// Columns of a count.
 const COUNT: usize = 6;
 

@@ -34,8 +34,8 @@ pub const SMALLEST: (u16, u16) = (40, 10);
 const STANDARD: (u16, u16) = (80, 20);
 /// From here on there is a timeline.
 const FULL: (u16, u16) = (100, 28);
-/// Columns that the histogram takes, at the standard and at the full size.
-const HISTOGRAM: (u16, u16) = (32, 42);
+/// Columns that the histogram takes: at the standard size, from 120 and from 150 columns on.
+const HISTOGRAM: [u16; 3] = [32, 34, 46];
 
 /// Draws a frame.
 pub fn draw(frame: &mut Frame<'_>, live: &Model, ui: &mut Ui) {
@@ -85,7 +85,12 @@ fn panels(frame: &mut Frame<'_>, area: Rect, model: &Model, found: &[Finding], u
     let full = fits(FULL);
     let timeline_rows = if full { timeline::rows(model, body.height) } else { 0 };
     let [upper, lower] = body.layout(&Layout::vertical([Constraint::Fill(1), Constraint::Length(timeline_rows)]));
-    let histogram_columns = if area.width >= 120 { HISTOGRAM.1 } else { HISTOGRAM.0 };
+    let [narrow, usual, wide] = HISTOGRAM;
+    let histogram_columns = match area.width {
+        0..120 => narrow,
+        120..150 => usual,
+        _ => wide,
+    };
     let [left, right] = upper.layout(&Layout::horizontal([Constraint::Fill(1), Constraint::Length(histogram_columns)]));
     let [holder, table] = left.layout(&Layout::vertical([Constraint::Length(5), Constraint::Fill(1)]));
     holder::draw(frame, holder, model, ui);

@@ -9,19 +9,19 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-/// Widths of the columns, and the order in which they go when there is no room: the last first.
+/// Least widths of the columns, and the order in which they go when there is no room: the last first.
 const COLUMNS: [(Column, usize); 12] = [
-    (Column::Worker, 12),
-    (Column::State, 10),
-    (Column::Now, 8),
-    (Column::Got, 6),
-    (Column::Last, 9),
-    (Column::P50, 8),
-    (Column::Max, 8),
-    (Column::P99, 8),
+    (Column::Worker, 8),
+    (Column::State, 9),
+    (Column::Now, 7),
+    (Column::Pid, 4),
+    (Column::Got, 5),
+    (Column::P50, 7),
+    (Column::Max, 7),
+    (Column::Last, 7),
+    (Column::P99, 7),
     (Column::Overtaken, 9),
-    (Column::Share, 6),
-    (Column::Pid, 7),
+    (Column::Share, 5),
     (Column::Restarts, 8),
 ];
 
@@ -39,12 +39,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui
     ui.reveal(&order, height);
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
 
-    let columns = fitting(usize::from(inner.width).saturating_sub(POINTER));
+    let columns = fitting(usize::from(inner.width).saturating_sub(POINTER), &widest(model));
     let shown = ui.scroll..(ui.scroll + height).min(order.len());
     let about = if shown.len() < order.len() {
         format!("{}{}{} of {}", shown.start + 1, glyphs.dash, shown.end, order.len())
     } else {
-        format!("waits of {}", order.len())
+        order.len().to_string()
     };
     let sorted = format!("{about}, by {}{}", ui.sort.title(), if ui.reverse { ", reversed" } else { "" });
     let outer = block(title("workers", &sorted, theme, glyphs), theme, glyphs);
@@ -64,11 +64,20 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui
     }
 }
 
+/// Columns of the longest name and the longest pid: what grows with the fleet, not with time.
+fn widest(model: &Model) -> [(Column, usize); 2] {
+    let name = model.actors().last().map_or(0, |a| a.name().len());
+    let pid = model.actors().iter().map(|a| a.pid).max().unwrap_or(0).to_string().len();
+    [(Column::Worker, name), (Column::Pid, pid.max(5))]
+}
+
 /// As many columns as fit, by worth, in their order on the screen.
-fn fitting(width: usize) -> Vec<(Column, usize)> {
-    let mut room = width;
+fn fitting(width: usize, widest: &[(Column, usize)]) -> Vec<(Column, usize)> {
+    // The last column needs no gap behind it.
+    let mut room = width + GAP;
     let mut fit: Vec<(Column, usize)> = Vec::new();
-    for (column, wide) in COLUMNS {
+    for (column, least) in COLUMNS {
+        let wide = widest.iter().find(|(c, _)| *c == column).map_or(least, |(_, w)| least.max(*w));
         let Some(left) = room.checked_sub(wide + GAP) else { break };
         room = left;
         fit.push((column, wide));
@@ -146,8 +155,8 @@ mod tests {
 
     #[test]
     fn every_column_has_its_place_and_the_worker_goes_last() {
-        assert_eq!(fitting(1000).len(), Column::ALL.len());
-        assert_eq!(fitting(13).first().map(|c| c.0), Some(Column::Worker));
-        assert!(fitting(5).is_empty());
+        assert_eq!(fitting(1000, &[]).len(), Column::ALL.len());
+        assert_eq!(fitting(13, &[]).first().map(|c| c.0), Some(Column::Worker));
+        assert!(fitting(5, &[]).is_empty());
     }
 }

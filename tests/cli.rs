@@ -1,0 +1,113 @@
+//! Wrong use and bad input: exit status 2, one clear message, nothing touched.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+use std::process::Output;
+use support::command;
+
+fn run(args: &[&str]) -> Output {
+    command(args).stdin(std::process::Stdio::null()).output().unwrap()
+}
+
+fn refused(args: &[&str], words: &[&str]) {
+    let out = run(args);
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(2), "{args:?}: {error}");
+    assert!(out.stdout.is_empty(), "{args:?} wrote to standard output");
+    for word in words {
+        assert!(error.contains(word), "{args:?}: {word:?} is not in: {error}");
+    }
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    refused(&["--workers", "0"], &["--workers", "1..=10000"]);
+    refused(&["--workers", "10001"], &["--workers"]);
+    refused(&["--hold", "-1s"], &["--hold", "not negative"]);
+    refused(&["--hold", "soon"], &["not a duration"]);
+    refused(&["--hold", "5"], &["no unit"]);
+    refused(&["--think", "2s..1s"], &["ends before it begins"]);
+    refused(&["--shared", "101"], &["--shared"]);
+    refused(&["--duration", "0"], &["zero"]);
+    refused(&["--acquisitions", "0"], &["--acquisitions"]);
+    refused(&["--acquire", "hope"], &["block, poll:50ms or timeout:2s"]);
+    refused(&["--acquire", "poll:0"], &["zero"]);
+    refused(&["--lock", "spin"], &["flock", "posix", "ofd"]);
+    refused(&["--wrokers", "3"], &["--wrokers", "--workers"]);
+    refused(&["--fps", "0"], &["--fps"]);
+}
+
+#[test]
+fn a_screen_without_a_terminal_is_refused_with_a_hint() {
+    refused(&["--output", "tui"], &["terminal", "--output log"]);
+}
+
+#[test]
+fn what_cannot_be_a_lock_file_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    refused(&[folder.path().to_str().unwrap()], &["a folder"]);
+    nix::unistd::mkfifo(&folder.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused(&[&at("fifo")], &["a FIFO"]);
+    refused(&[&at("missing/lock")], &["missing/lock", "folder exists"]);
+    refused(&["/dev/null"], &["a device"]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_that_may_not_be_opened_is_refused() {
+    if nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: root may open everything");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    refused(&[path.to_str().unwrap()], &["permission"]);
+}
+
+#[test]
+fn the_users_file_keeps_its_content_and_a_new_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    std::fs::write(&old, "precious").unwrap();
+    for path in [&old, &new] {
+        let out = run(&["-w", "2", "--hold", "1ms", "-n", "4", "-o", "summary", path.to_str().unwrap()]);
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+        let told = String::from_utf8_lossy(&out.stderr).contains("left it there");
+        assert_eq!(told, *path == new);
+    }
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), "precious");
+}
+
+#[test]
+fn exactly_so_many_acquisitions_as_asked_for() {
+    for kind in ["flock", "posix", "ofd"] {
+        let out = run(&["-w", "4", "--hold", "0", "-n", "50", "-o", "summary", "--lock", kind]);
+        let text = String::from_utf8(out.stdout).unwrap();
+        assert!(text.contains("50 acquisitions in"), "{text}");
+        assert_eq!(out.status.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    let mut child = command(&["-w", "2", "--hold", "1ms"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let status = support::wait_for("flockmon to end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn help_and_version_work() {
+    for (args, word) in [(["--help"], "--workers"), (["--version"], "flockmon")] {
+        let out = run(&args);
+        assert_eq!(out.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&out.stdout).contains(word));
+    }
+}

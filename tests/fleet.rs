@@ -1,0 +1,295 @@
+//! Real forks on real files: what a lab survives, and that the kernel sees what the screen says.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+use nix::sys::signal::Signal;
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::PathBuf;
+use support::{Headless, Terminal, children, command, proc_locks, signal, state, wait_for, wait_gone};
+
+fn lock_file() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lock");
+    std::fs::write(&path, "").unwrap();
+    (folder, path)
+}
+
+/// The pid of the one that holds the lock and has not been seen dead.
+fn holder(path: &std::path::Path) -> Option<i32> {
+    proc_locks(path).into_iter().find(|(waits, pid)| !waits && state(*pid).is_some()).map(|(_, pid)| pid)
+}
+
+#[test]
+fn the_holder_dies_a_hundred_times_and_that_is_no_violation() {
+    let (_folder, path) = lock_file();
+    for keep_open in [false, true] {
+        let mut args = vec!["-w", "5", "--hold", "1h", path.to_str().unwrap()];
+        args.extend(keep_open.then_some("--keep-open"));
+        let run = Headless::start(&args);
+        for _ in 0..100 {
+            let pid = wait_for("a holder", || holder(&path));
+            signal(pid, Signal::SIGKILL);
+            wait_for("another holder", || holder(&path).filter(|p| *p != pid));
+        }
+        wait_for("the hundred to be told", || {
+            (run.lines().iter().filter(|l| l.contains("killed by signal 9")).count() == 100).then_some(())
+        });
+        let (text, status) = run.end();
+        assert_eq!(status, Some(0), "{text}");
+        assert!(text.contains("violations 0"), "{text}");
+        assert!(text.contains("killed 100"), "{text}");
+    }
+}
+
+#[test]
+fn any_worker_may_die_at_any_time() {
+    let run = Headless::start(&["-w", "6", "--hold", "0", "-o", "summary"]);
+    let mut seen = BTreeSet::new();
+    for round in 0..60 {
+        let workers = wait_for("workers", || Some(children(run.pid())).filter(|w| w.len() == 6));
+        let victim = workers[round % 6];
+        seen.insert(victim);
+        signal(victim, Signal::SIGKILL);
+        wait_for("its successor", || (!children(run.pid()).contains(&victim)).then_some(()));
+    }
+    let (text, status) = run.end();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("violations 0") && text.contains("killed 60"), "{text}");
+    wait_gone(&seen.into_iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn kill_9_of_the_monitor_leaves_no_worker() {
+    let mut run = Headless::start(&["-w", "20", "--hold", "100ms"]);
+    run.see("released");
+    let workers = children(run.pid());
+    assert_eq!(workers.len(), 20);
+    run.child.kill().unwrap();
+    wait_gone(&workers);
+}
+
+/// The kernel's own list names the holder and the waiters that the screen names, for each kind of lock.
+#[test]
+fn proc_locks_agrees_with_the_screen() {
+    for kind in ["flock", "posix", "ofd"] {
+        let (_folder, path) = lock_file();
+        let terminal = Terminal::start(&["-w", "4", "--hold", "1h", "--lock", kind, path.to_str().unwrap()]);
+        let mut terminal = terminal;
+        terminal.see_that("three waiters", |t| t.matches("◌ waiting").count() == 3);
+        for _ in 0..3 {
+            let text = terminal.see_that("one holder, three waiters", |t| {
+                t.matches("● holding").count() == 1 && t.matches("◌ waiting").count() == 3
+            });
+            let pid_of = |line: &str| {
+                line.split_whitespace().filter_map(|w| w.parse::<i32>().ok()).find(|p| *p > 1000 || state(*p).is_some())
+            };
+            let with = |sign: &str| -> BTreeSet<i32> {
+                text.lines().filter(|l| l.contains(sign)).filter_map(pid_of).collect()
+            };
+            let (holds, waits) = (with("● holding"), with("◌ waiting"));
+            let kernel = proc_locks(&path);
+            let theirs = |waiting: bool| -> Vec<i32> {
+                kernel.iter().filter(|(w, _)| *w == waiting).map(|(_, pid)| *pid).collect()
+            };
+            if kind == "ofd" {
+                // Open file descriptions have no pid there: the count must agree (fdinfo has the holder).
+                assert_eq!((theirs(false).len(), theirs(true).len()), (holds.len(), waits.len()), "{kernel:?}");
+                let holder = *holds.first().unwrap();
+                let has_lock = std::fs::read_dir(format!("/proc/{holder}/fdinfo"))
+                    .unwrap()
+                    .any(|fd| std::fs::read_to_string(fd.unwrap().path()).unwrap_or_default().contains("OFDLCK"));
+                assert!(has_lock, "{holder} holds no OFD lock");
+            } else {
+                assert_eq!(theirs(false).into_iter().collect::<BTreeSet<_>>(), holds, "{kind}\n{text}");
+                assert_eq!(theirs(true).into_iter().collect::<BTreeSet<_>>(), waits, "{kind}\n{text}");
+            }
+            let before = holds;
+            terminal.press("k");
+            terminal.see_that("another holder", |t| {
+                t.lines().filter(|l| l.contains("● holding")).filter_map(pid_of).any(|p| !before.contains(&p))
+                    && t.matches("◌ waiting").count() == 3
+            });
+        }
+    }
+}
+
+#[test]
+fn a_lock_file_removed_or_replaced_is_said() {
+    let (_folder, path) = lock_file();
+    let run = Headless::start(&["-w", "2", "--hold", "1h", path.to_str().unwrap()]);
+    run.see("acquired");
+    run.see("waits");
+    std::fs::remove_file(&path).unwrap();
+    run.see("the path names nothing any more");
+    std::fs::write(path.with_extension("new"), "").unwrap();
+    std::fs::rename(path.with_extension("new"), &path).unwrap();
+    run.see("two locks exist");
+}
+
+#[test]
+fn a_lock_that_is_split_is_a_violation() {
+    let (_folder, path) = lock_file();
+    let run = Headless::start(&["-w", "2", "--hold", "1h", path.to_str().unwrap()]);
+    run.see("acquired");
+    run.see("waits");
+    // The waiter dies and its successor opens a new file of the same name: both hold "the" lock.
+    std::fs::remove_file(&path).unwrap();
+    let waiter = *children(run.pid()).iter().find(|p| Some(**p) != run_holder(&run)).unwrap();
+    signal(waiter, Signal::SIGKILL);
+    run.see("VIOLATION");
+    let (text, status) = run.end();
+    assert_eq!(status, Some(3), "{text}");
+    assert!(text.contains("violations 1"), "{text}");
+}
+
+fn run_holder(run: &Headless) -> Option<i32> {
+    let lines = run.lines();
+    let name = lines.iter().find(|l| l.contains("acquired"))?.split_whitespace().nth(2)?.to_owned();
+    let birth = lines.iter().find(|l| l.contains(&format!("{name} ")) && l.contains("started, pid"))?;
+    birth.rsplit(' ').next()?.parse().ok()
+}
+
+#[test]
+fn workers_that_cannot_open_the_file_back_off_and_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let path = inner.join("lock");
+    let run = Headless::start(&["-w", "2", "--hold", "10ms", path.to_str().unwrap()]);
+    run.see("released");
+    std::fs::remove_dir_all(&inner).unwrap();
+    run.see("cannot open the lock file: No such file or directory");
+    // With the folder back, they come back.
+    std::fs::create_dir(&inner).unwrap();
+    let so_far = run.lines().len();
+    wait_for("work to go on", || run.lines().iter().skip(so_far).any(|l| l.contains("released")).then_some(()));
+    let births = run.lines().iter().filter(|l| l.contains("started, pid")).count();
+    assert!(births < 100, "{births} births: no back-off");
+    let (text, _) = run.end();
+    assert!(text.contains("acquisitions in"), "{text}");
+}
+
+#[test]
+fn a_reader_that_does_not_read_stops_no_worker() {
+    let (_folder, path) = lock_file();
+    let mut child = command(&["-w", "3", "--hold", "0", "--keep-open", path.to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = child.id() as i32;
+    let workers = wait_for("workers", || Some(children(pid)).filter(|w| w.len() == 3));
+    // Nobody reads the log: the pipes fill to the workers, who go on; their CPU time shows it.
+    let ticks = |pid: i32| -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+        [11, 12].iter().filter_map(|i| fields.get(*i)?.parse::<u64>().ok()).sum()
+    };
+    let blocked = || std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|w| w.contains("pipe_write"));
+    wait_for("the monitor to be stuck", || blocked().then_some(()));
+    for worker in workers {
+        let before = ticks(worker);
+        wait_for("a worker to go on", || (ticks(worker) > before + 20).then_some(()));
+    }
+    // Read again: what was lost is counted.
+    let mut out = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let (mut tail, mut buffer) = (Vec::new(), [0; 65536]);
+        let mut lost = false;
+        while let Ok(n @ 1..) = out.read(&mut buffer) {
+            tail.extend_from_slice(&buffer[..n]);
+            lost |= String::from_utf8_lossy(&tail).contains("events lost");
+            tail.drain(..tail.len().saturating_sub(4000));
+        }
+        (lost, String::from_utf8_lossy(&tail).into_owned())
+    });
+    wait_for("the monitor to go on", || (!blocked()).then_some(()));
+    signal(pid, Signal::SIGTERM);
+    child.wait().unwrap();
+    let (lost, tail) = reader.join().unwrap();
+    assert!(lost, "{tail}");
+}
+
+#[test]
+fn a_thousand_workers_run() {
+    let mut run = Headless::start(&["-w", "1000", "--hold", "0", "-n", "20000", "-o", "summary"]);
+    let (text, status) = run.wait();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("20.0k acquisitions") && text.contains("and 900 more"), "{text}");
+}
+
+#[test]
+fn limits_that_do_not_suffice_are_named() {
+    use std::os::unix::process::CommandExt;
+    if nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: root may raise any limit");
+        return;
+    }
+    let mut command = command(&["-w", "200"]);
+    // SAFETY: setrlimit is a bare system call.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(|| {
+            let low = libc::rlimit { rlim_cur: 100, rlim_max: 100 };
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const low);
+            Ok(())
+        });
+    }
+    let out = command.output().unwrap();
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(error.contains("RLIMIT_NOFILE") && error.contains("264"), "{error}");
+    assert_eq!(out.status.code(), Some(1));
+}
+
+#[test]
+fn giving_up_and_polling_are_told() {
+    let run = Headless::start(&["-w", "2", "--hold", "1h", "--acquire", "timeout:20ms", "--think", "5ms"]);
+    run.see("gave up, waited 0.0");
+    let run = Headless::start(&["-w", "3", "--hold", "5ms", "--acquire", "poll:1ms", "-n", "20", "-o", "summary"]);
+    let mut run = run;
+    assert_eq!(run.wait().1, Some(0));
+}
+
+#[test]
+fn never_restarting_ends_when_all_are_dead() {
+    let mut run = Headless::start(&["-w", "2", "--hold", "1h", "--restart", "never"]);
+    let workers = wait_for("workers", || Some(children(run.pid())).filter(|w| w.len() == 2));
+    run.see("acquired");
+    workers.iter().for_each(|w| signal(*w, Signal::SIGKILL));
+    let (text, status) = run.wait();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("killed 2"), "{text}");
+}
+
+#[test]
+fn readers_share_and_exclude_writers() {
+    for kind in ["flock", "posix", "ofd"] {
+        let mut run = Headless::start(&[
+            "-w", "6", "--hold", "100us", "--shared", "60", "--lock", kind, "-n", "3000", "-o", "summary",
+        ]);
+        let (text, status) = run.wait();
+        assert_eq!(status, Some(0), "{text}");
+        assert!(text.contains("violations 0"), "{text}");
+    }
+}
+
+#[test]
+fn the_same_seed_makes_the_same_choices() {
+    let holds = || {
+        let mut run = Headless::start(&["-w", "1", "--hold", "1ms..20ms", "--seed", "42", "-n", "5"]);
+        let text = run.wait().0;
+        let held: Vec<f64> =
+            text.lines().filter_map(|l| l.split("released, held ").nth(1)?.split(' ').next()?.parse().ok()).collect();
+        held
+    };
+    let (first, second) = (holds(), holds());
+    assert!(first.len() >= 4);
+    // Sleeps run late by what the machine likes, never by another choice of duration in the same order.
+    let order = |v: &[f64]| {
+        let mut at: Vec<usize> = (0..v.len().min(4)).collect();
+        at.sort_by(|a, b| v[*a].total_cmp(&v[*b]));
+        at
+    };
+    assert_eq!(order(&first), order(&second), "{first:?} {second:?}");
+}
