@@ -148,7 +148,8 @@ impl Run {
             let wake = self.wake_in();
             select_biased! {
                 recv(self.inputs) -> input => {
-                    if self.input(input.unwrap_or(Input::Lost))? == Next::Quit { return Ok(()) }
+                    let input = input.map_err(|_| anyhow!("the keyboard thread ended unexpectedly"))?;
+                    if self.input(input)? == Next::Quit { return Ok(()) }
                 }
                 recv(self.signals) -> signal => {
                     let signal = signal.map_err(|_| anyhow!("the signal thread ended unexpectedly"))?;

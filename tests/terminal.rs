@@ -96,11 +96,14 @@ fn ctrl_z_gives_the_terminal_back_and_fg_takes_it_again() {
 fn a_panic_in_any_thread_gives_the_terminal_back() {
     for thread in ["main", "collector", "keyboard", "signals"] {
         let mut terminal = Terminal::start_sized(ARGS, 36, 120, &[("FLOCKMON_TEST_PANIC", thread)]);
-        let workers = wait_for("workers", || Some(terminal.workers()).filter(|w| w.len() == 3));
         // Some of the threads only run on when something comes.
         terminal.press("?");
-        signal(terminal.pid(), Signal::SIGCHLD);
-        let status = terminal.wait_exit();
+        let (pid, mut workers) = (terminal.pid(), Vec::new());
+        let status = wait_for("flockmon to end", || {
+            workers.extend(children(pid));
+            signal(pid, Signal::SIGCHLD);
+            terminal.child.try_wait().unwrap()
+        });
         assert!(!status.success(), "{thread}");
         terminal.assert_restored();
         terminal.see("a panic was asked for");
@@ -176,7 +179,8 @@ fn workers_come_and_go() {
     terminal.see("worker-5 ");
     terminal.press("-");
     terminal.see("4 workers");
-    terminal.see_that("four rows", |t| !t.contains("worker-5 "));
+    let row_of_5 = |t: &str| t.lines().any(|l| l.contains("worker-5 ") && l.contains('│'));
+    terminal.see_that("four rows", |t| !row_of_5(t));
     let pid = terminal.pid();
     wait_for("four processes", || (children(pid).len() == 4).then_some(()));
     terminal.press("---");

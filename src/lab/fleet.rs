@@ -450,6 +450,8 @@ impl Lab {
         let mut before = SigSet::empty();
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))
             .context("cannot block signals")?;
+        // Before the fork: nothing that the child tells may be older than its birth.
+        let born = clock::now();
         // SAFETY: until _exit the child calls only async-signal-safe functions; see worker.rs.
         let forked = unsafe { nix::unistd::fork() };
         if let Ok(ForkResult::Child) = forked {
@@ -463,12 +465,11 @@ impl Lab {
         let ForkResult::Parent { child } = forked.context("cannot fork")? else { return Ok(()) };
         restored.context("cannot unblock signals")?;
         drop(write);
-        self.born(id, child, read);
+        self.born(id, child, read, born);
         Ok(())
     }
 
-    fn born(&mut self, id: u32, pid: Pid, pipe: OwnedFd) {
-        let now = clock::now();
+    fn born(&mut self, id: u32, pid: Pid, pipe: OwnedFd, now: u64) {
         let got = self.shared.slot(id).map_or(0, |s| s.got());
         if let Some(member) = self.member_mut(id) {
             member.pid = Some(pid);

@@ -5,18 +5,23 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use ratatui::crossterm::terminal::{
-    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
-    enable_raw_mode,
+    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{execute, queue};
 use ratatui::{Frame, Terminal};
 use std::io::{self, BufWriter, Stdout, Write};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 /// Whether the terminal is ours at present; the panic hook must know, whichever thread panics.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
+/// Held while a frame is written: whoever gives the terminal back meanwhile would have it drawn over.
+static DRAWING: Mutex<()> = Mutex::new(());
+/// For how long a frame under way is waited for; the panic may have come from within it.
+const FRAME_ENDS: Duration = Duration::from_millis(100);
 
 /// The terminal while it is ours.
 pub struct Screen {
@@ -56,14 +61,22 @@ impl Screen {
     /// The terminal does not answer.
     pub fn reenter(&mut self) -> Result<()> {
         take()?;
-        self.terminal.clear().context("cannot clear the terminal")
+        // Not Terminal::clear(): that asks the terminal where its cursor is, and another thread reads the answer.
+        // Two blank buffers do: all that the next frame has differs from them.
+        self.terminal.current_buffer_mut().reset();
+        self.terminal.swap_buffers();
+        execute!(self.terminal.backend_mut(), Clear(ClearType::All)).context("cannot clear the terminal")
     }
 
-    /// Draws a frame.
+    /// Draws a frame, unless the terminal has been given back.
     ///
     /// # Errors
     /// The terminal is gone.
     pub fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+        if !TAKEN.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         self.terminal.draw(render)?;
         execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
@@ -88,6 +101,13 @@ fn take() -> Result<()> {
 
 /// Gives the terminal back if it is ours. It may be gone: errors are of no use to anybody here.
 pub fn restore() {
+    let began = Instant::now();
+    let _drawing = loop {
+        match DRAWING.try_lock() {
+            Err(TryLockError::WouldBlock) if began.elapsed() < FRAME_ENDS => std::thread::yield_now(),
+            taken => break taken,
+        }
+    };
     if TAKEN.swap(false, Ordering::SeqCst) {
         let mut out = io::stdout();
         let _ = execute!(out, EndSynchronizedUpdate, DisableMouseCapture, LeaveAlternateScreen, Show);
