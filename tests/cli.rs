@@ -63,7 +63,7 @@ fn a_file_that_may_not_be_opened_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret");
     std::fs::write(&path, "").unwrap();
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     refused(&[path.to_str().unwrap()], &["permission"]);
 }
 
@@ -110,4 +110,12 @@ fn help_and_version_work() {
         assert_eq!(out.status.code(), Some(0));
         assert!(String::from_utf8_lossy(&out.stdout).contains(word));
     }
+}
+
+#[test]
+fn the_readme_quotes_the_options_that_there_are() {
+    let help = String::from_utf8(run(&["-h"]).stdout).unwrap();
+    let options = help.split("Arguments:").nth(1).unwrap().split("Examples:").next().unwrap().trim();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    assert!(readme.contains(options), "README.md lacks:\n{options}");
 }

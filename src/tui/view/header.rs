@@ -25,17 +25,20 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, fr
         (false, false) => (" running ", theme.holding),
     };
     let time = format!(" {} ", clock(model.now()));
-    let settings = format!("{workers} workers {dot} hold {} {dot} think {}", plain(hold), plain(think));
+    let width = usize::from(area.width);
+    let settings = match width {
+        0..60 => String::new(),
+        60..100 => format!("{workers} workers {dot} hold {}  ", plain(hold)),
+        _ => format!("{workers} workers {dot} hold {} {dot} think {}  ", plain(hold), plain(think)),
+    };
     let kind = match begin.shared_percent {
+        0 if width < 100 => begin.lock.kind.to_string(),
         0 => format!("{} exclusive", begin.lock.kind),
         p => format!("{} {p} % shared", begin.lock.kind),
     };
     let id = begin.lock.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
 
-    let width = usize::from(area.width);
-    let right = settings.chars().count() + 2 + badge.len() + time.len();
-    let show_settings = width >= 76;
-    let right = if show_settings { right } else { badge.len() + time.len() };
+    let right = settings.chars().count() + badge.len() + time.len();
     let room = width.saturating_sub(right + 1);
     let lead = format!(" {} {dot} {kind} {dot} ", begin.source);
     let name = " flockmon ";
@@ -47,9 +50,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, fr
     let gap = room.saturating_sub(name.len() + left.chars().count());
     let mut spans =
         vec![Span::styled(name, theme.strong), Span::styled(left, theme.text), Span::raw(" ".repeat(gap + 1))];
-    if show_settings {
-        spans.push(Span::styled(format!("{settings}  "), theme.text));
-    }
+    spans.push(Span::styled(settings, theme.text));
     spans.push(Span::styled(badge, style));
     spans.push(Span::styled(time, theme.text));
     frame.render_widget(Line::from(spans), area);

@@ -23,16 +23,29 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
         Figure::Handoff => model.handoff(),
     };
     let latency = all.within(ui.span, model.now());
-    let about = format!("{} \u{b7} {} samples", ui.span.as_str(), count(latency.count()));
+    let samples = format!(" \u{b7} {} samples", count(latency.count()));
+    // A border, a space on either side, the name and its dot.
+    let room = usize::from(area.width).saturating_sub(ui.figure.as_str().len() + 7);
+    let samples = if ui.span.as_str().len() + samples.chars().count() <= room { samples } else { String::new() };
+    let about = format!("{}{samples}", ui.span.as_str());
     let outer = block(title(ui.figure.as_str(), &about, theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
     frame.render_widget(outer, area);
-    let lines = spread(&latency, model, ui, usize::from(inner.width), usize::from(inner.height));
+    let waiting = model.longest_waiter().filter(|_| ui.figure == Figure::Wait);
+    let waiting = waiting.map(|(_, ns)| (model.waiting(), ns));
+    let lines = spread(&latency, waiting, ui, usize::from(inner.width), usize::from(inner.height));
     frame.render_widget(Paragraph::new(lines), inner);
 }
 
-/// Percentiles, ranges with bars, and those that still wait: what fits into `width` and `height`.
-pub(super) fn spread(latency: &Latency, model: &Model, ui: &Ui, width: usize, height: usize) -> Vec<Line<'static>> {
+/// Percentiles, ranges with bars, and those that still wait (how many, the longest in ns): what fits into `width` and
+/// `height`. A histogram of finished waits alone would hide the one that starves.
+pub(super) fn spread(
+    latency: &Latency,
+    waiting: Option<(u32, u64)>,
+    ui: &Ui,
+    width: usize,
+    height: usize,
+) -> Vec<Line<'static>> {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let time = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| dur_in(ns, glyphs.ascii));
     let mut lines: Vec<Line<'static>> = Vec::new();
@@ -44,15 +57,13 @@ pub(super) fn spread(latency: &Latency, model: &Model, ui: &Ui, width: usize, he
     ];
     // Two a line: they keep their places however long they are.
     for pair in figures.chunks(2) {
-        let text: String = pair.iter().map(|(name, ns)| format!(" {name} {:>8} ", time(*ns))).collect();
+        let text: String = pair.iter().map(|(name, ns)| format!(" {name} {:>7} ", time(*ns))).collect();
         lines.push(Line::styled(cut(&text, width, glyphs), theme.strong));
     }
-    let waiting = match (ui.figure, model.longest_waiter()) {
-        (Figure::Wait, Some((_, ns))) => {
-            Some(format!(" {} still waiting, longest {}", model.waiting(), time(Some(ns))))
-        }
-        _ => None,
-    };
+    let waiting = waiting.map(|(n, ns)| {
+        let all = format!(" {n} still waiting, longest {}", time(Some(ns)));
+        if all.chars().count() <= width { all } else { format!(" {n} wait, longest {}", time(Some(ns))) }
+    });
     let room = height.saturating_sub(lines.len() + usize::from(waiting.is_some()));
     match (latency.min(), latency.max()) {
         (Some(min), Some(max)) => lines.extend(bars(latency, &edges(min, max, room), width, ui)),

@@ -14,8 +14,16 @@ use ratatui::widgets::Paragraph;
 /// Columns of the progress bar.
 const BAR: usize = 26;
 
+/// Below this height the verdict stands alone.
+pub(super) const ROWS: u16 = 5;
+
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
+    if area.height < ROWS {
+        let (text, style) = verdict(model, ui, usize::from(area.width));
+        return frame
+            .render_widget(Line::styled(cut(&format!(" {text}"), usize::from(area.width), glyphs), style), area);
+    }
     let block = block(title("holder", "", theme, glyphs), theme, glyphs);
     let inner = block.inner(area);
     let width = usize::from(inner.width);
@@ -87,18 +95,24 @@ fn progress(model: &Model, ui: &Ui, width: usize) -> Line<'static> {
     let rest = glyphs.rest.repeat(bar.saturating_sub(done.chars().count()));
     let handoff = model.handoff().all().quantile(0.5).map_or("-".into(), |ns| dur_in(ns, glyphs.ascii));
     let dot = glyphs.dot;
-    let text = format!(
-        " of ~{:<6} {:>6} acquired {dot} {:>5}/s {dot} handoff p50 {handoff}",
-        plain(hold),
-        count(model.acquisitions()),
-        model.rate().map_or("-".into(), rate),
-    );
+    let mut text = format!(" of ~{:<6}", plain(hold));
     let room = width.saturating_sub(bar + 1);
+    for part in [
+        format!(" {:>6} acquired", count(model.acquisitions())),
+        format!(" {dot} {:>5}/s", model.rate().map_or("-".into(), rate)),
+        format!(" {dot} handoff p50 {handoff}"),
+        format!(" {dot} {} contended", count(model.contended())),
+    ] {
+        if text.chars().count() + part.chars().count() > room {
+            break;
+        }
+        text.push_str(&part);
+    }
     Line::from(vec![
         Span::raw(" "),
         Span::styled(done, theme.holding),
         Span::styled(rest, theme.dim),
-        Span::styled(cut(&text, room, glyphs), theme.text),
+        Span::styled(text, theme.text),
     ])
 }
 

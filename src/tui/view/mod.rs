@@ -35,7 +35,7 @@ const STANDARD: (u16, u16) = (80, 20);
 /// From here on there is a timeline.
 const FULL: (u16, u16) = (100, 28);
 /// Columns that the histogram takes: at the standard size, from 120 and from 150 columns on.
-const HISTOGRAM: [u16; 3] = [32, 34, 46];
+const HISTOGRAM: [u16; 3] = [28, 34, 46];
 
 /// Draws a frame.
 pub fn draw(frame: &mut Frame<'_>, live: &Model, ui: &mut Ui) {
@@ -76,7 +76,7 @@ fn panels(frame: &mut Frame<'_>, area: Rect, model: &Model, found: &[Finding], u
     }
     let fits = |(w, h): (u16, u16)| area.width >= w && area.height >= h;
     // Three facts and a border; less where every row counts.
-    let holder_rows = if area.height >= 16 { 5 } else { 3 };
+    let holder_rows = if area.height >= 16 { holder::ROWS } else { 1 };
     if !fits(STANDARD) {
         let [holder, table] = body.layout(&Layout::vertical([Constraint::Length(holder_rows), Constraint::Fill(1)]));
         holder::draw(frame, holder, model, ui);
@@ -92,7 +92,7 @@ fn panels(frame: &mut Frame<'_>, area: Rect, model: &Model, found: &[Finding], u
         _ => wide,
     };
     let [left, right] = upper.layout(&Layout::horizontal([Constraint::Fill(1), Constraint::Length(histogram_columns)]));
-    let [holder, table] = left.layout(&Layout::vertical([Constraint::Length(5), Constraint::Fill(1)]));
+    let [holder, table] = left.layout(&Layout::vertical([Constraint::Length(holder::ROWS), Constraint::Fill(1)]));
     holder::draw(frame, holder, model, ui);
     table::draw(frame, table, model, ui);
     histogram::draw(frame, right, model, ui);

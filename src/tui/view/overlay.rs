@@ -116,16 +116,19 @@ pub(super) fn detail(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) 
         Figure::Handoff => (&actor.wait, model.handoff().all()),
     };
     let own_name = if ui.figure == Figure::Handoff { Figure::Wait } else { ui.figure };
-    beside(frame, left, &format!("its {}", own_name.as_str()), own, model, ui);
-    beside(frame, right, &format!("everyone's {}", ui.figure.as_str()), all, model, ui);
+    let waits = ui.figure == Figure::Wait;
+    let own_waiting = (waits && actor.state.is_waiting()).then(|| (1, model.in_state(actor)));
+    let all_waiting = model.longest_waiter().filter(|_| waits).map(|(_, ns)| (model.waiting(), ns));
+    beside(frame, left, &format!("its {}", own_name.as_str()), (own, own_waiting), ui);
+    beside(frame, right, &format!("everyone's {}", ui.figure.as_str()), (all, all_waiting), ui);
 }
 
-fn beside(frame: &mut Frame<'_>, area: Rect, name: &str, latency: &Latency, model: &Model, ui: &Ui) {
+fn beside(frame: &mut Frame<'_>, area: Rect, name: &str, (latency, waiting): (&Latency, Option<(u32, u64)>), ui: &Ui) {
     let about = format!("{} samples", count(latency.count()));
     let outer = block(title(name, &about, &ui.theme, &ui.glyphs), &ui.theme, &ui.glyphs);
     let inner = outer.inner(area);
     frame.render_widget(outer, area);
-    let lines = histogram::spread(latency, model, ui, usize::from(inner.width), usize::from(inner.height));
+    let lines = histogram::spread(latency, waiting, ui, usize::from(inner.width), usize::from(inner.height));
     frame.render_widget(Paragraph::new(lines), inner);
 }
 

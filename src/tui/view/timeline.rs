@@ -12,10 +12,10 @@ use ratatui::text::{Line, Span};
 /// Columns of a worker's name.
 const NAME: usize = 12;
 
-/// How many rows the panel wants of `height`: one a worker, no more than a third.
+/// How many rows the panel wants of `height`: one a worker, no more than two fifths.
 pub(super) fn rows(model: &Model, height: u16) -> u16 {
     let workers = u16::try_from(model.actors().len().max(1)).unwrap_or(u16::MAX);
-    (height / 3).min(workers.saturating_add(2)).max(3)
+    (height * 2 / 5).min(workers.saturating_add(2)).max(3)
 }
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {

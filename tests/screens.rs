@@ -1,0 +1,162 @@
+//! What the screen looks like, at each size and in each state; and that no size and no key breaks it.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "support/scene.rs"]
+mod scene;
+#[path = "support/svg.rs"]
+mod svg;
+
+use flockmon::cli::ThemeName;
+use flockmon::event::What;
+use flockmon::model::Model;
+use flockmon::tui::Ui;
+use proptest::prelude::*;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use scene::{S, buffer, busy, empty, run, tell, text};
+
+const SIZES: [(u16, u16); 4] = [(120, 36), (80, 24), (40, 10), (39, 9)];
+
+fn unicode() -> Ui {
+    scene::ui(false, ThemeName::Auto)
+}
+
+fn press(ui: &mut Ui, model: &Model, keys: &str) {
+    for c in keys.chars() {
+        let code = match c {
+            '\r' => KeyCode::Enter,
+            '\t' => KeyCode::Tab,
+            'v' => KeyCode::Down,
+            c => KeyCode::Char(c),
+        };
+        let _ = ui.on_key(KeyEvent::new(code, KeyModifiers::NONE), model);
+    }
+}
+
+fn shots(name: &str, model: &Model, keys: &str, sizes: &[(u16, u16)]) {
+    for (width, height) in sizes {
+        let mut ui = unicode();
+        press(&mut ui, model, keys);
+        insta::assert_snapshot!(format!("{name}_{width}x{height}"), text(&buffer(model, &mut ui, *width, *height)));
+    }
+}
+
+#[test]
+fn nothing_yet() {
+    shots("empty", &empty(10), "", &SIZES[..1]);
+}
+
+#[test]
+fn busy_at_every_size() {
+    shots("busy", &busy(), "", &SIZES);
+}
+
+#[test]
+fn paused() {
+    let mut model = busy();
+    let now = model.now();
+    tell(&mut model, now, 0, What::Paused);
+    model.advance(now + 5 * S);
+    shots("paused", &model, "", &SIZES[1..2]);
+}
+
+#[test]
+fn a_stopped_holder_and_a_replaced_file() {
+    let mut model = busy();
+    let now = model.now();
+    let holder = model.holders().next().unwrap().id;
+    tell(&mut model, now, holder, What::Stopped);
+    shots("stopped", &model, "", &SIZES[..3]);
+    tell(&mut model, now, 0, What::PathChanged { was: 42, now: Some(57) });
+    shots("findings", &model, "!", &SIZES[..1]);
+}
+
+#[test]
+fn a_killed_holder() {
+    let mut model = busy();
+    let now = model.now();
+    let holder = model.holders().next().unwrap().id;
+    tell(&mut model, now, holder, What::Exited { code: None, signal: Some(9) });
+    shots("killed", &model, "", &SIZES[..1]);
+}
+
+#[test]
+fn help_detail_and_enlarged() {
+    shots("help", &busy(), "?", &SIZES[..3]);
+    shots("detail", &busy(), "vvv\r", &SIZES[..3]);
+    shots("enlarged", &busy(), "e", &SIZES[..2]);
+    shots("hold", &busy(), "\tw", &SIZES[1..2]);
+}
+
+#[test]
+fn a_thousand_workers() {
+    shots("thousand", &run(1000, S / 100, 20 * S), ">>>", &SIZES[..1]);
+}
+
+#[test]
+fn ascii_is_ascii() {
+    let model = busy();
+    for keys in ["", "?", "!", "v\r", "e", "ee", "eee"] {
+        let mut ui = scene::ui(true, ThemeName::Auto);
+        press(&mut ui, &model, keys);
+        let text = text(&buffer(&model, &mut ui, 120, 36));
+        assert!(text.is_ascii(), "{text}");
+        if keys.is_empty() {
+            insta::assert_snapshot!("ascii_120x36", text);
+        }
+    }
+}
+
+#[test]
+fn frozen_shows_what_was() {
+    let mut model = busy();
+    let mut ui = unicode();
+    press(&mut ui, &model, "f");
+    let then = text(&buffer(&model, &mut ui, 120, 36));
+    model.advance(model.now() + 10 * S);
+    assert_eq!(then, text(&buffer(&model, &mut ui, 120, 36)));
+    assert!(then.contains("FROZEN"));
+}
+
+/// The pictures of the README, from the real renderer; `UPDATE_ASSETS=1 cargo test` draws them anew.
+#[test]
+fn pictures_are_up_to_date() {
+    let assets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    for (name, theme, dark) in [("screen.svg", ThemeName::Dark, true), ("screen-light.svg", ThemeName::Light, false)] {
+        let mut ui = scene::ui(false, theme);
+        let picture = svg::picture(&buffer(&busy(), &mut ui, 120, 36), dark);
+        let path = assets.join(name);
+        if std::env::var_os("UPDATE_ASSETS").is_some() {
+            std::fs::write(&path, &picture).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(kept == picture, "{} is stale: run UPDATE_ASSETS=1 cargo test --test screens", path.display());
+    }
+}
+
+#[test]
+fn the_readme_has_the_keys_that_there_are() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let table = flockmon::tui::keymap::markdown();
+    assert!(readme.contains(&table), "README.md lacks this table of keys:\n{table}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn no_size_and_no_key_breaks_it(
+        width in 0u16..200, height in 0u16..60, keys in "[ -~\r\tv]{0,12}", workers in 0u32..40, ascii: bool, end in 0u64..40,
+    ) {
+        let model = run(workers.max(1), S / 3, end * S);
+        let model = if workers == 0 { empty(0) } else { model };
+        let mut ui = scene::ui(ascii, ThemeName::Auto);
+        for c in keys.chars() {
+            press(&mut ui, &model, &c.to_string());
+            let drawn = buffer(&model, &mut ui, width, height);
+            for cell in drawn.content() {
+                prop_assert_eq!(cell.symbol().chars().count(), 1, "{:?}", cell.symbol());
+                prop_assert!(!ascii || cell.symbol().is_ascii(), "{:?}", cell.symbol());
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A made-up run, event by event, so that screens are the same each time: ten workers, one second of hold.
+#![allow(dead_code, missing_docs, clippy::unwrap_used, reason = "each test file uses a part of it")]
+
+use flockmon::cli::ThemeName;
+use flockmon::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, What};
+use flockmon::model::Model;
+use flockmon::tui::{Look, Ui, view};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+
+pub const S: u64 = 1_000_000_000;
+
+pub fn empty(workers: u32) -> Model {
+    let lock = LockInfo { name: "/run/jobs.lock".into(), kind: LockKind::Flock, file: Some(("254:0".into(), 42)) };
+    Model::new(Begin { source: "lab", lock, workers, hold_ns: S, think_ns: 0, shared_percent: 0 })
+}
+
+pub fn tell(model: &mut Model, t: u64, actor: u32, what: What) {
+    let pid = if actor == 0 { 0 } else { 1900 + actor as i32 };
+    model.apply(&Event { t, actor, pid, what });
+}
+
+/// `workers` start together, hold for `hold` each, in turn; at times the releaser barges in again. Ends at `end`.
+pub fn run(workers: u32, hold: u64, end: u64) -> Model {
+    let mut model = empty(workers);
+    for id in 1..=workers {
+        tell(&mut model, u64::from(id) * 200_000, id, What::Spawned);
+        tell(&mut model, u64::from(id) * 250_000, id, What::Waiting { mode: LockMode::Exclusive });
+    }
+    let mut since: Vec<(u64, u64)> = (1..=workers).map(|id| (u64::from(id) * 250_000, 0)).collect();
+    let mut queue: std::collections::VecDeque<u32> = (1..=workers).collect();
+    let (mut t, mut seq, mut luck) = (5_000_000, 0, 7u64);
+    while t < end {
+        let id = queue.pop_front().unwrap();
+        let mut again = true;
+        while again && t < end {
+            seq += 1;
+            let (began, seq_then) = since[id as usize - 1];
+            let waited_ns = t - began;
+            let acquired = Acquisition {
+                mode: LockMode::Exclusive,
+                seq,
+                waited_ns,
+                contended: waited_ns > 10_000,
+                handoff_ns: (waited_ns > 10_000 && seq > 1).then_some(30_000 + luck % 20_000),
+                overtaken: (seq - seq_then).saturating_sub(1),
+            };
+            tell(&mut model, t, id, What::Acquired(acquired));
+            if t + hold > end {
+                model.advance(end);
+                return model;
+            }
+            t += hold;
+            tell(&mut model, t, id, What::Released { seq, held_ns: hold });
+            since[id as usize - 1] = (t + 2_000, seq);
+            luck = luck.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            again = (luck >> 33) % 100 < 18;
+            t += if again { 5_000 } else { 40_000 };
+        }
+        tell(&mut model, t - 38_000, id, What::Waiting { mode: LockMode::Exclusive });
+        queue.push_back(id);
+    }
+    model.advance(end);
+    model
+}
+
+/// The scene of the ten containers, 83.6 s on.
+pub fn busy() -> Model {
+    run(10, S, 83 * S + 600_000_000)
+}
+
+pub fn ui(ascii: bool, theme: ThemeName) -> Ui {
+    Ui::new(Look { theme, ascii, no_color: false })
+}
+
+pub fn buffer(model: &Model, ui: &mut Ui, width: u16, height: u16) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| view::draw(frame, model, ui)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+pub fn text(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width).max(1);
+    let rows = buffer.content().chunks(width);
+    rows.map(|row| row.iter().map(|c| c.symbol()).collect::<String>().trim_end().to_owned() + "\n").collect()
+}
