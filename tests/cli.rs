@@ -119,3 +119,51 @@ fn the_readme_quotes_the_options_that_there_are() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     assert!(readme.contains(options), "README.md lacks:\n{options}");
 }
+
+/// Runs flockmon on a small file system of its own; needs root, which may mount one.
+fn on_tmpfs(options: &str, before: &str, args: &str) -> Option<Output> {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root may mount a file system");
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (at, binary) = (folder.path().display(), env!("CARGO_BIN_EXE_flockmon"));
+    let script = format!(
+        "mount -t tmpfs -o {options} none {at} && cd {at} && {before} && exec timeout 60 {binary} {args} -n 5 -w 2 --hold 1ms -o summary"
+    );
+    Some(std::process::Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap())
+}
+
+#[test]
+fn a_full_disk_is_said() {
+    let Some(out) = on_tmpfs("nr_inodes=2", "touch a", "lock") else { return };
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(error.contains("cannot make the lock file lock") && error.contains("No space left"), "{error}");
+    assert_eq!(out.status.code(), Some(2));
+    // A file that is there needs no space: locking writes nothing.
+    let out = on_tmpfs("nr_inodes=2", "touch a", "a").unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+#[test]
+fn a_read_only_folder_is_said_and_flock_works_there() {
+    let before = "touch a && mount -o remount,ro .";
+    let Some(out) = on_tmpfs("size=1m", before, "lock") else { return };
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(error.contains("cannot make the lock file lock") && error.contains("Read-only"), "{error}");
+    assert_eq!(out.status.code(), Some(2));
+    let out = on_tmpfs("size=1m", before, "a").unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+    let out = on_tmpfs("size=1m", before, "a --lock posix").unwrap();
+    assert!(String::from_utf8_lossy(&out.stderr).contains("--lock flock"));
+    assert_eq!(out.status.code(), Some(2));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_with_1() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let out = command(&["-w", "2", "--hold", "1ms"]).stdout(full).output().unwrap();
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(error.contains("cannot write to standard output") && error.contains("No space"), "{error}");
+    assert_eq!(out.status.code(), Some(1));
+}
