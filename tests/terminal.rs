@@ -225,7 +225,9 @@ fn every_other_key_does_what_the_help_says() {
     terminal.see("killed worker-2");
     terminal.press("\r");
     terminal.see("everyone's wait");
+    // An escape and a key read together are one Alt+key to any terminal program: wait between them.
     terminal.press("\x1b");
+    terminal.see_that("no detail", |t| !t.contains("everyone's wait"));
     terminal.press("\t");
     terminal.see(" hold · last 60 s");
     terminal.press("w");
