@@ -1,10 +1,10 @@
 //! The command line: types, and their validation before anything is touched.
 
-use crate::dist::{Dist, DurationError, parse_positive};
+use crate::dist::{Dist, DurationError, parse_positive, plain};
 use crate::event::LockKind;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// See who holds a file lock, who waits for it, how long, and whether it is fair.
 ///
@@ -118,6 +118,16 @@ impl FromStr for Acquire {
     }
 }
 
+impl fmt::Display for Acquire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block => f.write_str("block"),
+            Self::Poll(every) => write!(f, "poll:{}", plain(*every)),
+            Self::Timeout(after) => write!(f, "timeout:{}", plain(*after)),
+        }
+    }
+}
+
 /// What is wrong with `--acquire`.
 #[derive(Debug, thiserror::Error)]
 pub enum AcquireError {
@@ -136,6 +146,15 @@ pub enum Restart {
     Always,
     /// Never: the run ends when the last one has ended.
     Never,
+}
+
+impl fmt::Display for Restart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Always => "always",
+            Self::Never => "never",
+        })
+    }
 }
 
 /// What is printed.

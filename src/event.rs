@@ -3,10 +3,15 @@
 //! Times are nanoseconds since the run began, on `CLOCK_MONOTONIC`. Durations
 //! (`waited_ns`, `held_ns`) leave out the time during which the lab was paused.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// No actor has a higher number. It bounds what a recording can make the model allocate.
+pub const MAX_ACTORS: ActorId = 1 << 16;
+
 /// Whether several may hold the lock together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LockMode {
     /// One holder (`LOCK_EX`, `F_WRLCK`).
     Exclusive,
@@ -25,7 +30,8 @@ impl LockMode {
 }
 
 /// Which of the kernel's advisory lock families is used; they do not see each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LockKind {
     /// `flock(2)`: belongs to the open file description.
     Flock,
@@ -170,10 +176,58 @@ pub enum What {
     },
     /// A worker was taken out of the fleet for good.
     Removed,
+    /// The statistics begin anew.
+    Reset,
+    /// A source or a face is in trouble, in words; the run goes on.
+    Warning {
+        /// What was tried, on what, why it failed.
+        text: String,
+    },
+    /// Something is wrong that was not before. The model finds it by itself; this tells it to those who only read.
+    Finding {
+        /// Which kind.
+        kind: FindingKind,
+        /// In words.
+        text: String,
+    },
+    /// The run ended; nothing comes after it.
+    Ended,
+}
+
+impl What {
+    /// Whether somebody who skims a recording wants to stop here: deaths by a signal, stops, violations,
+    /// failures, findings.
+    pub fn is_landmark(&self) -> bool {
+        matches!(
+            self,
+            Self::Violation { .. }
+                | Self::Exited { signal: Some(_), .. }
+                | Self::Stopped
+                | Self::Failed { .. }
+                | Self::PathChanged { .. }
+                | Self::Warning { .. }
+                | Self::Finding { .. }
+        )
+    }
+}
+
+/// The kinds of [`crate::model::finding::Finding`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "each is described where it is found")]
+pub enum FindingKind {
+    Violation,
+    PathChanged,
+    CrashLoop,
+    HolderStopped,
+    Starvation,
+    Dropped,
+    Warning,
 }
 
 /// What a worker tried when it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailedAction {
     /// To open the lock file.
     Open,
@@ -205,11 +259,51 @@ pub struct LockInfo {
     pub file: Option<(String, u64)>,
 }
 
+/// Where events came from first; a replay keeps what the recording says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Worker processes that flockmon forked.
+    Lab,
+}
+
+impl Origin {
+    /// The word shown for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lab => "lab",
+        }
+    }
+}
+
+/// How a lab was set up: each value as its option would be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// `--hold`.
+    pub hold: String,
+    /// `--think`.
+    pub think: String,
+    /// `--shared`, in percent.
+    pub shared: u8,
+    /// `--acquire`.
+    pub acquire: String,
+    /// `--keep-open`.
+    pub keep_open: bool,
+    /// `--restart`.
+    pub restart: String,
+    /// `--seed`, given or drawn.
+    pub seed: u64,
+}
+
 /// What is known before the first event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Begin {
-    /// Where the events come from: `lab`, `watch` or `replay`.
-    pub source: &'static str,
+    /// Where the events come from.
+    pub origin: Origin,
+    /// The version of flockmon that saw them.
+    pub version: String,
+    /// When the run began, as RFC 3339 has it.
+    pub started_at: String,
     /// The lock in question.
     pub lock: LockInfo,
     /// How many workers the run starts with.
@@ -218,8 +312,8 @@ pub struct Begin {
     pub hold_ns: u64,
     /// Mean think time in ns, as configured.
     pub think_ns: u64,
-    /// Share of acquisitions that are shared locks, in percent.
-    pub shared_percent: u8,
+    /// The options that led to it.
+    pub setup: Setup,
 }
 
 /// What a user asks of a source; the faces send it, the source carries it out.
@@ -241,4 +335,14 @@ pub enum Command {
     StepHold(bool),
     /// Think one step longer (`true`) or shorter between release and the next try.
     StepThink(bool),
+    /// Forget the statistics so far.
+    Reset,
+    /// Replay only: one event further.
+    Step,
+    /// Replay only: so many ns forward, or backward where negative.
+    Jump(i64),
+    /// Replay only: to the next event that deserves attention; see [`What::is_landmark`].
+    NextLandmark,
+    /// Replay only: twice as fast (`true`) or half as fast.
+    Pace(bool),
 }

@@ -32,6 +32,7 @@ pub mod format;
 pub mod lab;
 pub mod lock;
 pub mod model;
+pub mod record;
 pub mod report;
 pub mod run;
 pub mod tui;

@@ -235,7 +235,6 @@ impl Run {
             None => {}
             Some(Request::Quit) => return Ok(Next::Quit),
             Some(Request::Suspend) => self.suspend()?,
-            Some(Request::Reset) => self.model.reset(),
             Some(Request::Source(command)) => self.command(command),
         }
         Ok(Next::On)

@@ -7,7 +7,7 @@ use super::target::Target;
 use super::{clock, worker};
 use crate::cli::{Acquire, Cli, Restart};
 use crate::dist::Dist;
-use crate::event::{Begin, Command, Event, LockKind, What};
+use crate::event::{Begin, Command, Event, LockKind, Origin, Setup, What};
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, Sender};
 use nix::errno::Errno;
@@ -101,6 +101,7 @@ pub struct Lab {
     shared: Arc<Shared>,
     members: Vec<Member>,
     epoch: u64,
+    started_at: String,
     null: File,
     wake: Arc<EventFd>,
     orders: Sender<Order>,
@@ -127,6 +128,7 @@ impl Lab {
             shared,
             members: Vec::new(),
             epoch: clock::now(),
+            started_at: humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
             wake: Arc::new(wake),
             orders,
             waiting_orders: Some(waiting_orders),
@@ -176,12 +178,22 @@ impl Lab {
     /// What the faces are told before the first event.
     pub fn begin(&self) -> Begin {
         Begin {
-            source: "lab",
+            origin: Origin::Lab,
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at: self.started_at.clone(),
             lock: self.target.info(self.config.kind),
             workers: self.config.workers,
             hold_ns: self.config.hold.mean(),
             think_ns: self.config.think.mean(),
-            shared_percent: self.config.shared,
+            setup: Setup {
+                hold: self.config.hold.to_string(),
+                think: self.config.think.to_string(),
+                shared: self.config.shared,
+                acquire: self.config.acquire.to_string(),
+                keep_open: self.config.keep_open,
+                restart: self.config.restart.to_string(),
+                seed: self.config.seed,
+            },
         }
     }
 
@@ -229,6 +241,10 @@ impl Lab {
                 self.config.think = self.config.think.stepped(longer);
                 self.shared.control().set_think(self.config.think);
                 self.say_settings();
+            }
+            Command::Reset => self.order(Order::Say(Event { t: self.now(), actor: 0, pid: 0, what: What::Reset })),
+            Command::Step | Command::Jump(_) | Command::NextLandmark | Command::Pace(_) => {
+                return Ok(Some("a lab cannot do this; it is for recordings (flockmon replay)".into()));
             }
         }
         Ok(None)

@@ -1,6 +1,7 @@
 //! What is wrong, said in words, with the next step.
 
 use super::{Actor, Model};
+use crate::event::{Event, FindingKind, What};
 use crate::format::dur;
 
 /// Starvation: waited at least this many times the ideal wait, and others were served again meanwhile.
@@ -46,6 +47,11 @@ pub enum Finding {
         /// Acquisitions by others since.
         overtaken: u64,
     },
+    /// Something beside the lock failed: a recording, a reader.
+    Warning {
+        /// In words.
+        text: String,
+    },
     /// Events were lost.
     Dropped {
         /// How many.
@@ -54,6 +60,19 @@ pub enum Finding {
 }
 
 impl Finding {
+    /// Its kind, as scripts know it.
+    pub fn kind(&self) -> FindingKind {
+        match self {
+            Self::Violation { .. } => FindingKind::Violation,
+            Self::PathChanged { .. } => FindingKind::PathChanged,
+            Self::HolderStopped { .. } => FindingKind::HolderStopped,
+            Self::CrashLoop { .. } => FindingKind::CrashLoop,
+            Self::Starvation { .. } => FindingKind::Starvation,
+            Self::Dropped { .. } => FindingKind::Dropped,
+            Self::Warning { .. } => FindingKind::Warning,
+        }
+    }
+
     /// Whether it means that something is broken, rather than slow.
     pub fn is_severe(&self) -> bool {
         matches!(self, Self::Violation { .. } | Self::PathChanged { .. } | Self::CrashLoop { .. })
@@ -80,6 +99,7 @@ impl Finding {
             Self::Starvation { name, waited_ns, overtaken } => {
                 format!("{name} starves: {} waited, {overtaken} others were served since", dur(*waited_ns))
             }
+            Self::Warning { text } => text.clone(),
             Self::Dropped { count } => {
                 format!("{count} events lost: the figures are a lower bound; a longer hold or fewer workers lose none")
             }
@@ -105,6 +125,7 @@ pub fn findings(model: &Model) -> Vec<Finding> {
         found.push(Finding::HolderStopped { name: holder.name(), pid: holder.pid });
     }
     found.extend(starved(model));
+    found.extend(model.warning().map(|text| Finding::Warning { text: text.to_owned() }));
     if model.dropped() > 0 {
         found.push(Finding::Dropped { count: model.dropped() });
     }
@@ -124,4 +145,27 @@ fn starved(model: &Model) -> Option<Finding> {
         waited_ns: model.in_state(worst),
         overtaken: model.overtaken_now(worst).unwrap_or(0),
     })
+}
+
+/// Tells findings as events when they appear, once each until they are gone.
+#[derive(Debug, Default)]
+pub struct News {
+    known: Vec<FindingKind>,
+}
+
+impl News {
+    /// What has been found since the last call.
+    pub fn since(&mut self, model: &Model) -> Vec<Event> {
+        let found = findings(model);
+        let fresh = found.iter().filter(|f| f.kind() != FindingKind::Warning && !self.known.contains(&f.kind()));
+        let told = fresh.map(|f| Event {
+            t: model.now(),
+            actor: 0,
+            pid: 0,
+            what: What::Finding { kind: f.kind(), text: f.text() },
+        });
+        let told = told.collect();
+        self.known = found.iter().map(Finding::kind).collect();
+        told
+    }
 }

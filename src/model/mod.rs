@@ -12,7 +12,7 @@ pub use actor::{Actor, State};
 pub use latency::{Figures, Latency};
 pub use window::{Span, Windowed};
 
-use crate::event::{Acquisition, ActorId, Begin, Event, LockMode, What};
+use crate::event::{Acquisition, ActorId, Begin, Event, LockMode, MAX_ACTORS, What};
 use fairness::Order;
 use std::collections::VecDeque;
 
@@ -59,6 +59,7 @@ pub struct Model {
     think_ns: u64,
     path: Option<(u64, Option<u64>)>,
     notes: VecDeque<Note>,
+    warning: Option<String>,
 }
 
 /// For how long the lock was held by anyone, from holds that may be told late and overlap.
@@ -110,6 +111,7 @@ impl Model {
             overtaken_max: 0,
             path: None,
             notes: VecDeque::new(),
+            warning: None,
         }
     }
 
@@ -138,9 +140,18 @@ impl Model {
                 self.note(event, false);
                 return;
             }
+            What::Reset => return self.reset(),
+            What::Warning { text } => {
+                self.warning = Some(text.clone());
+                self.note(event, false);
+                return;
+            }
+            What::Dropped { count } => self.dropped = self.dropped.saturating_add(*count),
+            // Findings are found again from what they were found in.
+            What::Finding { .. } | What::Ended => return,
             _ => {}
         }
-        if event.actor == 0 {
+        if event.actor == 0 || event.actor > MAX_ACTORS {
             return;
         }
         if event.pid != 0 {
@@ -153,21 +164,13 @@ impl Model {
                 self.set_state(event.actor, State::Starting, t);
             }
             What::Waiting { mode } => self.set_state(event.actor, State::Waiting(*mode), t),
-            What::Acquired(won) => {
-                self.acquired(event.actor, t, won);
-                self.set_state(event.actor, State::Holding(won.mode), t);
-                self.actor_mut(event.actor).holding_seq = won.seq;
-            }
-            What::Released { held_ns, .. } => {
-                let mode = self.actor_mut(event.actor).mode();
-                self.released(event.actor, t, *held_ns, mode);
-                self.set_state(event.actor, State::Thinking, t);
-            }
+            What::Acquired(won) => self.turn_begins(event.actor, t, won),
+            What::Released { held_ns, .. } => self.turn_ends(event.actor, t, *held_ns),
             What::Cycle { acquired, held_ns } => {
-                self.acquired(event.actor, t, acquired);
+                self.turn_begins(event.actor, t, acquired);
                 let end = t.saturating_add(*held_ns);
-                self.released(event.actor, end, *held_ns, acquired.mode);
-                self.set_state(event.actor, State::Thinking, end);
+                self.now = self.now.max(end);
+                self.turn_ends(event.actor, end, *held_ns);
             }
             What::GaveUp { waited_ns } => {
                 self.gave_up += 1;
@@ -211,11 +214,17 @@ impl Model {
                 self.note(event, was_holding);
             }
             What::Dropped { count } => {
-                self.dropped = self.dropped.saturating_add(*count);
                 let actor = self.actor_mut(event.actor);
                 actor.dropped = actor.dropped.saturating_add(*count);
             }
-            What::Paused | What::Resumed | What::Settings { .. } | What::PathChanged { .. } => {}
+            What::Paused
+            | What::Resumed
+            | What::Settings { .. }
+            | What::PathChanged { .. }
+            | What::Reset
+            | What::Warning { .. }
+            | What::Finding { .. }
+            | What::Ended => {}
         }
     }
 
@@ -225,7 +234,7 @@ impl Model {
     }
 
     /// Forgets the statistics, keeps who holds and who waits.
-    pub fn reset(&mut self) {
+    fn reset(&mut self) {
         self.reset_at = self.now;
         self.reset_active = self.active(self.now);
         self.busy = Busy { total: 0, until: self.reset_active };
@@ -248,6 +257,18 @@ impl Model {
         }
         self.notes.clear();
         self.actors.iter_mut().for_each(Actor::reset);
+    }
+
+    fn turn_begins(&mut self, id: ActorId, t: u64, won: &Acquisition) {
+        self.acquired(id, t, won);
+        self.set_state(id, State::Holding(won.mode), t);
+        self.actor_mut(id).holding_seq = won.seq;
+    }
+
+    fn turn_ends(&mut self, id: ActorId, t: u64, held_ns: u64) {
+        let mode = self.actor_mut(id).mode();
+        self.released(id, t, held_ns, mode);
+        self.set_state(id, State::Thinking, t);
     }
 
     fn acquired(&mut self, id: ActorId, t: u64, won: &Acquisition) {
@@ -334,6 +355,11 @@ impl Model {
     /// Unpaused time since the statistics began, in ns.
     pub fn duration_active(&self) -> u64 {
         self.active(self.now).saturating_sub(self.reset_active)
+    }
+
+    /// What a source or a face said last of its troubles.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// Time since the statistics began, pauses included, in ns.

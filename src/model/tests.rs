@@ -1,19 +1,21 @@
 //! Event lists in, facts out.
 
 use super::*;
-use crate::event::{LockInfo, LockKind};
+use crate::event::{LockInfo, LockKind, Origin, Setup};
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
 
 fn begin() -> Begin {
     Begin {
-        source: "lab",
+        origin: Origin::Lab,
+        version: String::new(),
+        started_at: String::new(),
         lock: LockInfo { name: "/run/jobs.lock".into(), kind: LockKind::Flock, file: Some(("254:0".into(), 42)) },
         workers: 10,
         hold_ns: S,
         think_ns: 0,
-        shared_percent: 0,
+        setup: Setup::default(),
     }
 }
 
@@ -126,7 +128,7 @@ fn readers_hold_together() {
 fn reset_forgets_figures_and_keeps_the_scene() {
     let mut m = model(&[event(0, 1, What::Acquired(won(1, 0, 0))), waits(0, 2)]);
     m.advance(S);
-    m.reset();
+    m.apply(&event(m.now(), 0, What::Reset));
     m.advance(2 * S);
     assert_eq!((m.acquisitions(), m.duration(), m.holder_count(), m.waiting()), (0, S, 1, 1));
     assert_eq!(m.utilization(), Some(1.0));

@@ -73,6 +73,9 @@ impl<W: Write> Report for Log<W> {
             }
             What::Settings { hold_ns, think_ns } => format!("now hold {}, think {}", plain(*hold_ns), plain(*think_ns)),
             What::Removed => "removed".into(),
+            What::Reset => "statistics reset".into(),
+            What::Warning { text } | What::Finding { text, .. } => format!("! {text}"),
+            What::Ended => "the end".into(),
         };
         self.line(t, actor, &text)
     }

@@ -27,7 +27,7 @@ impl<W: Write> Summary<W> {
         let order = model.order();
         let share = |s: Option<f64>| s.map_or_else(|| "-".into(), percent);
         let out = &mut self.out;
-        writeln!(out, "flockmon {} \u{b7} {} \u{b7} {}", begin.source, begin.lock.kind, begin.lock.name)?;
+        writeln!(out, "flockmon {} \u{b7} {} \u{b7} {}", begin.origin.as_str(), begin.lock.kind, begin.lock.name)?;
         writeln!(
             out,
             "{} acquisitions in {} ({}/s), {} contended, lock held {} of the time",

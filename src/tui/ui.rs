@@ -28,8 +28,6 @@ pub struct Look {
 pub enum Request {
     /// For the source of the events.
     Source(Command),
-    /// Forget the statistics.
-    Reset,
     /// End the run.
     Quit,
     /// Go to the background.
@@ -238,7 +236,7 @@ impl Ui {
             Action::Reverse => self.reverse = !self.reverse,
             Action::Reset => {
                 self.frozen = None;
-                return Some(Request::Reset);
+                return source(Command::Reset);
             }
             Action::Enlarge => {
                 self.enlarged = match self.enlarged {
@@ -385,7 +383,7 @@ impl Ui {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Begin, Event, LockInfo, LockKind, LockMode, What};
+    use crate::event::{Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
     use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 
     fn ui() -> Ui {
@@ -394,7 +392,16 @@ mod tests {
 
     fn model(workers: u32) -> Model {
         let lock = LockInfo { name: "x".into(), kind: LockKind::Flock, file: None };
-        let mut model = Model::new(Begin { source: "lab", lock, workers, hold_ns: 1, think_ns: 0, shared_percent: 0 });
+        let mut model = Model::new(Begin {
+            origin: Origin::Lab,
+            version: String::new(),
+            started_at: String::new(),
+            lock,
+            workers,
+            hold_ns: 1,
+            think_ns: 0,
+            setup: Setup::default(),
+        });
         for actor in 1..=workers {
             let what = What::Waiting { mode: LockMode::Exclusive };
             model.apply(&Event { t: u64::from(actor), actor, pid: 100, what });

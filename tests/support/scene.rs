@@ -2,7 +2,7 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
 use flockmon::cli::ThemeName;
-use flockmon::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, What};
+use flockmon::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
 use flockmon::model::Model;
 use flockmon::tui::{Look, Ui, view};
 use ratatui::Terminal;
@@ -13,7 +13,16 @@ pub const S: u64 = 1_000_000_000;
 
 pub fn empty(workers: u32) -> Model {
     let lock = LockInfo { name: "/run/jobs.lock".into(), kind: LockKind::Flock, file: Some(("254:0".into(), 42)) };
-    Model::new(Begin { source: "lab", lock, workers, hold_ns: S, think_ns: 0, shared_percent: 0 })
+    Model::new(Begin {
+        origin: Origin::Lab,
+        version: "0.1.0".into(),
+        started_at: "2026-01-01T00:00:00Z".into(),
+        lock,
+        workers,
+        hold_ns: S,
+        think_ns: 0,
+        setup: Setup::default(),
+    })
 }
 
 pub fn tell(model: &mut Model, t: u64, actor: u32, what: What) {

@@ -31,7 +31,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, fr
         60..100 => format!("{workers} workers {dot} hold {}  ", plain(hold)),
         _ => format!("{workers} workers {dot} hold {} {dot} think {}  ", plain(hold), plain(think)),
     };
-    let kind = match begin.shared_percent {
+    let kind = match begin.setup.shared {
         0 if width < 100 => begin.lock.kind.to_string(),
         0 => format!("{} exclusive", begin.lock.kind),
         p => format!("{} {p} % shared", begin.lock.kind),
@@ -40,7 +40,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, fr
 
     let right = settings.chars().count() + badge.len() + time.len();
     let room = width.saturating_sub(right + 1);
-    let lead = format!(" {} {dot} {kind} {dot} ", begin.source);
+    let lead = format!(" {} {dot} {kind} {dot} ", begin.origin.as_str());
     let name = " flockmon ";
     let path_room = room.saturating_sub(name.len() + lead.chars().count());
     let full = format!("{}{id}", begin.lock.name);

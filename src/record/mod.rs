@@ -1,0 +1,15 @@
+//! A run as text: one JSON object a line, written as it happens and read back exactly.
+//!
+//! The first line is a `begin`, the last a `summary`; between them a line an event, in the order in which
+//! events became known. `assets/schema.json` describes each line.
+
+mod line;
+mod read;
+
+pub use line::{Kind, Line, write_begin, write_event};
+pub use read::{Entry, ReadError, Reader};
+
+/// The version of the form; a reader refuses a newer one.
+pub const SCHEMA: u32 = 1;
+/// The JSON Schema of every line and of the summary object.
+pub const SCHEMA_TEXT: &str = include_str!("../../assets/schema.json");
