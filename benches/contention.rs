@@ -123,7 +123,7 @@ fn monitored(workers: u32, run_for: Duration) -> (f64, u64) {
     let (began, mut drawn) = (Instant::now(), Instant::now());
     while began.elapsed() < run_for {
         if let Ok(batch) = batches.recv_timeout(FRAME) {
-            batch.iter().for_each(|event| model.apply(event));
+            batch.events.iter().for_each(|event| model.apply(event));
         }
         if drawn.elapsed() >= FRAME {
             drawn = Instant::now();
@@ -133,7 +133,7 @@ fn monitored(workers: u32, run_for: Duration) -> (f64, u64) {
     }
     let took = began.elapsed();
     let mut rest = Vec::new();
-    lab.finish(|| rest.extend(batches.try_iter().flatten()));
+    lab.finish(|| rest.extend(batches.try_iter().flat_map(|b| b.events)));
     rest.iter().for_each(|event| model.apply(event));
     (model.acquisitions() as f64 / took.as_secs_f64(), model.dropped())
 }

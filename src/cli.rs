@@ -2,7 +2,7 @@
 
 use crate::dist::{Dist, DurationError, parse_positive, plain};
 use crate::event::LockKind;
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::{fmt, str::FromStr};
 
@@ -13,8 +13,112 @@ use std::{fmt, str::FromStr};
 /// open the file, lock it, work 1 s, close it. Without LOCKFILE a private temporary file is used;
 /// an existing file is only locked, never changed.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "flockmon", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(
+    name = "flockmon",
+    version,
+    max_term_width = 100,
+    after_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
+    /// Something else than a lab.
+    #[command(subcommand)]
+    pub sub: Option<Sub>,
+
+    /// The lab.
+    #[command(flatten)]
+    pub lab: LabArgs,
+}
+
+/// What else flockmon does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Sub {
+    /// Show a recording on the same screen, or compute reports from it
+    Replay(ReplayArgs),
+    /// Print two runs side by side, a row a figure, with the ratio
+    Compare {
+        /// A summary (--output json) or a recording (--record)
+        a: PathBuf,
+        /// Another one
+        b: PathBuf,
+    },
+    /// Print the JSON Schema of recordings and summaries
+    Schema,
+}
+
+/// Options of `flockmon replay`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = REPLAY_HELP)]
+pub struct ReplayArgs {
+    /// The recording; - is standard input
+    pub file: PathBuf,
+
+    /// Recorded time a second: 1 | 0.5 | 4 | max [default: 1 on the screen, else max]
+    #[arg(long, value_name = "N")]
+    pub speed: Option<Speed>,
+
+    /// How to show it.
+    #[command(flatten)]
+    pub show: ShowArgs,
+}
+
+const REPLAY_HELP: &str = "\
+Examples:
+  flockmon replay run.jsonl                           watch it again
+  flockmon replay --output json run.jsonl             the summary that the live run printed
+  ssh host flockmon --output jsonl | flockmon replay -   watch a lab on another machine";
+
+/// How fast a recording is shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Speed {
+    /// Recorded time a second of real time.
+    Times(f64),
+    /// As fast as can be.
+    Max,
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "max" {
+            return Ok(Self::Max);
+        }
+        match text.parse::<f64>() {
+            Ok(n) if (0.01..=1000.0).contains(&n) => Ok(Self::Times(n)),
+            _ => Err(format!("'{text}' is no speed: use a number from 0.01 to 1000, such as 4, or max")),
+        }
+    }
+}
+
+/// Options about what is printed and how.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// What to print: tui | log | jsonl | json | summary [default: tui where stdout is a terminal, else log]
+    #[arg(short, long, value_name = "HOW", hide_possible_values = true)]
+    pub output: Option<Output>,
+
+    /// Colours: auto (the terminal's own 16) | dark | light | mono
+    #[arg(long, value_name = "NAME", default_value = "auto", hide_possible_values = true)]
+    pub theme: ThemeName,
+
+    /// Draw with ASCII characters only
+    #[arg(long)]
+    pub ascii: bool,
+
+    /// No colours; so does a non-empty NO_COLOR in the environment
+    #[arg(long)]
+    pub no_color: bool,
+
+    /// Frames a second at most, 1 to 60
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub fps: u32,
+}
+
+/// Options of the lab.
+#[derive(Debug, Clone, Args)]
+pub struct LabArgs {
     /// The file to lock; made if it is missing, never changed or removed [default: a temporary file]
     pub lockfile: Option<PathBuf>,
 
@@ -62,25 +166,17 @@ pub struct Cli {
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub acquisitions: Option<u64>,
 
-    /// What to print: tui | log | summary [default: tui where stdout is a terminal, else log]
-    #[arg(short, long, value_name = "HOW")]
-    pub output: Option<Output>,
+    /// Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 
-    /// Colours: auto (the terminal's own 16) | dark | light | mono
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    pub theme: ThemeName,
-
-    /// Draw with ASCII characters only
+    /// Let --record overwrite FILE
     #[arg(long)]
-    pub ascii: bool,
+    pub force: bool,
 
-    /// No colours; so does a non-empty NO_COLOR in the environment
-    #[arg(long)]
-    pub no_color: bool,
-
-    /// Frames a second at most, 1 to 60
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
-    pub fps: u32,
+    /// How to show it.
+    #[command(flatten)]
+    pub show: ShowArgs,
 }
 
 const AFTER_HELP: &str = "\
@@ -89,6 +185,7 @@ Examples:
   flockmon --workers 3 --hold 50ms /tmp/x   three workers on a file of yours
   flockmon --keep-open --think 1ms          one millisecond of think time: strict turns
   flockmon --output summary --duration 10s  no screen, figures at the end
+  flockmon --record run.jsonl               keep the run; flockmon replay run.jsonl shows it again
 
 Press ? on the screen for the keys.
 
@@ -164,6 +261,10 @@ pub enum Output {
     Tui,
     /// A line an event, and a summary at the end.
     Log,
+    /// A line of JSON an event; see `flockmon schema`.
+    Jsonl,
+    /// One JSON object at the end.
+    Json,
     /// A summary at the end.
     Summary,
 }
@@ -193,7 +294,7 @@ mod tests {
 
     #[test]
     fn defaults_are_the_scene() {
-        let cli = Cli::parse_from(["flockmon"]);
+        let cli = Cli::parse_from(["flockmon"]).lab;
         assert_eq!((cli.workers, cli.hold, cli.think), (10, Dist::Fixed(1_000_000_000), Dist::Fixed(0)));
         assert_eq!((cli.acquire, cli.restart, cli.keep_open), (Acquire::Block, Restart::Always, false));
     }
@@ -213,6 +314,10 @@ mod tests {
             &["--fps", "0"],
             &["--nonsense"],
             &["a", "b"],
+            &["replay"],
+            &["replay", "x", "--speed", "0"],
+            &["replay", "x", "--speed", "NaN"],
+            &["compare", "x"],
         ] {
             let parsed = Cli::try_parse_from(std::iter::once("flockmon").chain(args.iter().copied()));
             assert_eq!(parsed.map(|_| ()).map_err(|e| e.exit_code()), Err(2), "{args:?}");

@@ -26,6 +26,7 @@
 //! `tui/keymap.rs`; an option, `cli.rs`.
 
 pub mod cli;
+pub mod compare;
 pub mod dist;
 pub mod event;
 pub mod format;
@@ -33,8 +34,10 @@ pub mod lab;
 pub mod lock;
 pub mod model;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod run;
+pub mod source;
 pub mod tui;
 
 /// Panics in the thread that the environment names: how tests see that a panic anywhere leaves the terminal

@@ -1,24 +1,34 @@
 //! The loop: drains what has arrived, folds it, draws. Input comes first, then signals, then events.
 
-use crate::cli::{Cli, Output};
-use crate::event::Command;
+use crate::cli::{Cli, LabArgs, Output, ReplayArgs, ShowArgs, Speed, Sub};
+use crate::event::{Command, Event, What};
 use crate::lab::target::Target;
-use crate::lab::{Batch, Config, Lab};
+use crate::lab::{Config, Lab, LabSource};
 use crate::model::Model;
-use crate::report::{Log, Report, Summary};
+use crate::model::finding::News;
+use crate::replay::Player;
+use crate::report::{Json, Jsonl, Log, Outlet, Report, Summary, Trouble};
+use crate::source::{Batch, Source};
 use crate::tui::input::{Input, Keyboard};
 use crate::tui::terminal::Screen;
 use crate::tui::{Look, Request, Ui, view};
 use anyhow::{Context, Error, anyhow};
-use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased, unbounded};
+use crossbeam_channel::{Receiver, Sender, never, select_biased, unbounded};
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Batches under way between the collector and this loop; when they are full, the pipes fill, and then workers count what they drop.
+/// Batches taken in a row before the screen has its turn.
 const BATCHES: usize = 256;
+/// How soon a replay looks again whether a slow reader has caught up.
+const CATCH_UP: Duration = Duration::from_millis(5);
+/// A stream that takes nothing for so long in the end is given up.
+const STALLED: Duration = Duration::from_secs(5);
 /// Between two frames when nothing happens but time passes.
 const IDLE_FRAME: Duration = Duration::from_millis(100);
 /// The same while paused, when only the clock moves.
@@ -53,23 +63,75 @@ enum Next {
 /// # Errors
 /// See [`Failure`].
 pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
-    let output = choose_output(cli)?;
-    let target = Target::prepare(cli.lockfile.as_deref(), cli.lock).map_err(Failure::BadInput)?;
-    let seed = u64::from(std::process::id()) ^ crate::lab::clock::now();
-    let lab = Lab::start(Config::from_cli(cli, seed), target)?;
-    // From here on there are threads; the first fleet was forked before.
-    let mut run = Run::new(cli, lab, output)?;
-    let ended = run.turn_until_end();
-    run.close();
-    let told = run.tell_end();
-    ended?;
-    told?;
-    Ok(run.status())
+    match &cli.sub {
+        None => lab(&cli.lab),
+        Some(Sub::Replay(args)) => replay(args),
+        Some(Sub::Compare { a, b }) => {
+            let text = crate::compare::compare(a, b).map_err(Failure::BadInput)?;
+            print(&text)
+        }
+        Some(Sub::Schema) => print(crate::record::SCHEMA_TEXT),
+    }
 }
 
-fn choose_output(cli: &Cli) -> Result<Output, Failure> {
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Running(anyhow!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
+    let output = choose_output(&args.show)?;
+    let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
+    let record = args.record.as_deref().map(|path| create(path, args.force)).transpose().map_err(Failure::BadInput)?;
+    let seed = u64::from(std::process::id()) ^ crate::lab::clock::now();
+    let lab = Lab::start(Config::from_cli(args, seed), target)?;
+    // From here on there are threads; the first fleet was forked before.
+    let signals = forward_signals()?;
+    let source = Box::new(LabSource::listen(lab)?);
+    let mut run = Run::new(source, signals, &args.show, output)?;
+    (run.end_at, run.limit) = (args.duration, args.acquisitions);
+    if let (Some(file), Some(path)) = (record, &args.record) {
+        run.open_outlet(format!("the recording {}", path.display()), false, Box::new(Jsonl::new(file)))?;
+    }
+    run.go()
+}
+
+fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
+    let output = choose_output(&args.show)?;
+    let on_screen = output == Output::Tui;
+    let speed = match args.speed {
+        Some(Speed::Max) => None,
+        Some(Speed::Times(n)) => Some(n),
+        None => on_screen.then_some(1.0),
+    };
+    let player = Player::open(&args.file, speed, on_screen).map_err(Failure::BadInput)?;
+    let signals = forward_signals()?;
+    Run::new(Box::new(player), signals, &args.show, output)?.go()
+}
+
+/// Makes a file of ours; one that is there is left alone unless `force` says otherwise.
+fn create(path: &Path, force: bool) -> Result<File, Error> {
+    let mut options = File::options();
+    let options = options.write(true);
+    let options = if force { options.create(true).truncate(true) } else { options.create_new(true) };
+    options.open(path).map_err(|error| {
+        let shown = path.display();
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                anyhow!("{shown} exists and is left as it is: name another file, or add --force to overwrite it")
+            }
+            _ => anyhow!("cannot make the file {shown}: {error}; name a file in a folder that you may write to"),
+        }
+    })
+}
+
+fn choose_output(show: &ShowArgs) -> Result<Output, Failure> {
     let terminal = io::stdout().is_terminal();
-    match cli.output {
+    match show.output {
         None if terminal => Ok(Output::Tui),
         None => Ok(Output::Log),
         Some(Output::Tui) if !terminal => Err(Failure::BadInput(anyhow!(
@@ -77,12 +139,6 @@ fn choose_output(cli: &Cli) -> Result<Output, Failure> {
         ))),
         Some(output) => Ok(output),
     }
-}
-
-/// Who is told: the screen or a report.
-enum Face {
-    Screen(Box<OnScreen>),
-    Report(Box<dyn Report>),
 }
 
 struct OnScreen {
@@ -95,12 +151,14 @@ struct OnScreen {
 }
 
 struct Run {
-    lab: Lab,
+    source: Box<dyn Source>,
     model: Model,
-    face: Face,
-    /// A report's stream was closed by its reader: end quietly.
+    on_screen: Option<Box<OnScreen>>,
+    outlets: Vec<Outlet>,
+    troubles: (Sender<Trouble>, Receiver<Trouble>),
+    news: News,
+    /// Standard output was closed by its reader: end quietly.
     deaf: bool,
-    batches: Receiver<Batch>,
     signals: Receiver<i32>,
     inputs: Receiver<Input>,
     end_at: Option<u64>,
@@ -109,43 +167,79 @@ struct Run {
 }
 
 impl Run {
-    fn new(cli: &Cli, mut lab: Lab, output: Output) -> Result<Self, Failure> {
-        let model = Model::new(lab.begin());
-        let signals = forward_signals()?;
-        let (to_us, batches) = bounded(BATCHES);
-        lab.listen(to_us)?;
-        lab.reap();
-        let mut inputs = never();
-        let face = match output {
-            Output::Tui => {
-                let look = Look { theme: cli.theme, ascii: cli.ascii, no_color: cli.no_color || no_color() };
-                let screen = Screen::enter()?;
-                let (tx, rx) = unbounded();
-                inputs = rx;
-                Face::Screen(Box::new(OnScreen {
-                    screen,
-                    ui: Ui::new(look),
-                    keyboard: Keyboard::spawn(tx).context("cannot start the keyboard thread")?,
-                    changed: true,
-                    drawn: Instant::now(),
-                    frame: Duration::from_secs(1) / cli.fps,
-                }))
-            }
-            Output::Log => Face::Report(Box::new(Log::new(io::stdout()))),
-            Output::Summary => Face::Report(Box::new(Summary::new(io::stdout()))),
+    fn new(source: Box<dyn Source>, signals: Receiver<i32>, show: &ShowArgs, output: Output) -> Result<Self, Failure> {
+        let mut run = Self {
+            model: Model::new(source.begin()),
+            source,
+            on_screen: None,
+            outlets: Vec::new(),
+            troubles: unbounded(),
+            news: News::default(),
+            deaf: false,
+            signals,
+            inputs: never(),
+            end_at: None,
+            limit: None,
+            failed: false,
         };
-        let (end_at, limit) = (cli.duration, cli.acquisitions);
-        let mut run = Self { lab, model, face, deaf: false, batches, signals, inputs, end_at, limit, failed: false };
-        let begin = run.model.begin().clone();
-        run.report(|r| r.begin(&begin));
+        let stdout = || "standard output".to_owned();
+        match output {
+            Output::Tui => run.take_terminal(show)?,
+            Output::Log => run.open_outlet(stdout(), true, Box::new(Log::new(io::stdout())))?,
+            Output::Jsonl => run.open_outlet(stdout(), true, Box::new(Jsonl::new(io::stdout())))?,
+            Output::Json => run.open_outlet(stdout(), true, Box::new(Json::new(io::stdout())))?,
+            Output::Summary => run.open_outlet(stdout(), true, Box::new(Summary::new(io::stdout())))?,
+        }
         Ok(run)
+    }
+
+    fn take_terminal(&mut self, show: &ShowArgs) -> Result<(), Error> {
+        let look = Look { theme: show.theme, ascii: show.ascii, no_color: show.no_color || no_color() };
+        let screen = Screen::enter()?;
+        let (tx, rx) = unbounded();
+        self.inputs = rx;
+        let mut ui = Ui::new(look);
+        ui.recorded = !self.source.is_live();
+        self.on_screen = Some(Box::new(OnScreen {
+            screen,
+            ui,
+            keyboard: Keyboard::spawn(tx).context("cannot start the keyboard thread")?,
+            changed: true,
+            drawn: Instant::now(),
+            frame: Duration::from_secs(1) / show.fps,
+        }));
+        Ok(())
+    }
+
+    fn open_outlet(&mut self, name: String, vital: bool, report: Box<dyn Report>) -> Result<(), Error> {
+        let (begin, troubles, number) = (self.source.begin(), self.troubles.0.clone(), self.outlets.len());
+        self.outlets.push(Outlet::start(name, vital, report, begin, troubles, number)?);
+        Ok(())
+    }
+
+    /// All of it, from the first event to the exit status.
+    fn go(mut self) -> Result<ExitCode, Failure> {
+        let ended = self.turn_until_end();
+        self.close();
+        if let Some(fault) = self.source.fault() {
+            if self.on_screen.is_some() {
+                self.print_summary();
+            }
+            return Err(Failure::BadInput(fault));
+        }
+        self.tell_end();
+        ended?;
+        Ok(self.status())
     }
 
     fn turn_until_end(&mut self) -> Result<(), Error> {
         self.draw()?;
         crate::panic_if_asked("main");
+        let troubles = self.troubles.1.clone();
         loop {
-            let wake = self.wake_in();
+            let full = !self.source.is_live() && self.outlets.iter().any(Outlet::is_full);
+            let batches = if full { never() } else { self.source.incoming() };
+            let wake = if full { CATCH_UP } else { self.wake_in() };
             select_biased! {
                 recv(self.inputs) -> input => {
                     let input = input.map_err(|_| anyhow!("the keyboard thread ended unexpectedly"))?;
@@ -155,74 +249,110 @@ impl Run {
                     let signal = signal.map_err(|_| anyhow!("the signal thread ended unexpectedly"))?;
                     if self.signal(signal)? == Next::Quit { return Ok(()) }
                 }
-                recv(self.batches) -> batch => {
-                    self.take(&batch.map_err(|_| anyhow!("the collector thread ended unexpectedly"))?);
+                recv(troubles) -> trouble => {
+                    if let Ok((number, error)) = trouble { self.trouble(number, &error); }
+                }
+                recv(batches) -> batch => {
+                    self.source.admit(batch.map_err(|_| anyhow!("the thread that reads events ended unexpectedly"))?);
                 }
                 default(wake) => {}
             }
-            // What else has come, but no longer than until the next frame is due.
-            for _ in 0..BATCHES {
-                if !self.inputs.is_empty() || !self.signals.is_empty() {
-                    break;
-                }
-                let Ok(batch) = self.batches.try_recv() else { break };
-                self.take(&batch);
+            if !full {
+                self.take_due(&batches);
             }
-            self.report(|r| r.flush());
-            self.lab.respawn();
-            let now = self.lab.now();
+            let now = self.source.now();
             let enough = self.limit.is_some_and(|n| self.model.acquisitions() >= n);
-            if self.deaf || enough || self.lab.is_over() || self.end_at.is_some_and(|t| now >= t) {
+            if self.deaf || enough || self.source.is_over() || self.end_at.is_some_and(|t| now >= t) {
                 return Ok(());
             }
             self.draw_if_due()?;
         }
     }
 
+    /// What has come, but no longer than until somebody presses a key.
+    fn take_due(&mut self, batches: &Receiver<Batch>) {
+        for _ in 0..BATCHES {
+            let events = self.source.due();
+            if let Some(model) = self.source.rewound() {
+                self.model = *model;
+            }
+            let nothing = events.is_empty();
+            self.take(events);
+            self.source.folded(&self.model);
+            if let (Some(text), Some(on)) = (self.source.said(), &mut self.on_screen) {
+                on.ui.say(text);
+                on.changed = true;
+            }
+            if !self.inputs.is_empty() || !self.signals.is_empty() {
+                break;
+            }
+            match batches.try_recv() {
+                Ok(batch) => self.source.admit(batch),
+                Err(_) if nothing => break,
+                Err(_) => {}
+            }
+        }
+        if self.source.is_live() && !self.outlets.is_empty() {
+            let news = self.news.since(&self.model);
+            self.pass_on(news);
+        }
+    }
+
     /// How long nothing needs to be done unless something comes.
     fn wake_in(&self) -> Duration {
         let mut wake = NAP;
-        if let Face::Screen(on) = &self.face {
+        if let Some(on) = &self.on_screen {
             wake = on.due(&self.model).saturating_sub(on.drawn.elapsed());
         }
-        if let Some(ns) = self.lab.next_due() {
+        if let Some(ns) = self.source.next_due() {
             wake = wake.min(Duration::from_nanos(ns));
         }
         if let Some(end) = self.end_at {
-            wake = wake.min(Duration::from_nanos(end.saturating_sub(self.lab.now())));
+            wake = wake.min(Duration::from_nanos(end.saturating_sub(self.source.now())));
         }
         wake
     }
 
-    fn take(&mut self, batch: &Batch) {
-        for event in batch {
+    fn take(&mut self, events: Vec<Event>) {
+        for event in &events {
             self.model.apply(event);
         }
-        match &mut self.face {
-            Face::Screen(on) => on.changed = true,
-            Face::Report(_) => batch.iter().for_each(|event| self.report(|r| r.event(event))),
+        if let (Some(on), false) = (&mut self.on_screen, events.is_empty()) {
+            on.changed = true;
         }
+        self.pass_on(events);
     }
 
-    /// Says something to a report; where its reader is gone (`| head`), the run ends quietly.
-    fn report(&mut self, say: impl FnOnce(&mut dyn Report) -> io::Result<()>) {
-        let Face::Report(report) = &mut self.face else { return };
-        if self.deaf {
+    fn pass_on(&mut self, events: Vec<Event>) {
+        if self.outlets.is_empty() || events.is_empty() {
             return;
         }
-        if let Err(error) = say(report.as_mut()) {
-            self.deaf = true;
-            if error.kind() != io::ErrorKind::BrokenPipe {
-                self.failed = true;
-                let text =
-                    format!("flockmon: cannot write to standard output: {error}; free space or write elsewhere\n");
-                let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
-            }
+        let events = Arc::new(events);
+        self.outlets.iter_mut().for_each(|o| o.tell(&events));
+    }
+
+    /// A report cannot be written. Where its reader is gone (`| head`) the run ends quietly; one beside the
+    /// main output is given up, which the run survives and says.
+    fn trouble(&mut self, number: usize, error: &io::Error) {
+        let Some(outlet) = self.outlets.get(number) else { return };
+        let (name, vital) = (outlet.name.clone(), outlet.vital);
+        self.deaf |= vital;
+        if vital && error.kind() == io::ErrorKind::BrokenPipe {
+            return;
+        }
+        self.failed = true;
+        let text = format!("cannot write to {name}: {error}; free space or write elsewhere");
+        if self.on_screen.is_none() {
+            complain(&text);
+        }
+        if !vital {
+            let event = Event { t: self.source.now(), actor: 0, pid: 0, what: What::Warning { text } };
+            self.take(vec![event]);
         }
     }
 
     fn input(&mut self, input: Input) -> Result<Next, Error> {
-        let Face::Screen(on) = &mut self.face else { return Ok(Next::On) };
+        let Some(on) = &mut self.on_screen else { return Ok(Next::On) };
         on.changed = true;
         let request = match input {
             Input::Key(key) => on.ui.on_key(key, &self.model),
@@ -241,18 +371,18 @@ impl Run {
     }
 
     fn command(&mut self, command: Command) {
-        let said = match self.lab.command(command) {
+        let said = match self.source.command(command) {
             Ok(said) => said,
             Err(error) => Some(format!("{error:#}")),
         };
-        if let (Some(text), Face::Screen(on)) = (said, &mut self.face) {
+        if let (Some(text), Some(on)) = (said, &mut self.on_screen) {
             on.ui.say(text);
         }
     }
 
     fn signal(&mut self, signal: i32) -> Result<Next, Error> {
         match signal {
-            SIGCHLD => self.lab.reap(),
+            SIGCHLD => self.source.reap(),
             SIGTSTP => self.suspend()?,
             SIGCONT => self.resumed()?,
             _ => return Ok(Next::Quit),
@@ -263,9 +393,9 @@ impl Run {
     /// Gives the terminal back and stops, as any program does on ctrl-z. The lab pauses meanwhile, since nobody
     /// would read what the workers tell; whoever continues us continues it.
     fn suspend(&mut self) -> Result<(), Error> {
-        let was_paused = self.lab.is_paused();
-        self.lab.pause(true);
-        if let Face::Screen(on) = &mut self.face {
+        let was_paused = self.source.is_paused();
+        self.source.pause(true);
+        if let Some(on) = &mut self.on_screen {
             on.keyboard.pause();
             on.screen.leave();
         }
@@ -274,12 +404,12 @@ impl Run {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(0), nix::sys::signal::Signal::SIGSTOP)
             .context("cannot stop on ctrl-z")?;
         self.resumed()?;
-        self.lab.pause(was_paused);
+        self.source.pause(was_paused);
         Ok(())
     }
 
     fn resumed(&mut self) -> Result<(), Error> {
-        if let Face::Screen(on) = &mut self.face {
+        if let Some(on) = &mut self.on_screen {
             on.screen.reenter()?;
             on.keyboard.resume();
             on.changed = true;
@@ -288,49 +418,87 @@ impl Run {
     }
 
     fn draw_if_due(&mut self) -> Result<(), Error> {
-        match &self.face {
-            Face::Screen(on) if on.drawn.elapsed() >= on.due(&self.model) => self.draw(),
+        match &self.on_screen {
+            Some(on) if on.drawn.elapsed() >= on.due(&self.model) => self.draw(),
             _ => Ok(()),
         }
     }
 
     fn draw(&mut self) -> Result<(), Error> {
-        let Face::Screen(on) = &mut self.face else { return Ok(()) };
-        self.model.advance(self.lab.now());
+        let Some(on) = &mut self.on_screen else { return Ok(()) };
+        self.model.advance(self.source.now());
+        on.ui.position = self.source.position();
         on.changed = false;
         on.drawn = Instant::now();
         let (ui, model) = (&mut on.ui, &self.model);
         on.screen.draw(|frame| view::draw(frame, model, ui)).context("cannot draw on the terminal")
     }
 
-    /// Stops the workers, takes in the last events, gives the terminal back.
+    /// Ends the source, takes in the last events, gives the terminal back.
     fn close(&mut self) {
-        let now = self.lab.now();
-        let batches = self.batches.clone();
-        let mut last = Vec::new();
-        self.lab.finish(|| last.extend(batches.try_iter().flatten()));
-        self.take(&last);
+        let now = self.source.now();
+        let mut last = self.source.finish();
+        if self.source.is_live() {
+            last.push(Event { t: now, actor: 0, pid: 0, what: What::Ended });
+        }
+        self.take(last);
         self.model.advance(now);
-        if let Face::Screen(on) = &mut self.face {
+        if let Some(on) = &mut self.on_screen {
             on.screen.leave();
         }
     }
 
-    fn tell_end(&mut self) -> Result<(), Error> {
-        if let Face::Screen(_) = &self.face {
-            self.face = Face::Report(Box::new(Summary::new(io::stdout())));
+    /// Lets every report end: those beside first, so that their troubles are in the main one.
+    fn tell_end(&mut self) {
+        for vital in [false, true] {
+            for number in 0..self.outlets.len() {
+                if self.outlets.get(number).is_some_and(|o| o.vital == vital) {
+                    self.end_outlet(number);
+                }
+            }
+            while let Ok((number, error)) = self.troubles.1.try_recv() {
+                self.trouble(number, &error);
+            }
         }
-        let model = std::mem::replace(&mut self.model, Model::new(self.lab.begin()));
-        self.report(|r| r.end(&model));
-        self.model = model;
-        if let Some(path) = self.lab.target().left_behind() {
-            let text = format!(
-                "flockmon: made the lock file {} and left it there: others may have opened it meanwhile\n",
-                path.display()
-            );
-            let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
+        if self.on_screen.is_some() {
+            self.print_summary();
         }
-        Ok(())
+        if let Some(text) = self.source.farewell() {
+            complain(&text);
+        }
+    }
+
+    /// Waits for a report to be written, as long as its stream takes anything and nobody is in a hurry.
+    fn end_outlet(&mut self, number: usize) {
+        let model = &self.model;
+        let Some(outlet) = self.outlets.get_mut(number) else { return };
+        outlet.end(model);
+        let (mut waiting, mut moved) = (outlet.waiting(), Instant::now());
+        let hurry = |s: i32| matches!(s, SIGINT | SIGTERM | SIGQUIT | SIGHUP);
+        while !outlet.is_done() {
+            if outlet.waiting() != waiting {
+                (waiting, moved) = (outlet.waiting(), Instant::now());
+            }
+            if moved.elapsed() > STALLED || self.signals.try_iter().any(hurry) {
+                self.failed = true;
+                complain(&format!("gave up writing to {}: nobody reads it; its end is missing", outlet.name));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if outlet.lost() > 0 && !outlet.vital {
+            complain(&format!("{} lacks {} events that came too fast; it says so", outlet.name, outlet.lost()));
+        }
+    }
+
+    fn print_summary(&mut self) {
+        match Summary::new(io::stdout()).end(&self.model) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.failed = true;
+                complain(&format!("cannot write to standard output: {error}"));
+            }
+            _ => {}
+        }
     }
 
     fn status(&self) -> ExitCode {
@@ -352,6 +520,11 @@ impl OnScreen {
             (false, true) => PAUSED_FRAME,
         }
     }
+}
+
+/// Says something on standard error; where that is gone too, there is nobody to tell.
+fn complain(text: &str) {
+    let _ = io::stderr().write_all(format!("flockmon: {text}\n").as_bytes());
 }
 
 /// no-color.org: set and not empty.

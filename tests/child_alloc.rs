@@ -61,7 +61,7 @@ fn workers_allocate_nothing() {
         lab.listen(tx).unwrap();
         let mut acquired = 0;
         while acquired < 60 {
-            for event in batches.recv_timeout(Duration::from_secs(60)).expect("events") {
+            for event in batches.recv_timeout(Duration::from_secs(60)).expect("events").events {
                 acquired += u32::from(matches!(event.what, What::Acquired(_) | What::Cycle { .. }));
                 // SIGABRT would be the allocator's.
                 assert!(!matches!(event.what, What::Exited { signal: Some(_), .. } | What::Failed { .. }), "{event:?}");

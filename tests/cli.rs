@@ -167,3 +167,24 @@ fn a_log_that_cannot_be_written_ends_with_1() {
     assert!(error.contains("cannot write to standard output") && error.contains("No space"), "{error}");
     assert_eq!(out.status.code(), Some(1));
 }
+
+/// The commands of the README's section for scripts, as they stand there.
+#[test]
+fn what_the_readme_tells_scripts_works() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let section = readme.split("## From scripts and CI").nth(1).unwrap();
+    let script = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_flockmon")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let out = std::process::Command::new("bash")
+        .args(["-euo", "pipefail", "-c", script])
+        .current_dir(folder.path())
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let (text, error) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{text}{error}");
+    assert!(text.contains("B/A") && text.contains("acquisitions in"), "{text}");
+    assert!(folder.path().join("schema.json").exists());
+}

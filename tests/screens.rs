@@ -136,8 +136,10 @@ fn pictures_are_up_to_date() {
 #[test]
 fn the_readme_has_the_keys_that_there_are() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let table = flockmon::tui::keymap::markdown();
-    assert!(readme.contains(&table), "README.md lacks this table of keys:\n{table}");
+    for recorded in [false, true] {
+        let table = flockmon::tui::keymap::markdown(recorded);
+        assert!(readme.contains(&table), "README.md lacks this table of keys:\n{table}");
+    }
 }
 
 proptest! {

@@ -10,6 +10,7 @@ use super::ledger::{Doing, Owner, Shared};
 use super::target::Target;
 use super::wire::{Body, Record, SIZE, Won};
 use crate::event::{Acquisition, Event, FailedAction, LockMode, What};
+use crate::source::Batch;
 use crossbeam_channel::{Receiver, Sender};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
@@ -19,9 +20,6 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Events in the order in which they became known.
-pub type Batch = Vec<Event>;
 
 /// The nap between two rounds while records keep coming.
 const NAP: Duration = Duration::from_millis(2);
@@ -122,7 +120,7 @@ impl Collector {
             if !state.batch.is_empty() {
                 let mut batch = std::mem::take(&mut state.batch);
                 batch.sort_by_key(|e| e.t);
-                if self.events.send(batch).is_err() {
+                if self.events.send(Batch { events: batch, mark: None }).is_err() {
                     return;
                 }
             }
@@ -145,7 +143,7 @@ struct Reading {
     epoll: Epoll,
     judge: Judge,
     path_was: Option<Option<u64>>,
-    batch: Batch,
+    batch: Vec<Event>,
 }
 
 impl Reading {

@@ -1,13 +1,14 @@
 //! Forks the workers, reaps them, signals them. Everything here runs in the main thread: a worker's
 //! parent-death signal fires when the *thread* that forked it ends (prctl(2)).
 
-use super::collector::{Batch, Collector, Order};
+use super::collector::{Collector, Order};
 use super::ledger::{MAX_WORKERS, Owner, Shared};
 use super::target::Target;
 use super::{clock, worker};
-use crate::cli::{Acquire, Cli, Restart};
+use crate::cli::{Acquire, LabArgs, Restart};
 use crate::dist::Dist;
 use crate::event::{Begin, Command, Event, LockKind, Origin, Setup, What};
+use crate::source::Batch;
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, Sender};
 use nix::errno::Errno;
@@ -60,7 +61,7 @@ pub struct Config {
 
 impl Config {
     /// The configuration that the command line asks for; `seed` where it gives none.
-    pub fn from_cli(cli: &Cli, seed: u64) -> Self {
+    pub fn from_cli(cli: &LabArgs, seed: u64) -> Self {
         Self {
             workers: cli.workers,
             hold: cli.hold,

@@ -13,9 +13,10 @@ mod collector;
 mod fleet;
 mod judge;
 pub mod ledger;
+mod source;
 pub mod target;
 pub mod wire;
 pub mod worker;
 
-pub use collector::Batch;
 pub use fleet::{Config, Lab};
+pub use source::LabSource;

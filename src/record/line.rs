@@ -112,8 +112,9 @@ struct BeginLine {
 }
 
 /// A lock in JSON.
+#[allow(missing_docs, reason = "as in LockInfo")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct LockLine {
+pub struct LockLine {
     pub path: String,
     pub dev: Option<String>,
     pub ino: Option<u64>,

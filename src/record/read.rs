@@ -3,11 +3,12 @@
 use super::line::{Kind, Line, parse_begin, why};
 use crate::event::{Begin, Event};
 use serde::Deserialize;
-use std::io::{BufRead, Read};
+use std::io::{BufRead, BufReader, Read};
 use thiserror::Error;
 
 /// No line is longer, in bytes: a summary of 10,000 workers has about 5 MiB.
 const LONGEST: u64 = 32 << 20;
+const BUFFER: usize = 1 << 17;
 
 /// What is wrong with a recording.
 #[derive(Debug, Error)]
@@ -52,18 +53,19 @@ pub enum Entry {
 /// A recording being read.
 #[derive(Debug)]
 pub struct Reader<R> {
-    from: R,
+    from: BufReader<R>,
     text: Vec<u8>,
     line: u64,
     offset: u64,
 }
 
-impl<R: BufRead> Reader<R> {
+impl<R: Read> Reader<R> {
     /// Reads the first line.
     ///
     /// # Errors
     /// It is not that of a recording that this version can read.
     pub fn open(from: R) -> Result<(Self, Begin), ReadError> {
+        let from = BufReader::with_capacity(BUFFER, from);
         let mut reader = Self { from, text: Vec::new(), line: 0, offset: 0 };
         match reader.fill()? {
             None => Err(ReadError::Empty),
@@ -76,12 +78,17 @@ impl<R: BufRead> Reader<R> {
 
     /// Goes on in the middle of one, at the begin of a line: after line `line`, at byte `offset`.
     pub fn resume(from: R, line: u64, offset: u64) -> Self {
-        Self { from, text: Vec::new(), line, offset }
+        Self { from: BufReader::with_capacity(BUFFER, from), text: Vec::new(), line, offset }
     }
 
     /// Lines and bytes read so far.
     pub fn position(&self) -> (u64, u64) {
         (self.line, self.offset)
+    }
+
+    /// Whether a whole line can be had without waiting.
+    pub fn has_line(&self) -> bool {
+        self.from.buffer().contains(&b'\n')
     }
 
     /// The next line.

@@ -25,7 +25,7 @@ impl<W: Write> Log<W> {
     }
 }
 
-impl<W: Write> Report for Log<W> {
+impl<W: Write + Send> Report for Log<W> {
     fn begin(&mut self, begin: &Begin) -> io::Result<()> {
         let file = begin.lock.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
         let text = format!(
@@ -40,44 +40,14 @@ impl<W: Write> Report for Log<W> {
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        let (t, actor, pid) = (event.t, event.actor, event.pid);
-        let text = match &event.what {
+        let (t, actor) = (event.t, event.actor);
+        match &event.what {
             What::Cycle { acquired, held_ns } => {
                 self.line(t, actor, &won(acquired))?;
-                return self.line(t.saturating_add(*held_ns), actor, &released(*held_ns));
+                self.line(t.saturating_add(*held_ns), actor, &released(*held_ns))
             }
-            What::Spawned => format!("started, pid {pid}"),
-            What::Waiting { mode } => format!("waits{}", shared(*mode)),
-            What::Acquired(acquisition) => won(acquisition),
-            What::Released { held_ns, .. } => released(*held_ns),
-            What::GaveUp { waited_ns } => format!("gave up, waited {}", seconds(*waited_ns)),
-            What::Exited { signal: Some(signal), .. } => format!("killed by signal {signal}, pid {pid}"),
-            What::Exited { code, .. } => format!("ended with status {}, pid {pid}", code.unwrap_or(0)),
-            What::Failed { action, errno } => {
-                format!("cannot {}: {}", action.as_str(), io::Error::from_raw_os_error(*errno))
-            }
-            What::Stopped => format!("stopped, pid {pid}"),
-            What::Continued => format!("continued, pid {pid}"),
-            What::Paused => "paused".into(),
-            What::Resumed => "resumed".into(),
-            What::Violation { other, other_pid, .. } => {
-                format!("VIOLATION: won the lock while worker-{other} (pid {other_pid}) held it")
-            }
-            What::Dropped { count } => format!("{count} events lost"),
-            What::PathChanged { was, now: Some(now) } if was == now => format!("the path names inode {was} again"),
-            What::PathChanged { was, now: Some(now) } => {
-                format!("the path now names another file (inode {was} -> {now}): two locks exist")
-            }
-            What::PathChanged { was, now: None } => {
-                format!("the path names nothing any more (inode {was} was removed)")
-            }
-            What::Settings { hold_ns, think_ns } => format!("now hold {}, think {}", plain(*hold_ns), plain(*think_ns)),
-            What::Removed => "removed".into(),
-            What::Reset => "statistics reset".into(),
-            What::Warning { text } | What::Finding { text, .. } => format!("! {text}"),
-            What::Ended => "the end".into(),
-        };
-        self.line(t, actor, &text)
+            _ => self.line(t, actor, &words(event)),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -88,6 +58,49 @@ impl<W: Write> Report for Log<W> {
         writeln!(self.out)?;
         Summary::new(&mut self.out).end(model)?;
         self.out.flush()
+    }
+}
+
+/// An event in one line, as the screen says it.
+pub fn told(event: &Event) -> String {
+    let who = if event.actor == 0 { String::new() } else { format!("worker-{} ", event.actor) };
+    format!("{}  {who}{}", seconds(event.t), words(event))
+}
+
+fn words(event: &Event) -> String {
+    let pid = event.pid;
+    match &event.what {
+        What::Cycle { acquired, .. } => won(acquired),
+        What::Spawned => format!("started, pid {pid}"),
+        What::Waiting { mode } => format!("waits{}", shared(*mode)),
+        What::Acquired(acquisition) => won(acquisition),
+        What::Released { held_ns, .. } => released(*held_ns),
+        What::GaveUp { waited_ns } => format!("gave up, waited {}", seconds(*waited_ns)),
+        What::Exited { signal: Some(signal), .. } => format!("killed by signal {signal}, pid {pid}"),
+        What::Exited { code, .. } => format!("ended with status {}, pid {pid}", code.unwrap_or(0)),
+        What::Failed { action, errno } => {
+            format!("cannot {}: {}", action.as_str(), io::Error::from_raw_os_error(*errno))
+        }
+        What::Stopped => format!("stopped, pid {pid}"),
+        What::Continued => format!("continued, pid {pid}"),
+        What::Paused => "paused".into(),
+        What::Resumed => "resumed".into(),
+        What::Violation { other, other_pid, .. } => {
+            format!("VIOLATION: won the lock while worker-{other} (pid {other_pid}) held it")
+        }
+        What::Dropped { count } => format!("{count} events lost"),
+        What::PathChanged { was, now: Some(now) } if was == now => format!("the path names inode {was} again"),
+        What::PathChanged { was, now: Some(now) } => {
+            format!("the path now names another file (inode {was} -> {now}): two locks exist")
+        }
+        What::PathChanged { was, now: None } => {
+            format!("the path names nothing any more (inode {was} was removed)")
+        }
+        What::Settings { hold_ns, think_ns } => format!("now hold {}, think {}", plain(*hold_ns), plain(*think_ns)),
+        What::Removed => "removed".into(),
+        What::Reset => "statistics reset".into(),
+        What::Warning { text } | What::Finding { text, .. } => format!("! {text}"),
+        What::Ended => "the end".into(),
     }
 }
 

@@ -1,9 +1,14 @@
 //! Faces without a screen: one file a format.
 
+pub mod figures;
+mod json;
 mod log;
+mod outlet;
 mod summary;
 
-pub use log::Log;
+pub use json::{Json, Jsonl};
+pub use log::{Log, told};
+pub use outlet::{Outlet, Trouble};
 pub use summary::Summary;
 
 use crate::event::{Begin, Event};
@@ -11,7 +16,7 @@ use crate::model::Model;
 use std::io;
 
 /// A face that writes to a stream: told of the begin, of each event, of the end.
-pub trait Report {
+pub trait Report: Send {
     /// The run begins.
     ///
     /// # Errors

@@ -114,7 +114,7 @@ impl<W: Write> Summary<W> {
     }
 }
 
-impl<W: Write> Report for Summary<W> {
+impl<W: Write + Send> Report for Summary<W> {
     fn begin(&mut self, _: &Begin) -> io::Result<()> {
         Ok(())
     }

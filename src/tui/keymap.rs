@@ -38,6 +38,34 @@ pub enum Action {
     Back,
     Quit,
     Suspend,
+    Step,
+    NextLandmark,
+    JumpBack,
+    JumpForward,
+    Faster,
+    Slower,
+}
+
+/// Where a key has its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everywhere.
+    All,
+    /// Where processes can be acted on.
+    Lab,
+    /// In a recording.
+    Replay,
+}
+
+impl Scope {
+    /// Whether it includes the screen of a recording (`recorded`), or that of a lab.
+    pub fn includes(self, recorded: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Lab => !recorded,
+            Self::Replay => recorded,
+        }
+    }
 }
 
 /// A row of the table.
@@ -45,6 +73,8 @@ pub enum Action {
 pub struct Binding {
     /// What it does.
     pub action: Action,
+    /// Where it does it.
+    pub scope: Scope,
     /// The keys that do it.
     pub codes: &'static [(KeyModifiers, KeyCode)],
     /// The keys as shown.
@@ -71,59 +101,66 @@ const fn key(code: KeyCode) -> (KeyModifiers, KeyCode) {
 }
 
 macro_rules! bindings {
-    ($($action:ident [$($code:expr),+] $keys:literal $short:literal $long:literal;)+) => {
-        &[$(Binding { action: Action::$action, codes: &[$($code),+], keys: $keys, short: $short, long: $long }),+]
+    ($($scope:ident $action:ident [$($code:expr),+] $keys:literal $short:literal $long:literal;)+) => {
+        &[$(Binding { action: Action::$action, scope: Scope::$scope, codes: &[$($code),+], keys: $keys, short: $short, long: $long }),+]
     };
 }
 
 /// All keys, in the order in which they are shown.
 pub const BINDINGS: &[Binding] = bindings! {
-    Pause [ch(' '), ch('p')] "space p" "pause" "pause the lab, or go on; paused time is nobody's wait";
-    KillHolder [ch('k')] "k" "kill holder" "kill the process that holds the lock (SIGKILL); it comes back unless --restart never";
-    StallHolder [ch('s')] "s" "stall" "stop the holder (SIGSTOP), it keeps the lock; again: resume";
-    KillSelected [ch('x')] "x" "" "kill the selected worker";
-    AddWorker [ch('+'), ch('=')] "+" "workers" "add a worker";
-    RemoveWorker [ch('-')] "-" "" "remove the last worker";
-    HoldShorter [ch('[')] "[" "hold" "hold the lock for a shorter time";
-    HoldLonger [ch(']')] "]" "" "hold the lock for a longer time";
-    ThinkShorter [ch('{')] "{" "" "think for a shorter time between release and the next try";
-    ThinkLonger [ch('}')] "}" "" "think for a longer time";
-    Freeze [ch('f')] "f" "" "freeze the view; the lab runs on";
-    Up [key(KeyCode::Up)] "up" "" "select the worker above";
-    Down [key(KeyCode::Down), ch('j')] "down j" "" "select the worker below";
-    PageUp [key(KeyCode::PageUp)] "pgup" "" "a page up";
-    PageDown [key(KeyCode::PageDown)] "pgdn" "" "a page down";
-    First [key(KeyCode::Home), ch('g')] "home g" "" "the first worker";
-    Last [key(KeyCode::End), ch('G')] "end G" "" "the last worker";
-    Detail [key(KeyCode::Enter)] "enter" "detail" "the selected worker in detail";
-    NextFigure [key(KeyCode::Tab)] "tab" "histogram" "next histogram: wait, hold, handoff";
-    PreviousFigure [key(KeyCode::BackTab)] "shift-tab" "" "previous histogram";
-    Window [ch('w')] "w" "window" "histogram over the last 10 s, 60 s, or all";
-    SortLeft [ch('<')] "<" "" "sort by the column to the left";
-    SortRight [ch('>')] ">" "" "sort by the column to the right";
-    Reverse [ch('r')] "r" "" "reverse the order";
-    Reset [ch('0')] "0" "" "forget the statistics so far";
-    Enlarge [ch('e')] "e" "" "enlarge a panel; again: the next one";
-    Findings [ch('!')] "!" "" "list what is wrong";
-    Help [ch('?'), ch('h')] "?" "help" "this help";
-    Back [key(KeyCode::Esc)] "esc" "" "close what is open, else quit";
-    Quit [ch('q'), ctrl('c')] "q ctrl-c" "quit" "stop the workers, give the terminal back, print a summary";
-    Suspend [ctrl('z')] "ctrl-z" "" "pause and go to the background; fg comes back";
+    All Pause [ch(' '), ch('p')] "space p" "pause" "pause, or go on; paused time is nobody's wait";
+    Lab KillHolder [ch('k')] "k" "kill holder" "kill the process that holds the lock (SIGKILL); it comes back unless --restart never";
+    Lab StallHolder [ch('s')] "s" "stall" "stop the holder (SIGSTOP), it keeps the lock; again: resume";
+    Lab KillSelected [ch('x')] "x" "" "kill the selected worker";
+    Lab AddWorker [ch('+'), ch('=')] "+" "workers" "add a worker";
+    Lab RemoveWorker [ch('-')] "-" "" "remove the last worker";
+    Lab HoldShorter [ch('[')] "[" "hold" "hold the lock for a shorter time";
+    Lab HoldLonger [ch(']')] "]" "" "hold the lock for a longer time";
+    Lab ThinkShorter [ch('{')] "{" "" "think for a shorter time between release and the next try";
+    Lab ThinkLonger [ch('}')] "}" "" "think for a longer time";
+    Replay Step [ch('.')] "." "step" "one event further, then pause";
+    Replay NextLandmark [ch('n')] "n" "next" "to the next death, stop, violation or finding, then pause";
+    Replay JumpBack [key(KeyCode::Left)] "left" "10 s" "10 s back";
+    Replay JumpForward [key(KeyCode::Right)] "right" "" "10 s forward";
+    Replay Faster [ch('+'), ch('=')] "+" "speed" "twice as fast";
+    Replay Slower [ch('-')] "-" "" "half as fast";
+    All Freeze [ch('f')] "f" "" "freeze the view; the lab runs on";
+    All Up [key(KeyCode::Up)] "up" "" "select the worker above";
+    All Down [key(KeyCode::Down), ch('j')] "down j" "" "select the worker below";
+    All PageUp [key(KeyCode::PageUp)] "pgup" "" "a page up";
+    All PageDown [key(KeyCode::PageDown)] "pgdn" "" "a page down";
+    All First [key(KeyCode::Home), ch('g')] "home g" "" "the first worker";
+    All Last [key(KeyCode::End), ch('G')] "end G" "" "the last worker";
+    All Detail [key(KeyCode::Enter)] "enter" "detail" "the selected worker in detail";
+    All NextFigure [key(KeyCode::Tab)] "tab" "histogram" "next histogram: wait, hold, handoff";
+    All PreviousFigure [key(KeyCode::BackTab)] "shift-tab" "" "previous histogram";
+    All Window [ch('w')] "w" "window" "histogram over the last 10 s, 60 s, or all";
+    All SortLeft [ch('<')] "<" "" "sort by the column to the left";
+    All SortRight [ch('>')] ">" "" "sort by the column to the right";
+    All Reverse [ch('r')] "r" "" "reverse the order";
+    All Reset [ch('0')] "0" "" "forget the statistics so far";
+    All Enlarge [ch('e')] "e" "" "enlarge a panel; again: the next one";
+    All Findings [ch('!')] "!" "" "list what is wrong";
+    All Help [ch('?'), ch('h')] "?" "help" "this help";
+    All Back [key(KeyCode::Esc)] "esc" "" "close what is open, else quit";
+    All Quit [ch('q'), ctrl('c')] "q ctrl-c" "quit" "stop the workers, give the terminal back, print a summary";
+    All Suspend [ctrl('z')] "ctrl-z" "" "pause and go to the background; fg comes back";
 };
 
 /// What the key asks for, if anything.
-pub fn action(event: KeyEvent) -> Option<Action> {
+pub fn action(event: KeyEvent, recorded: bool) -> Option<Action> {
     // Shift is part of the character already.
     let modifiers = event.modifiers - KeyModifiers::SHIFT;
     let hit = |b: &&Binding| b.codes.iter().any(|(m, c)| *m == modifiers && *c == event.code);
-    BINDINGS.iter().find(hit).map(|b| b.action)
+    BINDINGS.iter().filter(|b| b.scope.includes(recorded)).find(hit).map(|b| b.action)
 }
 
 /// Keys and labels for the footer. Pairs of keys that belong together share a label.
-pub fn footer() -> impl Iterator<Item = (String, &'static str)> {
-    BINDINGS.iter().filter(|b| !b.short.is_empty()).map(|b| {
+pub fn footer(recorded: bool) -> impl Iterator<Item = (String, &'static str)> {
+    BINDINGS.iter().filter(move |b| b.scope.includes(recorded) && !b.short.is_empty()).map(|b| {
         let partner = match b.action {
-            Action::AddWorker => "/-",
+            Action::AddWorker | Action::Faster => "/-",
+            Action::JumpBack => "/right",
             Action::HoldShorter => " ]",
             _ => "",
         };
@@ -132,10 +169,10 @@ pub fn footer() -> impl Iterator<Item = (String, &'static str)> {
     })
 }
 
-/// The table as Markdown, for the README.
-pub fn markdown() -> String {
+/// The table as Markdown, for the README: the keys of all screens and of the lab, or those of recordings alone.
+pub fn markdown(recorded: bool) -> String {
     let mut out = String::from("| key | what it does |\n|---|---|\n");
-    for b in BINDINGS {
+    for b in BINDINGS.iter().filter(|b| (b.scope == Scope::Replay) == recorded) {
         let keys: Vec<String> = b.keys.split(' ').map(|k| format!("`{k}`")).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(out, "| {} | {} |", keys.join(" "), b.long);
@@ -150,14 +187,16 @@ mod tests {
 
     #[test]
     fn no_key_has_two_meanings_and_each_has_its_own() {
-        let mut seen = HashSet::new();
-        for binding in BINDINGS {
-            for (modifiers, code) in binding.codes {
-                assert!(seen.insert((*modifiers, *code)), "{code:?} twice");
-                assert_eq!(action(KeyEvent::new(*code, *modifiers)), Some(binding.action));
+        for recorded in [false, true] {
+            let mut seen = HashSet::new();
+            for binding in BINDINGS.iter().filter(|b| b.scope.includes(recorded)) {
+                for (modifiers, code) in binding.codes {
+                    assert!(seen.insert((*modifiers, *code)), "{code:?} twice");
+                    assert_eq!(action(KeyEvent::new(*code, *modifiers), recorded), Some(binding.action));
+                }
             }
         }
-        assert_eq!(action(KeyEvent::new(KeyCode::Char('>'), KeyModifiers::SHIFT)), Some(Action::SortRight));
-        assert_eq!(action(KeyEvent::new(KeyCode::Char('k'), CTRL)), None);
+        assert_eq!(action(KeyEvent::new(KeyCode::Char('>'), KeyModifiers::SHIFT), false), Some(Action::SortRight));
+        assert_eq!(action(KeyEvent::new(KeyCode::Char('k'), CTRL), false), None);
     }
 }

@@ -1,16 +1,19 @@
 //! What the screen itself remembers: selection, order, what is open. Pure: no clock, no I/O.
 
-use super::keymap::{Action, action};
+use super::keymap::{self, Action, action};
 use super::theme::{Glyphs, Theme};
 use crate::cli::ThemeName;
 use crate::event::{ActorId, Command};
 use crate::model::{Actor, Model, Span, State};
+use crate::source::Position as Played;
 use ratatui::crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 use std::cmp::Reverse;
 
 /// Rows that the wheel moves at once.
 const WHEEL: isize = 3;
+/// A jump in a recording, in ns.
+const JUMP_NS: i64 = 10_000_000_000;
 
 /// How the screen shall look.
 #[derive(Clone, Copy, Debug)]
@@ -172,6 +175,10 @@ pub struct Ui {
     pub rows: Rect,
     /// How far the help is scrolled.
     pub help_scroll: u16,
+    /// The source is a recording.
+    pub recorded: bool,
+    /// How far it has been shown.
+    pub position: Option<Played>,
 }
 
 impl Ui {
@@ -192,6 +199,8 @@ impl Ui {
             message: None,
             rows: Rect::ZERO,
             help_scroll: 0,
+            recorded: false,
+            position: None,
         }
     }
 
@@ -204,7 +213,19 @@ impl Ui {
     pub fn on_key(&mut self, key: KeyEvent, model: &Model) -> Option<Request> {
         self.message = None;
         let source = |command| Some(Request::Source(command));
-        match action(key)? {
+        let Some(action) = action(key, self.recorded) else {
+            if self.recorded && keymap::action(key, false).is_some() {
+                self.say("this is a recording: nothing can be done to those in it; ? lists the keys".into());
+            }
+            return None;
+        };
+        match action {
+            Action::Step => return source(Command::Step),
+            Action::NextLandmark => return source(Command::NextLandmark),
+            Action::JumpBack => return source(Command::Jump(-JUMP_NS)),
+            Action::JumpForward => return source(Command::Jump(JUMP_NS)),
+            Action::Faster => return source(Command::Pace(true)),
+            Action::Slower => return source(Command::Pace(false)),
             Action::Pause => return source(Command::TogglePause),
             Action::KillHolder => return source(Command::KillHolder),
             Action::StallHolder => return source(Command::StallHolder),

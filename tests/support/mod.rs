@@ -155,6 +155,14 @@ impl Terminal {
         wait_for("flockmon to end", || self.child.try_wait().unwrap())
     }
 
+    /// Quits; gives what is printed in the end.
+    pub fn end(&mut self) -> String {
+        self.press("q");
+        self.wait_exit();
+        self.assert_restored();
+        self.text()
+    }
+
     pub fn in_alternate_screen(&self) -> bool {
         self.screen.lock().unwrap().screen().alternate_screen()
     }
@@ -186,8 +194,11 @@ pub struct Headless {
 
 impl Headless {
     pub fn start(args: &[&str]) -> Self {
-        let mut child =
-            command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::over(command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// One that runs already, with its standard output piped.
+    pub fn over(mut child: Child) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (out, shared) = (child.stdout.take().unwrap(), Arc::clone(&lines));
         let reader = std::thread::spawn(move || {

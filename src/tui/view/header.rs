@@ -5,6 +5,7 @@ use crate::dist::plain;
 use crate::format::clock;
 use crate::model::finding::Finding;
 use crate::model::{Model, State};
+use crate::source::Position;
 use crate::tui::keymap;
 use crate::tui::ui::Ui;
 use ratatui::Frame;
@@ -19,9 +20,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, fr
     let workers = model.actors().iter().filter(|a| a.state != State::Removed).count();
     let dot = glyphs.dot;
 
-    let (badge, style) = match (frozen, model.is_paused()) {
+    let played = ui.position;
+    let (badge, style) = match (frozen, model.is_paused() || played.is_some_and(|p| p.paused)) {
         (true, _) => (" FROZEN ", theme.badge),
+        (false, _) if played.is_some_and(|p| p.ended) => (" ENDED ", theme.badge),
         (false, true) => (" PAUSED ", theme.badge),
+        (false, false) if played.is_some() => (" replay ", theme.holding),
         (false, false) => (" running ", theme.holding),
     };
     let time = format!(" {} ", clock(model.now()));
@@ -69,6 +73,34 @@ pub(super) fn finding(frame: &mut Frame<'_>, area: Rect, found: &[Finding], ui: 
     frame.render_widget(Line::from(spans), area);
 }
 
+/// How far a recording has been shown: speed, place, a bar, length.
+pub(super) fn position(frame: &mut Frame<'_>, area: Rect, at: Position, ui: &Ui) {
+    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
+    let speed = match at.speed {
+        None => "max speed".to_owned(),
+        Some(n) if n >= 1.0 => format!("{n:.0}{}", glyphs.times),
+        Some(n) => format!("1/{:.0}{}", 1.0 / n, glyphs.times),
+    };
+    let left = format!(" {speed:>5}  {} ", clock(at.t));
+    let Some(length) = at.length.filter(|l| *l > 0) else {
+        return frame.render_widget(Line::styled(format!("{left} of a stream"), theme.text), area);
+    };
+    let share = (at.t as f64 / length as f64).clamp(0.0, 1.0);
+    let right = format!(" {}  {:>3.0} % ", clock(length), share * 100.0);
+    let room = usize::from(area.width).saturating_sub(left.chars().count() + right.chars().count());
+    let done = (share * room as f64).round() as usize;
+    let bar = |glyph: &str, n: usize| glyph.repeat(n);
+    frame.render_widget(
+        Line::from(vec![
+            Span::styled(left, theme.text),
+            Span::styled(bar(glyphs.right.last().unwrap_or(&glyphs.rest), done), theme.holding),
+            Span::styled(bar(glyphs.rest, room.saturating_sub(done)), theme.dim),
+            Span::styled(right, theme.text),
+        ]),
+        area,
+    );
+}
+
 /// What was said last, else the keys.
 pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
@@ -81,7 +113,8 @@ pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
     // Help and quit are worth more than the rest: they are always there.
     let entry = |(keys, label): (String, &'static str)| (format!(" {keys}"), format!(" {label} "));
     let width = |(a, b): &(String, String)| a.len() + b.len();
-    let (vital, usual): (Vec<_>, Vec<_>) = keymap::footer().partition(|(_, label)| matches!(*label, "help" | "quit"));
+    let (vital, usual): (Vec<_>, Vec<_>) =
+        keymap::footer(ui.recorded).partition(|(_, label)| matches!(*label, "help" | "quit"));
     let vital: Vec<_> = vital.into_iter().map(entry).collect();
     room = room.saturating_sub(vital.iter().map(width).sum());
     let mut shown = Vec::new();

@@ -9,6 +9,7 @@
 //! ╰─────────────────────────────────╯╰────────────────────╯
 //! ╭ timeline ─────────────────────────────────────────────╮
 //! ╰───────────────────────────────────────────────────────╯
+//!  position (in a recording)
 //!  footer
 //! ```
 
@@ -58,14 +59,19 @@ pub fn draw(frame: &mut Frame<'_>, live: &Model, ui: &mut Ui) {
 
 fn panels(frame: &mut Frame<'_>, area: Rect, model: &Model, found: &[Finding], ui: &mut Ui, frozen: bool) {
     let finding_rows = u16::from(!found.is_empty());
-    let [top, finding, body, bottom] = area.layout(&Layout::vertical([
+    let position_rows = u16::from(ui.position.is_some());
+    let [top, finding, body, position, bottom] = area.layout(&Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(finding_rows),
         Constraint::Fill(1),
+        Constraint::Length(position_rows),
         Constraint::Length(1),
     ]));
     header::draw(frame, top, model, ui, frozen);
     header::finding(frame, finding, found, ui);
+    if let Some(at) = ui.position {
+        header::position(frame, position, at, ui);
+    }
     header::footer(frame, bottom, ui);
 
     match ui.enlarged {

@@ -1,0 +1,146 @@
+//! A run in figures, as JSON has them: what `--output json` prints and `compare` reads.
+
+use crate::event::{FindingKind, Origin};
+use crate::model::finding::findings;
+use crate::model::{Actor, Figures, Model};
+use crate::record::{LockLine, SCHEMA};
+use serde::{Deserialize, Serialize};
+
+/// Durations in figures, all in ns; null where nothing was counted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "as in model::Figures")]
+pub struct Durations {
+    pub count: u64,
+    pub min: Option<u64>,
+    pub mean: Option<f64>,
+    pub p50: Option<u64>,
+    pub p90: Option<u64>,
+    pub p99: Option<u64>,
+    pub p999: Option<u64>,
+    pub max: Option<u64>,
+}
+
+impl From<Figures> for Durations {
+    fn from(f: Figures) -> Self {
+        Self { count: f.count, min: f.min, mean: f.mean, p50: f.p50, p90: f.p90, p99: f.p99, p999: f.p999, max: f.max }
+    }
+}
+
+/// One worker in figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "as in model::Actor")]
+pub struct WorkerFigures {
+    pub worker: u32,
+    pub pid: i32,
+    pub restarts: u64,
+    pub acquisitions: u64,
+    pub share: Option<f64>,
+    pub overtaken_max: u64,
+    pub wait_ns: Durations,
+    pub hold_ns: Durations,
+    pub state: String,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "as in model::finding")]
+pub struct FindingFigures {
+    pub kind: FindingKind,
+    pub text: String,
+}
+
+/// The summary of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunFigures {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Where the events came from.
+    pub source: Origin,
+    /// The lock.
+    pub lock: LockLine,
+    /// Time since the statistics began, pauses included.
+    pub duration_ns: u64,
+    /// How much of it the run was paused.
+    pub paused_ns: u64,
+    /// Locks won.
+    pub acquisitions: u64,
+    /// The same a second of unpaused time.
+    pub acquisitions_per_s: Option<f64>,
+    /// Those whose first try failed.
+    pub contended: u64,
+    /// Attempts given up.
+    pub gave_up: u64,
+    /// Processes ended by `SIGKILL`.
+    pub kills: u64,
+    /// Times when two held what only one may.
+    pub violations: u64,
+    /// Events lost.
+    pub dropped: u64,
+    /// Share of unpaused time that the lock was held.
+    pub utilization: Option<f64>,
+    /// Jain's index over acquisitions a worker.
+    pub fairness: Option<f64>,
+    /// Share of acquisitions won by the worker that held it last.
+    pub same_holder: Option<f64>,
+    /// Most acquisitions in a row by one worker.
+    pub longest_streak: u64,
+    /// Most acquisitions by others during any one wait.
+    pub overtaken_max: u64,
+    /// From the first try to the lock.
+    pub wait_ns: Durations,
+    /// From the lock to its release.
+    pub hold_ns: Durations,
+    /// From a release to the next waiter's acquisition.
+    pub handoff_ns: Durations,
+    /// Each worker.
+    pub workers: Vec<WorkerFigures>,
+    /// What is wrong at the end.
+    pub findings: Vec<FindingFigures>,
+}
+
+impl RunFigures {
+    /// The figures of `model` as it is.
+    pub fn of(model: &Model) -> Self {
+        let begin = model.begin();
+        let order = model.order();
+        Self {
+            schema: SCHEMA,
+            source: begin.origin,
+            lock: (&begin.lock).into(),
+            duration_ns: model.duration(),
+            paused_ns: model.duration().saturating_sub(model.duration_active()),
+            acquisitions: model.acquisitions(),
+            acquisitions_per_s: model.rate(),
+            contended: model.contended(),
+            gave_up: model.gave_up(),
+            kills: model.kills(),
+            violations: model.violations(),
+            dropped: model.dropped(),
+            utilization: model.utilization(),
+            fairness: model.fairness(),
+            same_holder: order.same_share(),
+            longest_streak: order.longest_streak,
+            overtaken_max: model.overtaken_max(),
+            wait_ns: model.wait().all().figures().into(),
+            hold_ns: model.hold().all().figures().into(),
+            handoff_ns: model.handoff().all().figures().into(),
+            workers: model.actors().iter().map(|a| worker(model, a)).collect(),
+            findings: findings(model).iter().map(|f| FindingFigures { kind: f.kind(), text: f.text() }).collect(),
+        }
+    }
+}
+
+fn worker(model: &Model, a: &Actor) -> WorkerFigures {
+    let all = model.acquisitions();
+    WorkerFigures {
+        worker: a.id,
+        pid: a.pid,
+        restarts: a.restarts,
+        acquisitions: a.got,
+        share: (all > 0).then(|| a.got as f64 / all as f64),
+        overtaken_max: a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0)),
+        wait_ns: a.wait.figures().into(),
+        hold_ns: a.hold.figures().into(),
+        state: a.state.as_str().into(),
+    }
+}

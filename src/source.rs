@@ -1,0 +1,114 @@
+//! What the loop asks of a source of events: a lab, or a recording.
+
+use crate::event::{Begin, Command, Event};
+use crate::model::Model;
+use anyhow::{Error, Result};
+use crossbeam_channel::Receiver;
+
+/// Events in the order in which they became known.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The events.
+    pub events: Vec<Event>,
+    /// Where in the recording they end, if there is one.
+    pub mark: Option<Mark>,
+}
+
+/// A place in a recording.
+#[derive(Debug)]
+pub struct Mark {
+    /// Lines so far.
+    pub line: u64,
+    /// Bytes so far.
+    pub offset: u64,
+    /// Nothing follows; if that is a fault, which.
+    pub end: Option<Result<()>>,
+}
+
+/// How far a recording has been shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Position {
+    /// ns since the run began.
+    pub t: u64,
+    /// How long the recording is, in ns, where that is known.
+    pub length: Option<u64>,
+    /// Recorded time a second of real time; none is as fast as can be.
+    pub speed: Option<f64>,
+    /// It does not move.
+    pub paused: bool,
+    /// All has been shown.
+    pub ended: bool,
+}
+
+/// A source of events. Everything that it does to the outside world, it does when called, in the main thread.
+pub trait Source {
+    /// What the faces are told before the first event.
+    fn begin(&self) -> Begin;
+
+    /// ns since the run began.
+    fn now(&self) -> u64;
+
+    /// Whether it happens now; else it is a recording, which tells its end and its findings itself.
+    fn is_live(&self) -> bool;
+
+    /// Where news come from; a channel that never delivers where no more is wanted for now.
+    fn incoming(&self) -> Receiver<Batch>;
+
+    /// Takes in what came from there; what is due is got by [`Source::due`].
+    fn admit(&mut self, batch: Batch);
+
+    /// The next events that are due.
+    fn due(&mut self) -> Vec<Event>;
+
+    /// When something is to be done though nothing comes, in ns from now.
+    fn next_due(&self) -> Option<u64>;
+
+    /// A child process changed its state.
+    fn reap(&mut self) {}
+
+    /// Carries out a command; tells in words what was done where the screen does not show it by itself.
+    ///
+    /// # Errors
+    /// In words, why it could not be done; the run goes on.
+    fn command(&mut self, command: Command) -> Result<Option<String>>;
+
+    /// Pauses or goes on, without being asked by a key.
+    fn pause(&mut self, paused: bool);
+
+    /// Whether it is paused.
+    fn is_paused(&self) -> bool;
+
+    /// Whether nothing will come any more.
+    fn is_over(&self) -> bool;
+
+    /// Ends it; gives the last events.
+    fn finish(&mut self) -> Vec<Event>;
+
+    /// What the user should know in the end.
+    fn farewell(&self) -> Option<String> {
+        None
+    }
+
+    /// How far a recording has been shown.
+    fn position(&self) -> Option<Position> {
+        None
+    }
+
+    /// All that was due has been folded into `model`.
+    fn folded(&mut self, _model: &Model) {}
+
+    /// The model to go on with, after a jump back.
+    fn rewound(&mut self) -> Option<Box<Model>> {
+        None
+    }
+
+    /// A sentence for the screen that came up since the last call.
+    fn said(&mut self) -> Option<String> {
+        None
+    }
+
+    /// What is wrong with its input.
+    fn fault(&mut self) -> Option<Error> {
+        None
+    }
+}

@@ -1,0 +1,323 @@
+//! Recordings: what is recorded can be checked, replayed and scripted, and gives the same figures.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+use serde_json::Value;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use support::{Headless, Terminal, children, command, signal, wait_for};
+
+fn run(args: &[&str]) -> Output {
+    command(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn stdout(out: &Output) -> String {
+    String::from_utf8(out.stdout.clone()).unwrap()
+}
+
+fn stderr(out: &Output) -> String {
+    String::from_utf8_lossy(&out.stderr).into_owned()
+}
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.jsonl");
+    (folder, file)
+}
+
+/// A short recording of two workers.
+fn recording() -> (tempfile::TempDir, PathBuf) {
+    let (folder, file) = folder();
+    let out = run(&["-w", "2", "--hold", "1ms", "-n", "40", "-o", "json", "--record", text(&file)]);
+    assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+    (folder, file)
+}
+
+fn refused(args: &[&str], words: &[&str]) {
+    let out = run(args);
+    let error = stderr(&out);
+    assert_eq!(out.status.code(), Some(2), "{args:?}: {error}");
+    assert!(out.stdout.is_empty(), "{args:?} wrote to standard output");
+    for word in words {
+        assert!(error.contains(word), "{args:?}: {word:?} is not in: {error}");
+    }
+}
+
+/// Everything at once: pauses, kills, stalls, waits given up, shared locks, figures reset, workers added and removed.
+#[test]
+fn a_replay_gives_the_figures_of_the_live_run() {
+    let (_folder, file) = folder();
+    let args = [
+        "-w",
+        "6",
+        "--hold",
+        "500us..4ms",
+        "--think",
+        "100us",
+        "--shared",
+        "30",
+        "--acquire",
+        "timeout:5ms",
+        "--seed",
+        "7",
+        "--record",
+        text(&file),
+    ];
+    let mut terminal = Terminal::start(&args);
+    let has = |word: &str| {
+        wait_for(word, || {
+            fs::read_to_string(&file).is_ok_and(|t| t.contains(&format!("\"type\":\"{word}\""))).then_some(())
+        });
+    };
+    has("gave_up");
+    terminal.press("0");
+    has("reset");
+    terminal.press("p");
+    has("paused");
+    terminal.press("p");
+    has("resumed");
+    terminal.press("+");
+    has("spawned");
+    terminal.press("]");
+    has("settings");
+    for pid in children(terminal.pid()).into_iter().take(2) {
+        signal(pid, nix::sys::signal::Signal::SIGKILL);
+    }
+    has("exited");
+    let stopped = terminal.workers().pop().unwrap();
+    signal(stopped, nix::sys::signal::Signal::SIGSTOP);
+    has("stopped");
+    signal(stopped, nix::sys::signal::Signal::SIGCONT);
+    has("continued");
+    terminal.press("-");
+    let printed = terminal.end();
+    let live = fs::read_to_string(&file).unwrap();
+    let summary: Value = serde_json::from_str(live.lines().last().unwrap()).unwrap();
+    let again: Value = serde_json::from_str(&stdout(&run(&["replay", "-o", "json", text(&file)]))).unwrap();
+    let mut summary = summary.as_object().unwrap().clone();
+    assert_eq!(summary.remove("type"), Some("summary".into()));
+    assert_eq!(summary, *again.as_object().unwrap());
+    assert!(summary["gave_up"].as_u64() > Some(0) && summary["paused_ns"].as_u64() > Some(0), "{summary:?}");
+    assert!(summary["kills"].as_u64() >= Some(2), "{summary:?}");
+    // The words on the terminal say the same.
+    let words = stdout(&run(&["replay", "-o", "summary", text(&file)]));
+    for line in words.lines().take(4) {
+        assert!(printed.contains(line), "{line:?} is not in {printed}");
+    }
+    // A recording of a replay is the recording.
+    let copy = stdout(&run(&["replay", "-o", "jsonl", text(&file)]));
+    assert_eq!(copy, live);
+}
+
+#[test]
+fn every_line_is_as_the_schema_says() {
+    let schema: Value = serde_json::from_str(&stdout(&run(&["schema"]))).unwrap();
+    let part = |name: &str| {
+        let mut root = schema.clone();
+        root.as_object_mut().unwrap().remove("anyOf");
+        root["$ref"] = format!("#/$defs/{name}").into();
+        jsonschema::validator_for(&root).unwrap()
+    };
+    let (event, summary, last) = (part("event"), part("summary"), part("summary_line"));
+    let any = jsonschema::validator_for(&schema).unwrap();
+    assert!(!any.is_valid(&serde_json::json!({"type": "spawned", "t": -1, "worker": 1, "pid": 1})));
+    assert!(!any.is_valid(&serde_json::json!({"type": "flew", "t": 1})));
+    let (_folder, file) = folder();
+    for args in [
+        &["-w", "4", "--hold", "1ms", "--shared", "50", "-d", "300ms", "--lock", "ofd"][..],
+        &["-w", "3", "--hold", "20ms", "--acquire", "timeout:2ms", "-d", "300ms"],
+        &["-w", "2", "--hold", "0", "--keep-open", "-n", "3000"],
+        &["-w", "1", "--hold", "1h", "-d", "50ms"],
+    ] {
+        let out = run(&[args, &["-o", "json", "--force", "--record", text(&file)]].concat());
+        let object: Value = serde_json::from_slice(&out.stdout).unwrap();
+        assert!(
+            summary.is_valid(&object),
+            "{:?}",
+            summary.iter_errors(&object).map(|e| e.to_string()).collect::<Vec<_>>()
+        );
+        let lines = fs::read_to_string(&file).unwrap();
+        let count = lines.lines().count();
+        for (number, line) in lines.lines().enumerate() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let validator = match number {
+                0 => &any,
+                n if n + 1 == count => &last,
+                _ => &event,
+            };
+            assert!(validator.is_valid(&line), "{line}");
+        }
+    }
+}
+
+#[test]
+fn nothing_but_json_goes_to_standard_output() {
+    let out = run(&["-w", "2", "--hold", "1ms", "-n", "5", "-o", "json"]);
+    assert_eq!(stdout(&out).lines().count(), 1);
+    let out = run(&["-w", "1", "--hold", "1ms", "-d", "20ms", "-o", "json", "--acquire", "poll:1ms"]);
+    let none: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(none["handoff_ns"]["count"], 0);
+    assert_eq!(none["handoff_ns"]["p50"], Value::Null);
+}
+
+#[test]
+fn a_file_that_is_there_is_not_overwritten() {
+    let (_folder, file) = folder();
+    fs::write(&file, "precious").unwrap();
+    let args = ["-w", "2", "--hold", "1ms", "-n", "4", "-o", "summary", "--record", text(&file)];
+    refused(&args, &["run.jsonl exists", "--force"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    assert_eq!(run(&[&args[..], &["--force"]].concat()).status.code(), Some(0));
+    assert!(fs::read_to_string(&file).unwrap().starts_with("{\"type\":\"begin\""));
+}
+
+#[test]
+fn bad_recordings_are_refused_with_the_line_and_what_was_expected() {
+    let (folder, file) = recording();
+    let whole = fs::read_to_string(&file).unwrap();
+    let other = folder.path().join("other");
+    let with = |content: &str, words: &[&str]| {
+        fs::write(&other, content).unwrap();
+        refused(&["replay", "-o", "summary", text(&other)], &[&["other"], words].concat());
+    };
+    with("", &["empty"]);
+    with("hello\nworld\n", &["line 1", "expected a recording's first line"]);
+    with("{\"a\":1}\n", &["line 1", "expected a recording's first line"]);
+    with(&whole.replacen("\"schema\":1", "\"schema\":9", 1), &["line 1", "schema 9", "reads schema 1"]);
+    let mut lines: Vec<&str> = whole.lines().collect();
+    lines[5] = "{\"type\":";
+    with(&(lines.join("\n") + "\n"), &["line 6", "expected an event"]);
+    refused(&["replay", text(folder.path())], &["a folder"]);
+    refused(&["replay", "-o", "summary", "/nonexistent/x"], &["/nonexistent/x", "No such file"]);
+    refused(&["replay", text(&file), "-o", "tui"], &["terminal"]);
+    // The last line cut: everything before it counts.
+    let cut = whole.trim_end().rfind("\"type\":\"released\"").unwrap();
+    fs::write(&other, &whole[..cut + 20]).unwrap();
+    let out = run(&["replay", "-o", "summary", text(&other)]);
+    assert_eq!(out.status.code(), Some(0));
+    assert!(stdout(&out).contains("in the middle of line"), "{}", stdout(&out));
+    assert!(stdout(&out).contains("acquisitions in"));
+}
+
+#[test]
+fn a_pipe_is_live() {
+    let mut source = command(&["-w", "3", "--hold", "1ms", "-o", "jsonl"]).stdout(Stdio::piped()).spawn().unwrap();
+    let pipe = source.stdout.take().unwrap();
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_flockmon"))
+        .args(["replay", "-o", "log", "-"])
+        .stdin(pipe)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut replay = Headless::over(out);
+    replay.see("worker-3   acquired");
+    signal(source.id() as i32, nix::sys::signal::Signal::SIGTERM);
+    let (lines, status) = replay.wait();
+    assert_eq!(status, Some(0));
+    assert!(lines.contains("acquisitions in"), "{lines}");
+    assert_eq!(source.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_but_not_the_run() {
+    let out = run(&["-w", "2", "--hold", "1ms", "-n", "60", "-o", "summary", "--force", "--record", "/dev/full"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(stderr(&out).matches("cannot write to the recording /dev/full").count(), 1, "{}", stderr(&out));
+    assert!(stdout(&out).contains("60 acquisitions in"), "{}", stdout(&out));
+    assert!(stdout(&out).contains("! cannot write to the recording /dev/full"), "{}", stdout(&out));
+}
+
+#[test]
+fn two_runs_are_compared() {
+    let (folder, file) = recording();
+    let json = folder.path().join("a.json");
+    fs::write(&json, run(&["-w", "3", "--hold", "2ms", "-n", "20", "-o", "json", "--lock", "posix"]).stdout).unwrap();
+    let table = stdout(&run(&["compare", text(&file), text(&json)]));
+    for words in ["A  ", "\u{b7} flock \u{b7}", "\u{b7} posix \u{b7}", "acquisitions/s", "handoff p99", "0.50"] {
+        assert!(table.contains(words), "{words:?} is not in {table}");
+    }
+    refused(&["compare", text(&file), "/nonexistent"], &["/nonexistent"]);
+    let odd = folder.path().join("odd");
+    fs::write(&odd, "{}").unwrap();
+    refused(&["compare", text(&odd), text(&file)], &["odd", "no summary"]);
+}
+
+#[test]
+fn a_reader_that_stalls_slows_nobody() {
+    let mut child = command(&["-w", "2", "--hold", "0", "--keep-open", "-n", "2000000", "-o", "jsonl"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Nobody reads until the workers have won all; then what is left in the pipe is read.
+    wait_for("the workers to be through", || children(child.id() as i32).is_empty().then_some(()));
+    let mut lines = Vec::new();
+    std::io::Read::read_to_end(&mut child.stdout.take().unwrap(), &mut lines).unwrap();
+    child.wait().unwrap();
+    let last: Value = serde_json::from_slice(lines.trim_ascii_end().rsplit(|b| *b == b'\n').next().unwrap()).unwrap();
+    assert_eq!(last["acquisitions"].as_u64(), Some(2_000_000));
+    let lost: u64 = String::from_utf8(lines)
+        .unwrap()
+        .lines()
+        .filter(|l| l.contains("\"type\":\"dropped\"") && !l.contains("worker"))
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["count"].as_u64().unwrap())
+        .sum();
+    assert!(lost > 0);
+}
+
+/// A made-up recording: one worker wins every second, for `seconds`; it is killed in the middle.
+fn made_up(file: &Path, seconds: u64) {
+    let mut out = fs::File::create(file).unwrap();
+    let begin = r#"{"type":"begin","schema":1,"version":"0","source":"lab","started_at":"2026-01-01T00:00:00Z","lock":{"path":"/run/jobs.lock","dev":null,"ino":null,"kind":"flock"},"workers":1,"config":{"hold":"1s","think":"0","shared":0,"acquire":"block","keep_open":false,"restart":"always","seed":1}}"#;
+    writeln!(out, "{begin}").unwrap();
+    writeln!(out, r#"{{"type":"spawned","t":0,"worker":1,"pid":7}}"#).unwrap();
+    for s in 0..seconds {
+        let (t, seq) = (s * 1_000_000_000, s + 1);
+        writeln!(out, r#"{{"type":"acquired","t":{t},"worker":1,"pid":7,"mode":"exclusive","seq":{seq},"waited_ns":0,"contended":false,"handoff_ns":null,"overtaken":0}}"#).unwrap();
+        writeln!(
+            out,
+            r#"{{"type":"released","t":{},"worker":1,"pid":7,"seq":{seq},"held_ns":900000000}}"#,
+            t + 900_000_000
+        )
+        .unwrap();
+        if s == seconds / 2 {
+            writeln!(out, r#"{{"type":"exited","t":{},"worker":1,"pid":7,"code":null,"signal":9}}"#, t + 950_000_000)
+                .unwrap();
+        }
+    }
+    writeln!(out, r#"{{"type":"ended","t":{}}}"#, seconds * 1_000_000_000).unwrap();
+}
+
+#[test]
+fn a_recording_plays_on_the_screen_forth_and_back() {
+    let (_folder, file) = folder();
+    made_up(&file, 3600);
+    let mut t = Terminal::start(&["replay", text(&file)]);
+    t.see("01:00:00");
+    t.press(" ");
+    t.see("PAUSED");
+    t.press("n");
+    t.see("killed by signal 9");
+    t.see("00:30:00");
+    t.press(".");
+    t.see("acquired #1802");
+    t.press("\x1b[D");
+    t.see("00:29:51");
+    t.press("\x1b[C");
+    t.see("00:30:01");
+    t.press("k");
+    t.see("this is a recording");
+    t.press("n");
+    t.see("ENDED");
+    t.press("\x1b[D");
+    t.see("00:59:50");
+    let printed = t.end();
+    assert!(printed.contains("acquisitions in"), "{printed}");
+}
