@@ -95,9 +95,17 @@ impl FromStr for Speed {
 /// Options about what is printed and how.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
-    /// What to print: tui | log | jsonl | json | summary [default: tui where stdout is a terminal, else log]
+    /// What to print: tui | log | jsonl | json | summary | perfetto [default: tui where stdout is a terminal, else log]
     #[arg(short, long, value_name = "HOW", hide_possible_values = true)]
     pub output: Option<Output>,
+
+    /// In the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters
+    #[arg(long, value_name = "DIR")]
+    pub hgrm: Option<PathBuf>,
+
+    /// Overwrite files that are there (--record, --hgrm)
+    #[arg(long)]
+    pub force: bool,
 
     /// Colours: auto (the terminal's own 16) | dark | light | mono
     #[arg(long, value_name = "NAME", default_value = "auto", hide_possible_values = true)]
@@ -169,10 +177,6 @@ pub struct LabArgs {
     /// Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-
-    /// Let --record overwrite FILE
-    #[arg(long)]
-    pub force: bool,
 
     /// How to show it.
     #[command(flatten)]
@@ -267,6 +271,8 @@ pub enum Output {
     Json,
     /// A summary at the end.
     Summary,
+    /// A trace for ui.perfetto.dev.
+    Perfetto,
 }
 
 /// Names of the built-in themes.

@@ -7,7 +7,8 @@ use crate::lab::{Config, Lab, LabSource};
 use crate::model::Model;
 use crate::model::finding::News;
 use crate::replay::Player;
-use crate::report::{Json, Jsonl, Log, Outlet, Report, Summary, Trouble};
+use crate::report::hgrm;
+use crate::report::{Json, Jsonl, Log, Outlet, Perfetto, Progress, Report, Summary, Trouble};
 use crate::source::{Batch, Source};
 use crate::tui::input::{Input, Keyboard};
 use crate::tui::terminal::Screen;
@@ -18,7 +19,7 @@ use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SI
 use signal_hook::iterator::Signals;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -86,7 +87,9 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
 fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     let output = choose_output(&args.show)?;
     let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
-    let record = args.record.as_deref().map(|path| create(path, args.force)).transpose().map_err(Failure::BadInput)?;
+    let record =
+        args.record.as_deref().map(|path| create(path, args.show.force)).transpose().map_err(Failure::BadInput)?;
+    prepare_hgrm(&args.show)?;
     let seed = u64::from(std::process::id()) ^ crate::lab::clock::now();
     let lab = Lab::start(Config::from_cli(args, seed), target)?;
     // From here on there are threads; the first fleet was forked before.
@@ -108,9 +111,14 @@ fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         Some(Speed::Times(n)) => Some(n),
         None => on_screen.then_some(1.0),
     };
+    prepare_hgrm(&args.show)?;
     let player = Player::open(&args.file, speed, on_screen).map_err(Failure::BadInput)?;
     let signals = forward_signals()?;
     Run::new(Box::new(player), signals, &args.show, output)?.go()
+}
+
+fn prepare_hgrm(show: &ShowArgs) -> Result<(), Failure> {
+    show.hgrm.as_deref().map_or(Ok(()), |folder| hgrm::prepare(folder, show.force)).map_err(Failure::BadInput)
 }
 
 /// Makes a file of ours; one that is there is left alone unless `force` says otherwise.
@@ -163,6 +171,8 @@ struct Run {
     inputs: Receiver<Input>,
     end_at: Option<u64>,
     limit: Option<u64>,
+    hgrm: Option<PathBuf>,
+    progress: Option<Progress>,
     failed: bool,
 }
 
@@ -180,6 +190,8 @@ impl Run {
             inputs: never(),
             end_at: None,
             limit: None,
+            hgrm: show.hgrm.clone(),
+            progress: Progress::new(output),
             failed: false,
         };
         let stdout = || "standard output".to_owned();
@@ -188,6 +200,7 @@ impl Run {
             Output::Log => run.open_outlet(stdout(), true, Box::new(Log::new(io::stdout())))?,
             Output::Jsonl => run.open_outlet(stdout(), true, Box::new(Jsonl::new(io::stdout())))?,
             Output::Json => run.open_outlet(stdout(), true, Box::new(Json::new(io::stdout())))?,
+            Output::Perfetto => run.open_outlet(stdout(), true, Box::new(Perfetto::new(io::stdout())))?,
             Output::Summary => run.open_outlet(stdout(), true, Box::new(Summary::new(io::stdout())))?,
         }
         Ok(run)
@@ -265,6 +278,10 @@ impl Run {
             if self.deaf || enough || self.source.is_over() || self.end_at.is_some_and(|t| now >= t) {
                 return Ok(());
             }
+            if let Some(progress) = &mut self.progress {
+                let whole = self.end_at.or_else(|| self.source.position()?.length);
+                progress.show(&self.model, now, whole, self.limit);
+            }
             self.draw_if_due()?;
         }
     }
@@ -303,6 +320,9 @@ impl Run {
         let mut wake = NAP;
         if let Some(on) = &self.on_screen {
             wake = on.due(&self.model).saturating_sub(on.drawn.elapsed());
+        }
+        if let Some(progress) = &self.progress {
+            wake = wake.min(progress.due());
         }
         if let Some(ns) = self.source.next_due() {
             wake = wake.min(Duration::from_nanos(ns));
@@ -443,6 +463,7 @@ impl Run {
         }
         self.take(last);
         self.model.advance(now);
+        self.progress = None;
         if let Some(on) = &mut self.on_screen {
             on.screen.leave();
         }
@@ -450,6 +471,10 @@ impl Run {
 
     /// Lets every report end: those beside first, so that their troubles are in the main one.
     fn tell_end(&mut self) {
+        if let Some(Err(error)) = self.hgrm.as_deref().map(|folder| hgrm::write(folder, &self.model)) {
+            self.failed = true;
+            complain(&format!("{error:#}"));
+        }
         for vital in [false, true] {
             for number in 0..self.outlets.len() {
                 if self.outlets.get(number).is_some_and(|o| o.vital == vital) {

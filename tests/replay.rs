@@ -249,6 +249,71 @@ fn two_runs_are_compared() {
 }
 
 #[test]
+fn a_trace_has_a_slice_for_each_wait_and_hold_and_an_arrow_for_each_handoff() {
+    let (_folder, file) = folder();
+    let out =
+        run(&["-w", "5", "--hold", "1ms", "--think", "100us", "-n", "300", "-o", "perfetto", "--record", text(&file)]);
+    let live: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let again: Value = serde_json::from_slice(&run(&["replay", "-o", "perfetto", text(&file)]).stdout).unwrap();
+    let summary: Value = serde_json::from_slice(&run(&["replay", "-o", "json", text(&file)]).stdout).unwrap();
+    for trace in [live, again] {
+        let entries = trace["traceEvents"].as_array().unwrap();
+        let of = |ph: &str| entries.iter().filter(|e| e["ph"] == ph).collect::<Vec<_>>();
+        let ended = |name: &str| {
+            of("X").into_iter().filter(|e| e["name"] == name && e["args"]["end"] != "run ended").count() as u64
+        };
+        assert_eq!(Some(ended("hold")), summary["hold_ns"]["count"].as_u64());
+        let won = of("X").into_iter().filter(|e| e["name"] == "wait" && e["args"]["end"].is_null()).count() as u64;
+        assert_eq!(Some(won), summary["contended"].as_u64());
+        let arrows = |ph: &str| of(ph).iter().map(|e| e["id"].as_u64().unwrap()).collect::<Vec<_>>();
+        assert_eq!(arrows("s"), arrows("f"));
+        assert_eq!(Some(arrows("s").len() as u64), summary["handoff_ns"]["count"].as_u64());
+        // On each track, slices follow each other and never overlap; µs as numbers have room for 1 ns of rounding.
+        for worker in 1..=5 {
+            let mut slices: Vec<(f64, f64)> = of("X")
+                .iter()
+                .filter(|e| e["tid"] == worker)
+                .map(|e| (e["ts"].as_f64().unwrap(), e["dur"].as_f64().unwrap()))
+                .collect();
+            slices.sort_by(|a, b| a.0.total_cmp(&b.0));
+            assert!(slices.len() > 2);
+            assert!(slices.windows(2).all(|w| w[0].0 + w[0].1 <= w[1].0 + 0.002), "worker {worker}: {slices:?}");
+            // An arrow's ends lie in slices of their tracks.
+            for e in of("s").iter().filter(|e| e["tid"] == worker) {
+                let t = e["ts"].as_f64().unwrap();
+                assert!(slices.iter().any(|s| s.0 <= t + 0.002 && t <= s.0 + s.1), "{e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn histograms_leave_as_hgrm() {
+    let (folder, file) = recording();
+    let to = folder.path().join("plots");
+    let args = ["replay", "-o", "summary", "--hgrm", text(&to), text(&file)];
+    assert_eq!(run(&args).status.code(), Some(0));
+    for name in ["wait", "hold", "handoff"] {
+        let plot = fs::read_to_string(to.join(format!("{name}.hgrm"))).unwrap();
+        assert!(plot.contains("1/(1-Percentile)") && plot.contains("#[Max"), "{plot}");
+    }
+    assert!(fs::read_to_string(to.join("wait.hgrm")).unwrap().contains("Total count    =           40]"));
+    refused(&args, &["wait.hgrm exists", "--force"]);
+}
+
+#[test]
+fn progress_is_for_people_only() {
+    let (_folder, file) = folder();
+    let mut t = Terminal::start(&["-w", "2", "--hold", "1ms", "-d", "1h", "-o", "json", "--record", text(&file)]);
+    t.see("of 01:00:00");
+    t.press("\x03");
+    t.wait_exit();
+    t.see("\"schema\":1");
+    let out = run(&["-w", "2", "--hold", "1ms", "-n", "50", "-o", "json"]);
+    assert!(out.stderr.is_empty(), "{}", stderr(&out));
+}
+
+#[test]
 fn a_reader_that_stalls_slows_nobody() {
     let mut child = command(&["-w", "2", "--hold", "0", "--keep-open", "-n", "2000000", "-o", "jsonl"])
         .stdin(Stdio::null())

@@ -174,6 +174,15 @@ impl Latency {
         }
     }
 
+    /// Each bucket that counted anything: its largest duration in ns, and how many; ascending.
+    pub fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.pages.iter().flat_map(move |page| {
+            let first = (page.index as usize) << PAGE_BITS;
+            let counted = page.counts.iter().enumerate().filter(|(_, n)| **n > 0);
+            counted.map(move |(slot, n)| (upper_bound(first + slot).clamp(self.min, self.max), *n))
+        })
+    }
+
     /// How many durations fell into each of the half-open ranges between `edges` (ascending, in ns):
     /// below the first, between each two, from the last up. A bucket counts where its upper bound lies.
     pub fn between(&self, edges: &[u64]) -> Vec<u64> {

@@ -1,14 +1,19 @@
 //! Faces without a screen: one file a format.
 
 pub mod figures;
+pub mod hgrm;
 mod json;
 mod log;
 mod outlet;
+mod perfetto;
+mod progress;
 mod summary;
 
 pub use json::{Json, Jsonl};
 pub use log::{Log, told};
 pub use outlet::{Outlet, Trouble};
+pub use perfetto::Perfetto;
+pub use progress::Progress;
 pub use summary::Summary;
 
 use crate::event::{Begin, Event};
