@@ -1,6 +1,6 @@
 //! Two runs side by side: a row a figure, with the ratio.
 
-use crate::format::{count, dur, percent, rate, seconds};
+use crate::format::{count, dur, percent, printable, rate, seconds};
 use crate::model::Model;
 use crate::record::{Entry, Reader};
 use crate::report::figures::{Durations, RunFigures};
@@ -92,8 +92,8 @@ fn table(name_a: &str, a: &RunFigures, name_b: &str, b: &RunFigures) -> String {
     let mut out = String::new();
     let kinds = (a.lock.kind, b.lock.kind);
     // Writing to a String cannot fail.
-    let _ = writeln!(out, "A  {name_a} \u{b7} {} \u{b7} {}", kinds.0, a.lock.path);
-    let _ = writeln!(out, "B  {name_b} \u{b7} {} \u{b7} {}\n", kinds.1, b.lock.path);
+    let _ = writeln!(out, "A  {name_a} \u{b7} {} \u{b7} {}", kinds.0, printable(&a.lock.path));
+    let _ = writeln!(out, "B  {name_b} \u{b7} {} \u{b7} {}\n", kinds.1, printable(&b.lock.path));
     let _ = writeln!(out, "{:<18}{:>12}{:>12}{:>9}", "", "A", "B", "B/A");
     for (name, a, b, show) in rows {
         let cell = |n: Option<f64>| n.map_or_else(|| "-".into(), show);

@@ -9,6 +9,9 @@ use std::fmt;
 /// No actor has a higher number. It bounds what a recording can make the model allocate.
 pub const MAX_ACTORS: ActorId = 1 << 16;
 
+/// No time or duration in a recording is longer, in ns (36 years): sums of a few of them never overflow.
+pub const MAX_TIME: u64 = 1 << 60;
+
 /// Whether several may hold the lock together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

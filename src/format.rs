@@ -39,8 +39,13 @@ fn three(ns: u64, unit: u64, name: &str) -> String {
 
 /// Seconds to the millisecond, as the logs of old say it: `2.005 s`.
 pub fn seconds(ns: u64) -> String {
-    let ms = (ns + 500_000) / 1_000_000;
+    let ms = ns.saturating_add(500_000) / 1_000_000;
     format!("{}.{:03} s", ms / 1000, ms % 1000)
+}
+
+/// `text` without what would move a terminal's cursor or change its colours: a recording may come from anyone.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// A duration of `ns`, or a dash where there is none.
@@ -54,7 +59,7 @@ pub fn count(n: u64) -> String {
         0..=9_999 => n.to_string(),
         10_000..=999_949 => format!("{}.{}k", (n + 50) / 1000, (n + 50) % 1000 / 100),
         _ => {
-            let hundredths = (n + 5_000) / 10_000;
+            let hundredths = n.saturating_add(5_000) / 10_000;
             format!("{}.{:02}M", hundredths / 100, hundredths % 100)
         }
     }

@@ -511,6 +511,10 @@ impl Run {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+        if outlet.panicked() {
+            self.failed = true;
+            complain(&format!("a defect of flockmon ended the writing to {}: please report it", outlet.name));
+        }
         if outlet.lost() > 0 && !outlet.vital {
             complain(&format!("{} lacks {} events that came too fast; it says so", outlet.name, outlet.lost()));
         }
@@ -528,10 +532,10 @@ impl Run {
 
     fn status(&self) -> ExitCode {
         let idle = self.model.acquisitions() == 0 && self.model.failures() > 0;
-        match (self.model.violations(), self.failed || idle) {
-            (0, false) => ExitCode::SUCCESS,
-            (0, true) => ExitCode::from(1),
-            _ => ExitCode::from(3),
+        match (self.model.was_violated(), self.failed || idle) {
+            (true, _) => ExitCode::from(3),
+            (false, true) => ExitCode::from(1),
+            (false, false) => ExitCode::SUCCESS,
         }
     }
 }

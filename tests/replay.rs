@@ -205,6 +205,63 @@ fn bad_recordings_are_refused_with_the_line_and_what_was_expected() {
     assert!(stdout(&out).contains("acquisitions in"));
 }
 
+/// Well-formed, and nothing in it can be true: extreme numbers in any order, text that would take over a terminal.
+#[test]
+fn a_hostile_recording_breaks_no_face() {
+    let (folder, file) = folder();
+    let begin = r#"{"type":"begin","schema":1,"version":"","source":"lab","started_at":"","lock":{"path":"\u001b[2J\n","dev":null,"ino":null,"kind":"ofd"},"workers":4294967295,"config":{"hold":"1s","think":"0","shared":255,"acquire":"","keep_open":true,"restart":"","seed":0}}"#;
+    let numbers = [0, 1, 1_000_000_000, 1 << 59, (1 << 60) - 1, 1u64 << 60];
+    let bodies = [
+        r#""type":"spawned""#,
+        r#""type":"waiting","mode":"shared""#,
+        r#""type":"acquired","mode":"exclusive","seq":N,"waited_ns":M,"contended":true,"handoff_ns":N,"overtaken":18446744073709551615"#,
+        r#""type":"released","seq":M,"held_ns":N"#,
+        r#""type":"exited","code":null,"signal":-2147483648"#,
+        r#""type":"dropped","count":18446744073709551615"#,
+        r#""type":"gave_up","waited_ns":N"#,
+        r#""type":"violation","seq":18446744073709551615,"other":4294967295,"other_pid":-5"#,
+        r#""type":"failed","action":"open","errno":-2147483648"#,
+        r#""type":"stopped""#,
+        r#""type":"paused""#,
+        r#""type":"resumed""#,
+        r#""type":"reset""#,
+        r#""type":"settings","hold_ns":N,"think_ns":M"#,
+        r#""type":"path_changed","was":18446744073709551615,"now":null"#,
+        r#""type":"removed""#,
+        r#""type":"warning","text":"\u001b[2J\r\n""#,
+        r#""type":"finding","kind":"dropped","text":"\u001b]0;x\u0007""#,
+    ];
+    let mut out = fs::File::create(&file).unwrap();
+    writeln!(out, "{begin}").unwrap();
+    let mut luck = 7usize;
+    let mut pick = |n: usize| {
+        luck = luck.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (luck >> 33) % n
+    };
+    for _ in 0..2000 {
+        let (n, m, t) = (numbers[pick(6)].to_string(), numbers[pick(6)].to_string(), numbers[pick(6)]);
+        let body = bodies[pick(bodies.len())].replace(":N", &format!(":{n}")).replace(":M", &format!(":{m}"));
+        let (worker, pid) = ([1, 2, 3, 77][pick(4)], [-1, 0, 1, i32::MAX, i32::MIN][pick(5)]);
+        writeln!(out, "{{{body},\"t\":{t},\"worker\":{worker},\"pid\":{pid}}}").unwrap();
+    }
+    let plots = folder.path().join("plots");
+    for output in ["summary", "json", "log", "jsonl", "perfetto"] {
+        let out = run(&["replay", "-o", output, "--hgrm", text(&plots), "--force", text(&file)]);
+        assert_eq!((out.status.code(), stderr(&out)), (Some(3), String::new()), "{output}");
+        assert!(!out.stdout.is_empty() && !out.stdout.contains(&0x1b), "{output} lets control characters through");
+    }
+    let mut t = Terminal::start(&["replay", "--speed", "max", text(&file)]);
+    t.see("ENDED");
+    for keys in ["e", "e", "e", "e", "\t", "w", "w", "!", "!", "r", ">"] {
+        t.press(keys);
+    }
+    t.press("?");
+    t.see("arrows scroll");
+    t.press("?");
+    t.end();
+    assert_eq!(t.wait_exit().code(), Some(3));
+}
+
 #[test]
 fn a_pipe_is_live() {
     let mut source = command(&["-w", "3", "--hold", "1ms", "-o", "jsonl"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -381,6 +438,10 @@ fn a_recording_plays_on_the_screen_forth_and_back() {
     t.see("this is a recording");
     t.press("n");
     t.see("ENDED");
+    std::fs::rename(&file, file.with_extension("moved")).unwrap();
+    t.press("\x1b[D");
+    t.see("cannot open");
+    std::fs::rename(file.with_extension("moved"), &file).unwrap();
     t.press("\x1b[D");
     t.see("00:59:50");
     let printed = t.end();

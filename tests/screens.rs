@@ -9,6 +9,7 @@ mod svg;
 use flockmon::cli::ThemeName;
 use flockmon::event::What;
 use flockmon::model::Model;
+use flockmon::source::Position;
 use flockmon::tui::Ui;
 use proptest::prelude::*;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -57,6 +58,18 @@ fn paused() {
     tell(&mut model, now, 0, What::Paused);
     model.advance(now + 5 * S);
     shots("paused", &model, "", &SIZES[1..2]);
+}
+
+#[test]
+fn a_recording() {
+    let model = busy();
+    for (width, height) in &SIZES[..3] {
+        let mut ui = unicode();
+        ui.recorded = true;
+        let (t, length) = (model.now(), Some(200 * S));
+        ui.position = Some(Position { t, length, speed: Some(4.0), paused: false, ended: false });
+        insta::assert_snapshot!(format!("recording_{width}x{height}"), text(&buffer(&model, &mut ui, *width, *height)));
+    }
 }
 
 #[test]

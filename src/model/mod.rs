@@ -52,6 +52,7 @@ pub struct Model {
     gave_up: u64,
     kills: u64,
     violations: u64,
+    violated: bool,
     dropped: u64,
     failures: u64,
     overtaken_max: u64,
@@ -106,6 +107,7 @@ impl Model {
             gave_up: 0,
             kills: 0,
             violations: 0,
+            violated: false,
             dropped: 0,
             failures: 0,
             overtaken_max: 0,
@@ -211,6 +213,7 @@ impl Model {
             }
             What::Violation { .. } => {
                 self.violations += 1;
+                self.violated = true;
                 self.note(event, was_holding);
             }
             What::Dropped { count } => {
@@ -453,6 +456,11 @@ impl Model {
     /// Times when two held the lock that must exclude each other.
     pub fn violations(&self) -> u64 {
         self.violations
+    }
+
+    /// Whether mutual exclusion was violated at any time, statistics forgotten since or not.
+    pub fn was_violated(&self) -> bool {
+        self.violated
     }
 
     /// Events known to be lost.

@@ -3,8 +3,8 @@
 use super::SCHEMA;
 use crate::dist::Dist;
 use crate::event::{
-    Acquisition, ActorId, Begin, Event, FailedAction, FindingKind, LockInfo, LockKind, LockMode, MAX_ACTORS, Origin,
-    Setup, What,
+    Acquisition, ActorId, Begin, Event, FailedAction, FindingKind, LockInfo, LockKind, LockMode, MAX_ACTORS, MAX_TIME,
+    Origin, Setup, What,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::io::{self, Write};
@@ -270,7 +270,7 @@ fn told(line: Line, what: &What) -> Line {
 
 impl Line {
     /// The event; none for the lines that are none (`begin`, `summary`). The text says what is wrong.
-    pub(super) fn event(self) -> Result<Option<Event>, String> {
+    pub(super) fn event(&mut self) -> Result<Option<Event>, String> {
         let kind = self.kind;
         let lacks = |field: &'static str| move || format!("its {field} is missing");
         let what = match kind {
@@ -313,13 +313,18 @@ impl Line {
             },
             Kind::Removed => What::Removed,
             Kind::Reset => What::Reset,
-            Kind::Warning => What::Warning { text: self.text.ok_or_else(lacks("text"))? },
+            Kind::Warning => What::Warning { text: self.text.take().ok_or_else(lacks("text"))? },
             Kind::Finding => What::Finding {
                 kind: self.finding.ok_or_else(lacks("kind"))?,
-                text: self.text.ok_or_else(lacks("text"))?,
+                text: self.text.take().ok_or_else(lacks("text"))?,
             },
             Kind::Ended => What::Ended,
         };
+        let times =
+            [Some(self.t), self.waited_ns, self.held_ns, self.handoff_ns.flatten(), self.hold_ns, self.think_ns];
+        if let Some(time) = times.into_iter().flatten().find(|t| *t > MAX_TIME) {
+            return Err(format!("a time of {time} ns is beyond {MAX_TIME}, the longest there can be"));
+        }
         let actor = self.worker.unwrap_or(0);
         if actor > MAX_ACTORS {
             return Err(format!("worker {actor} is beyond {MAX_ACTORS}, the most there can be"));

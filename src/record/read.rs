@@ -99,7 +99,7 @@ impl<R: Read> Reader<R> {
     pub fn next(&mut self) -> Result<Entry, ReadError> {
         let Some(whole) = self.fill()? else { return Ok(Entry::End) };
         match serde_json::from_slice::<Line>(&self.text) {
-            Ok(line) => match line.event() {
+            Ok(mut line) => match line.event() {
                 Ok(Some(event)) => Ok(Entry::Event(event)),
                 Ok(None) => Ok(Entry::Summary),
                 Err(why) => Err(self.wrong(format!("an event cannot be read: {why}"))),
@@ -176,11 +176,16 @@ mod tests {
         prop_oneof![Just(LockMode::Exclusive), Just(LockMode::Shared)]
     }
 
+    fn time() -> impl Strategy<Value = u64> {
+        0..=MAX_TIME
+    }
+
     fn what() -> impl Strategy<Value = What> {
-        let acquired = (mode(), any::<u64>(), any::<u64>(), any::<bool>(), any::<Option<u64>>(), any::<u64>())
-            .prop_map(|(mode, seq, waited_ns, contended, handoff_ns, overtaken)| {
+        let acquired = (mode(), any::<u64>(), time(), any::<bool>(), prop::option::of(time()), any::<u64>()).prop_map(
+            |(mode, seq, waited_ns, contended, handoff_ns, overtaken)| {
                 What::Acquired(Acquisition { mode, seq, waited_ns, contended, handoff_ns, overtaken })
-            });
+            },
+        );
         prop_oneof![
             Just(What::Spawned),
             Just(What::Paused),
@@ -188,8 +193,8 @@ mod tests {
             Just(What::Ended),
             mode().prop_map(|mode| What::Waiting { mode }),
             acquired,
-            (any::<u64>(), any::<u64>()).prop_map(|(seq, held_ns)| What::Released { seq, held_ns }),
-            any::<u64>().prop_map(|waited_ns| What::GaveUp { waited_ns }),
+            (any::<u64>(), time()).prop_map(|(seq, held_ns)| What::Released { seq, held_ns }),
+            time().prop_map(|waited_ns| What::GaveUp { waited_ns }),
             (any::<Option<i32>>(), any::<Option<i32>>()).prop_map(|(code, signal)| What::Exited { code, signal }),
             (any::<u64>(), any::<Option<u64>>()).prop_map(|(was, now)| What::PathChanged { was, now }),
             (any::<u64>(), any::<u32>(), any::<i32>()).prop_map(|(seq, other, other_pid)| What::Violation {
@@ -216,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(events in prop::collection::vec((any::<u64>(), 1..=MAX_ACTORS, any::<i32>(), what()), 0..30)) {
+        fn what_is_written_is_read(events in prop::collection::vec((time(), 1..=MAX_ACTORS, any::<i32>(), what()), 0..30)) {
             let mut bytes = Vec::new();
             write_begin(&mut bytes, &begin()).unwrap();
             let events: Vec<Event> = events.into_iter().map(|(t, actor, pid, what)| Event { t, actor, pid, what }).collect();
@@ -269,6 +274,10 @@ mod tests {
             (good("{\"type\":\"flew\",\"t\":1}\n"), "unknown variant `flew`"),
             (good("{\"type\":\"acquired\",\"t\":1,\"worker\":1,\"mode\":\"shared\"}\n"), "its seq is missing"),
             (good("{\"type\":\"spawned\",\"t\":1,\"worker\":4000000000}\n"), "worker 4000000000 is beyond"),
+            (
+                good("{\"type\":\"spawned\",\"t\":18446744073709551615,\"worker\":1}\n"),
+                "18446744073709551615 ns is beyond",
+            ),
         ] {
             let said = fault(&bytes);
             assert!(said.contains(words), "{said:?} lacks {words:?}");

@@ -3,7 +3,7 @@
 use super::{Report, Summary};
 use crate::dist::plain;
 use crate::event::{Acquisition, Begin, Event, LockMode, What};
-use crate::format::{dur, seconds};
+use crate::format::{dur, printable, seconds};
 use crate::model::Model;
 use std::io::{self, BufWriter, Write};
 
@@ -32,7 +32,7 @@ impl<W: Write + Send> Report for Log<W> {
             "{} workers on {} lock {}{file}, hold {}, think {}",
             begin.workers,
             begin.lock.kind,
-            begin.lock.name,
+            printable(&begin.lock.name),
             plain(begin.hold_ns),
             plain(begin.think_ns)
         );
@@ -99,7 +99,7 @@ fn words(event: &Event) -> String {
         What::Settings { hold_ns, think_ns } => format!("now hold {}, think {}", plain(*hold_ns), plain(*think_ns)),
         What::Removed => "removed".into(),
         What::Reset => "statistics reset".into(),
-        What::Warning { text } | What::Finding { text, .. } => format!("! {text}"),
+        What::Warning { text } | What::Finding { text, .. } => format!("! {}", printable(text)),
         What::Ended => "the end".into(),
     }
 }

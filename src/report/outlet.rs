@@ -119,6 +119,11 @@ impl Outlet {
         }
     }
 
+    /// Whether it ended by a panic, once [`Outlet::is_done`]; the panic has said why.
+    pub fn panicked(&mut self) -> bool {
+        self.thread.take().is_some_and(|thread| thread.join().is_err())
+    }
+
     /// Whether it has written everything, or failed.
     pub fn is_done(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)

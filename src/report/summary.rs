@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::event::{Begin, Event};
-use crate::format::{count, dur_or_dash, percent, rate, seconds};
+use crate::format::{count, dur_or_dash, percent, printable, rate, seconds};
 use crate::model::finding::findings;
 use crate::model::{Latency, Model};
 use std::io::{self, Write};
@@ -27,7 +27,13 @@ impl<W: Write> Summary<W> {
         let order = model.order();
         let share = |s: Option<f64>| s.map_or_else(|| "-".into(), percent);
         let out = &mut self.out;
-        writeln!(out, "flockmon {} \u{b7} {} \u{b7} {}", begin.origin.as_str(), begin.lock.kind, begin.lock.name)?;
+        writeln!(
+            out,
+            "flockmon {} \u{b7} {} \u{b7} {}",
+            begin.origin.as_str(),
+            begin.lock.kind,
+            printable(&begin.lock.name)
+        )?;
         writeln!(
             out,
             "{} acquisitions in {} ({}/s), {} contended, lock held {} of the time",
@@ -54,7 +60,7 @@ impl<W: Write> Summary<W> {
             count(model.kills()),
         )?;
         for finding in findings(model) {
-            writeln!(out, "! {}", finding.text())?;
+            writeln!(out, "! {}", printable(&finding.text()))?;
         }
         Ok(())
     }
