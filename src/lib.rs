@@ -5,8 +5,10 @@
 //!
 //! ```text
 //!  sources                      vocabulary     fold           faces
-//!  lab (forked workers)  ─────▶  Event  ─────▶  Model  ─────▶  tui     (the screen)
-//!                                                       └───▶  report  (log, summary)
+//!  lab    (forked workers) ─┐
+//!  replay (a recording)    ─┴──▶  Event  ─────▶  Model  ─────▶  tui     (the screen)
+//!                                   │                    └───▶  report  (log, jsonl, json, summary, perfetto)
+//!                                   └─▶ record (a line of JSON each)
 //! ```
 //!
 //! | room | what is in it | what it may touch |
@@ -14,13 +16,17 @@
 //! | [`cli`] | options and their validation | nothing |
 //! | [`dist`] | durations as distributions: `1s`, `500ms..2s`, `exp:1s` | nothing |
 //! | [`event`] | the vocabulary: what a source can say | nothing |
+//! | [`source`] | what the loop asks of a source | nothing |
 //! | [`lock`] | taking and releasing flock, POSIX and OFD locks | the lock file |
-//! | [`lab`] | the source: workers that contend, their pipes, the shared page | processes, the lock file, the clock |
+//! | [`lab`] | a source: workers that contend, their pipes, the shared page | processes, the lock file, the clock |
+//! | [`record`] | events as lines of JSON, both ways | a stream |
+//! | [`replay`] | a source: a recording that plays, forth and back | a file or standard input, the clock |
 //! | [`model`] | the fold: events in, facts out, findings in words | nothing, not even a clock |
 //! | [`tui`] | the screen: keys in, frames out | the terminal |
-//! | [`report`] | one file a format: log, summary | an output stream |
+//! | [`report`] | one file a format, each written by a thread of its own | an output stream |
+//! | [`compare`] | two summaries side by side | two files |
 //! | [`format`](mod@format) | numbers as people read them | nothing |
-//! | [`run`] | the loop that joins a source, the model and a face | all of the above |
+//! | [`run`] | the loop that joins a source, the model and the faces | all of the above |
 //!
 //! To add a column or a panel, see `tui/view`; a figure, `model`; an output format, `report`; a key,
 //! `tui/keymap.rs`; an option, `cli.rs`.
