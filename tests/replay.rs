@@ -78,6 +78,11 @@ fn a_replay_gives_the_figures_of_the_live_run() {
     has("gave_up");
     terminal.press("0");
     has("reset");
+    // What was given up before is forgotten now.
+    wait_for("a wait given up after the reset", || {
+        let text = fs::read_to_string(&file).ok()?;
+        text.rsplit_once("\"type\":\"reset\"")?.1.contains("\"type\":\"gave_up\"").then_some(())
+    });
     terminal.press("p");
     has("paused");
     terminal.press("p");
