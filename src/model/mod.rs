@@ -169,10 +169,17 @@ impl Model {
             What::Acquired(won) => self.turn_begins(event.actor, t, won),
             What::Released { held_ns, .. } => self.turn_ends(event.actor, t, *held_ns),
             What::Cycle { acquired, held_ns } => {
-                self.turn_begins(event.actor, t, acquired);
                 let end = t.saturating_add(*held_ns);
                 self.now = self.now.max(end);
-                self.turn_ends(event.actor, end, *held_ns);
+                if t < self.actor_mut(event.actor).since {
+                    self.turn_begins(event.actor, t, acquired);
+                    return self.turn_ends(event.actor, end, *held_ns);
+                }
+                // The same without the state in between, which nobody sees.
+                self.acquired(event.actor, t, acquired);
+                self.actor_mut(event.actor).holding_seq = acquired.seq;
+                self.released(event.actor, end, *held_ns, acquired.mode);
+                self.set_state(event.actor, State::Thinking, end);
             }
             What::GaveUp { waited_ns } => {
                 self.gave_up += 1;

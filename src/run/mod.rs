@@ -1,0 +1,139 @@
+//! What the command line asks for, joined: a source, the model, the faces.
+
+mod session;
+
+use crate::cli::{Cli, LabArgs, Output, ReplayArgs, ShowArgs, Speed, Sub};
+use crate::lab::target::Target;
+use crate::lab::{Config, Lab, LabSource};
+use crate::replay::Player;
+use crate::report::{Jsonl, hgrm};
+use anyhow::{Context, Error, anyhow};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use session::Session;
+use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::iterator::Signals;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Why a run did not end as it should.
+#[derive(Debug)]
+pub enum Failure {
+    /// Wrong use or bad input: nothing was touched; exit status 2.
+    BadInput(Error),
+    /// It failed while running; exit status 1.
+    Running(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Running(error)
+    }
+}
+
+/// Runs what the command line asks for; gives the exit status.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+    match &cli.sub {
+        None => lab(&cli.lab),
+        Some(Sub::Replay(args)) => replay(args),
+        Some(Sub::Compare { a, b }) => {
+            let text = crate::compare::compare(a, b).map_err(Failure::BadInput)?;
+            print(&text)
+        }
+        Some(Sub::Schema) => print(crate::record::SCHEMA_TEXT),
+    }
+}
+
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Running(anyhow!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
+    let output = choose_output(&args.show)?;
+    let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
+    let record =
+        args.record.as_deref().map(|path| create(path, args.show.force)).transpose().map_err(Failure::BadInput)?;
+    prepare_hgrm(&args.show)?;
+    let seed = u64::from(std::process::id()) ^ crate::lab::clock::now();
+    let lab = Lab::start(Config::from_cli(args, seed), target)?;
+    // From here on there are threads; the first fleet was forked before.
+    let signals = forward_signals()?;
+    let source = Box::new(LabSource::listen(lab)?);
+    let mut run = Session::new(source, signals, &args.show, output)?;
+    (run.end_at, run.limit) = (args.duration, args.acquisitions);
+    if let (Some(file), Some(path)) = (record, &args.record) {
+        run.open_outlet(format!("the recording {}", path.display()), false, Box::new(Jsonl::new(file)))?;
+    }
+    run.go()
+}
+
+fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
+    let output = choose_output(&args.show)?;
+    let on_screen = output == Output::Tui;
+    let speed = match args.speed {
+        Some(Speed::Max) => None,
+        Some(Speed::Times(n)) => Some(n),
+        None => on_screen.then_some(1.0),
+    };
+    prepare_hgrm(&args.show)?;
+    let player = Player::open(&args.file, speed, on_screen).map_err(Failure::BadInput)?;
+    let signals = forward_signals()?;
+    Session::new(Box::new(player), signals, &args.show, output)?.go()
+}
+
+fn prepare_hgrm(show: &ShowArgs) -> Result<(), Failure> {
+    show.hgrm.as_deref().map_or(Ok(()), |folder| hgrm::prepare(folder, show.force)).map_err(Failure::BadInput)
+}
+
+/// Makes a file of ours; one that is there is left alone unless `force` says otherwise.
+fn create(path: &Path, force: bool) -> Result<File, Error> {
+    let mut options = File::options();
+    let options = options.write(true);
+    let options = if force { options.create(true).truncate(true) } else { options.create_new(true) };
+    options.open(path).map_err(|error| {
+        let shown = path.display();
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                anyhow!("{shown} exists and is left as it is: name another file, or add --force to overwrite it")
+            }
+            _ => anyhow!("cannot make the file {shown}: {error}; name a file in a folder that you may write to"),
+        }
+    })
+}
+
+fn choose_output(show: &ShowArgs) -> Result<Output, Failure> {
+    let terminal = io::stdout().is_terminal();
+    match show.output {
+        None if terminal => Ok(Output::Tui),
+        None => Ok(Output::Log),
+        Some(Output::Tui) if !terminal => Err(Failure::BadInput(anyhow!(
+            "--output tui needs a terminal, but standard output is none: run it in a terminal, or use --output log or --output summary"
+        ))),
+        Some(output) => Ok(output),
+    }
+}
+
+fn forward_signals() -> Result<Receiver<i32>, Error> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGTSTP, SIGCONT])
+        .context("cannot install signal handlers")?;
+    let (tx, rx): (Sender<i32>, _) = unbounded();
+    let forward = move || {
+        for signal in signals.forever() {
+            crate::panic_if_asked("signals");
+            if tx.send(signal).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(forward).context("cannot start the signal thread")?;
+    Ok(rx)
+}
