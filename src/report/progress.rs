@@ -4,6 +4,7 @@ use crate::cli::Output;
 use crate::format::{clock, count, rate};
 use crate::model::Model;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_millis(500);
@@ -17,10 +18,15 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// None where standard error is no terminal, or where the output itself goes to that terminal as it comes.
+    /// None where standard error is no terminal, or where the output may show on that terminal as it comes.
     pub fn new(output: Output) -> Option<Self> {
-        let at_the_end = matches!(output, Output::Json | Output::Summary);
-        let shown = io::stderr().is_terminal() && output != Output::Tui && (at_the_end || !io::stdout().is_terminal());
+        // What streams into a pipe may be drawn on this very terminal by whoever reads it.
+        let free = match output {
+            Output::Json | Output::Summary => true,
+            Output::Log | Output::Jsonl | Output::Perfetto => stdout_is_a_file(),
+            Output::Tui => false,
+        };
+        let shown = free && io::stderr().is_terminal();
         shown.then_some(Self { last: None })
     }
 
@@ -44,6 +50,12 @@ impl Drop for Progress {
             say(CLEAR);
         }
     }
+}
+
+fn stdout_is_a_file() -> bool {
+    let stdout = io::stdout();
+    let file = stdout.as_fd().try_clone_to_owned().map(std::fs::File::from);
+    file.and_then(|f| f.metadata()).is_ok_and(|m| m.is_file())
 }
 
 fn say(text: &str) {
