@@ -65,8 +65,8 @@ pub struct ReplayArgs {
 
 const REPLAY_HELP: &str = "\
 Examples:
-  flockmon replay run.jsonl                           watch it again
-  flockmon replay --output json run.jsonl             the summary that the live run printed
+  flockmon replay run.jsonl                              watch it again
+  flockmon replay --output json run.jsonl                the summary that the live run printed
   ssh host flockmon --output jsonl | flockmon replay -   watch a lab on another machine";
 
 /// How fast a recording is shown.

@@ -1,9 +1,9 @@
 //! Two runs side by side: a row a figure, with the ratio.
 
 use crate::format::{count, dur, percent, printable, rate, seconds};
-use crate::model::Model;
+use crate::model::{Figures, Model};
 use crate::record::{Entry, Reader};
-use crate::report::figures::{Durations, RunFigures};
+use crate::report::figures::RunFigures;
 use anyhow::{Context, Result, anyhow, bail};
 use std::fmt::Write;
 use std::fs::File;
@@ -75,13 +75,13 @@ fn table(name_a: &str, a: &RunFigures, name_b: &str, b: &RunFigures) -> String {
     row("longest streak", &|f| Some(f.longest_streak as f64), whole);
     row("overtaken at most", &|f| Some(f.overtaken_max as f64), whole);
     for (name, of) in [
-        ("wait", (|f: &RunFigures| f.wait_ns.clone()) as fn(&RunFigures) -> Durations),
-        ("hold", |f| f.hold_ns.clone()),
-        ("handoff", |f| f.handoff_ns.clone()),
+        ("wait", (|f: &RunFigures| f.wait_ns) as fn(&RunFigures) -> Figures),
+        ("hold", |f| f.hold_ns),
+        ("handoff", |f| f.handoff_ns),
     ] {
         row(&format!("{name} mean"), &|f| of(f).mean, time);
         for (figure, pick) in [
-            ("p50", (|d: &Durations| d.p50) as fn(&Durations) -> Option<u64>),
+            ("p50", (|d: &Figures| d.p50) as fn(&Figures) -> Option<u64>),
             ("p90", |d| d.p90),
             ("p99", |d| d.p99),
             ("max", |d| d.max),

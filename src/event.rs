@@ -198,6 +198,22 @@ pub enum What {
 }
 
 impl What {
+    /// Whether it is always some actor that does it.
+    pub fn is_of_an_actor(&self) -> bool {
+        !matches!(
+            self,
+            Self::Paused
+                | Self::Resumed
+                | Self::Dropped { .. }
+                | Self::PathChanged { .. }
+                | Self::Settings { .. }
+                | Self::Reset
+                | Self::Warning { .. }
+                | Self::Finding { .. }
+                | Self::Ended
+        )
+    }
+
     /// Whether somebody who skims a recording wants to stop here: deaths by a signal, stops, violations,
     /// failures, findings.
     pub fn is_landmark(&self) -> bool {

@@ -102,8 +102,8 @@ pub trait Source {
         None
     }
 
-    /// A sentence for the screen that came up since the last call.
-    fn said(&mut self) -> Option<String> {
+    /// The event that it stopped at since the last call, because a step or a landmark was asked for.
+    fn reached(&mut self) -> Option<Event> {
         None
     }
 

@@ -3,21 +3,7 @@
 
 mod support;
 use std::process::Output;
-use support::command;
-
-fn run(args: &[&str]) -> Output {
-    command(args).stdin(std::process::Stdio::null()).output().unwrap()
-}
-
-fn refused(args: &[&str], words: &[&str]) {
-    let out = run(args);
-    let error = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(2), "{args:?}: {error}");
-    assert!(out.stdout.is_empty(), "{args:?} wrote to standard output");
-    for word in words {
-        assert!(error.contains(word), "{args:?}: {word:?} is not in: {error}");
-    }
-}
+use support::{command, refused, run};
 
 #[test]
 fn options_out_of_range_are_refused() {

@@ -7,11 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use support::{Headless, Terminal, children, command, signal, wait_for};
-
-fn run(args: &[&str]) -> Output {
-    command(args).stdin(Stdio::null()).output().unwrap()
-}
+use support::{Headless, Terminal, children, command, refused, run, signal, wait_for};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -37,16 +33,6 @@ fn recording() -> (tempfile::TempDir, PathBuf) {
     let out = run(&["-w", "2", "--hold", "1ms", "-n", "40", "-o", "json", "--record", text(&file)]);
     assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
     (folder, file)
-}
-
-fn refused(args: &[&str], words: &[&str]) {
-    let out = run(args);
-    let error = stderr(&out);
-    assert_eq!(out.status.code(), Some(2), "{args:?}: {error}");
-    assert!(out.stdout.is_empty(), "{args:?} wrote to standard output");
-    for word in words {
-        assert!(error.contains(word), "{args:?}: {word:?} is not in: {error}");
-    }
 }
 
 /// Everything at once: pauses, kills, stalls, waits given up, shared locks, figures reset, workers added and removed.
@@ -384,6 +370,7 @@ fn a_reader_that_stalls_slows_nobody() {
         .spawn()
         .unwrap();
     // Nobody reads until the workers have won all; then what is left in the pipe is read.
+    wait_for("the workers", || (!children(child.id() as i32).is_empty()).then_some(()));
     wait_for("the workers to be through", || children(child.id() as i32).is_empty().then_some(()));
     let mut lines = Vec::new();
     std::io::Read::read_to_end(&mut child.stdout.take().unwrap(), &mut lines).unwrap();

@@ -65,7 +65,6 @@ fn a_recording() {
     let model = busy();
     for (width, height) in &SIZES[..3] {
         let mut ui = unicode();
-        ui.recorded = true;
         let (t, length) = (model.now(), Some(200 * S));
         ui.position = Some(Position { t, length, speed: Some(4.0), paused: false, ended: false });
         insta::assert_snapshot!(format!("recording_{width}x{height}"), text(&buffer(&model, &mut ui, *width, *height)));

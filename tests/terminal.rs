@@ -3,7 +3,7 @@
 
 mod support;
 use nix::sys::signal::Signal;
-use support::{Terminal, children, signal, state, wait_for, wait_gone};
+use support::{Terminal, children, proc_locks, signal, state, wait_for, wait_gone};
 
 const ARGS: &[&str] = &["--workers", "3", "--hold", "50ms"];
 /// A hold that does not end while a test looks at it.
@@ -54,10 +54,17 @@ fn signals_end_it() {
 
 #[test]
 fn kill_9_leaves_no_worker() {
-    let (mut terminal, workers) = started(ARGS);
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("lock");
+    let (mut terminal, workers) = started(&[LONG, &[lock.to_str().unwrap()]].concat());
+    assert_eq!(proc_locks(&lock).len(), 3);
     signal(terminal.pid(), Signal::SIGKILL);
     wait_gone(&workers);
     terminal.wait_exit();
+    // An entry may stand in the process table until init reaps it; it holds nothing and waits for nothing.
+    assert!(proc_locks(&lock).is_empty());
+    let file = std::fs::File::open(&lock).unwrap();
+    assert!(nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).is_ok());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Durations counted in log-linear buckets: exact to three significant digits,
 //! small enough that every worker has its own.
 
+use serde::{Deserialize, Serialize};
+
 /// Linear sub-buckets a power of two: 2^11 keeps the error of a bucket's bounds under 1/2048.
 const SUB_BITS: u32 = 11;
 const SUB: u64 = 1 << SUB_BITS;
@@ -25,7 +27,7 @@ struct Page {
 }
 
 /// A [`Latency`] in figures, all in ns; none where nothing was recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// How many durations.
     pub count: u64,

@@ -9,6 +9,9 @@ use crate::event::{
 use serde::{Deserialize, Deserializer, Serialize};
 use std::io::{self, Write};
 
+/// What is wrong with a file in which two recordings follow each other.
+pub(super) const SECOND_BEGIN: &str = "a second begin: two recordings in one file; split them";
+
 /// What a line says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,7 +48,6 @@ pub enum Kind {
 pub struct Line {
     #[serde(rename = "type")]
     pub kind: Kind,
-    #[serde(default)]
     pub t: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<ActorId>,
@@ -274,7 +276,7 @@ impl Line {
         let kind = self.kind;
         let lacks = |field: &'static str| move || format!("its {field} is missing");
         let what = match kind {
-            Kind::Begin => return Err("a second begin: two recordings in one file".into()),
+            Kind::Begin => return Err(SECOND_BEGIN.into()),
             Kind::Summary => return Ok(None),
             Kind::Spawned => What::Spawned,
             Kind::Waiting => What::Waiting { mode: self.mode.ok_or_else(lacks("mode"))? },
@@ -324,6 +326,9 @@ impl Line {
             [Some(self.t), self.waited_ns, self.held_ns, self.handoff_ns.flatten(), self.hold_ns, self.think_ns];
         if let Some(time) = times.into_iter().flatten().find(|t| *t > MAX_TIME) {
             return Err(format!("a time of {time} ns is beyond {MAX_TIME}, the longest there can be"));
+        }
+        if what.is_of_an_actor() && self.worker.is_none_or(|w| w == 0) {
+            return Err("its worker is missing".into());
         }
         let actor = self.worker.unwrap_or(0);
         if actor > MAX_ACTORS {

@@ -1,6 +1,6 @@
 //! Reads a recording line by line; never holds more than one of them.
 
-use super::line::{Kind, Line, parse_begin, why};
+use super::line::{Kind, Line, SECOND_BEGIN, parse_begin, why};
 use crate::event::{Begin, Event};
 use serde::Deserialize;
 use std::io::{BufRead, BufReader, Read};
@@ -105,21 +105,22 @@ impl<R: Read> Reader<R> {
                 Err(why) => Err(self.wrong(format!("an event cannot be read: {why}"))),
             },
             Err(_) if !whole => Ok(Entry::Cut { line: self.line }),
-            Err(error) => match self.is_summary() {
-                true => Ok(Entry::Summary),
-                false => Err(self.wrong(format!("expected an event as JSON: {}", why(&error)))),
+            Err(error) => match self.kind() {
+                Some(Kind::Summary) => Ok(Entry::Summary),
+                Some(Kind::Begin) => Err(self.wrong(SECOND_BEGIN.into())),
+                _ => Err(self.wrong(format!("expected an event as JSON: {}", why(&error)))),
             },
         }
     }
 
-    /// A summary has fields of other types than events have.
-    fn is_summary(&self) -> bool {
+    /// What the line says of itself: begins and summaries have fields of other types than events have.
+    fn kind(&self) -> Option<Kind> {
         #[derive(Deserialize)]
         struct Head {
             #[serde(rename = "type")]
             kind: Kind,
         }
-        serde_json::from_slice::<Head>(&self.text).is_ok_and(|h| h.kind == Kind::Summary)
+        serde_json::from_slice::<Head>(&self.text).ok().map(|h| h.kind)
     }
 
     /// Takes in a line; whether it was whole, none at the end.
@@ -270,7 +271,10 @@ mod tests {
             (b"hello\n".to_vec(), "line 1: expected a recording's first line"),
             (b"{\"type\":\"begin\",\"schema\":2}\n".to_vec(), "schema 2"),
             (b"{\"type\":\"spawned\",\"schema\":1}\n".to_vec(), "found one of type \"spawned\""),
-            (good("{\"type\":\"spawned\",\"t\":1}\nrubbish\n"), "line 3: expected an event"),
+            (good("{\"type\":\"paused\",\"t\":1}\nrubbish\n"), "line 3: expected an event"),
+            (good("{\"type\":\"spawned\",\"t\":1}\n"), "line 2: an event cannot be read: its worker is missing"),
+            (good("{\"type\":\"paused\"}\n"), "missing field `t`"),
+            (good(std::str::from_utf8(&good("")).unwrap()), "line 2: a second begin"),
             (good("{\"type\":\"flew\",\"t\":1}\n"), "unknown variant `flew`"),
             (good("{\"type\":\"acquired\",\"t\":1,\"worker\":1,\"mode\":\"shared\"}\n"), "its seq is missing"),
             (good("{\"type\":\"spawned\",\"t\":1,\"worker\":4000000000}\n"), "worker 4000000000 is beyond"),
@@ -282,7 +286,7 @@ mod tests {
             let said = fault(&bytes);
             assert!(said.contains(words), "{said:?} lacks {words:?}");
         }
-        let cut = good("{\"type\":\"spawned\",\"t\":1}\n{\"type\":\"rele");
+        let cut = good("{\"type\":\"paused\",\"t\":1}\n{\"type\":\"rele");
         assert!(matches!(entries(&cut).last(), Some(Entry::Cut { line: 3 })));
         let summary = good("{\"type\":\"summary\",\"contended\":7,\"dropped\":1}\n");
         assert!(matches!(entries(&summary)[..], [Entry::Summary]));

@@ -5,7 +5,6 @@ mod tape;
 
 use crate::event::{Begin, Command, Event, What};
 use crate::model::Model;
-use crate::report::told;
 use crate::source::{Batch, Mark, Position, Source};
 use anyhow::{Error, Result, anyhow};
 use crossbeam_channel::{Receiver, never};
@@ -65,7 +64,7 @@ pub struct Player {
     touched: bool,
     own: Vec<Event>,
     rewound: Option<Box<Model>>,
-    said: Option<String>,
+    reached: Option<Event>,
     fault: Option<Error>,
 }
 
@@ -97,7 +96,7 @@ impl Player {
             touched: false,
             own: Vec::new(),
             rewound: None,
-            said: None,
+            reached: None,
             fault: None,
         })
     }
@@ -224,7 +223,7 @@ impl Source for Player {
             };
             if here {
                 self.paused = true;
-                self.said = Some(told(&event));
+                self.reached = Some(event.clone());
             }
             out.push(event);
             if here {
@@ -326,8 +325,8 @@ impl Source for Player {
         self.rewound.take()
     }
 
-    fn said(&mut self) -> Option<String> {
-        self.said.take()
+    fn reached(&mut self) -> Option<Event> {
+        self.reached.take()
     }
 
     fn fault(&mut self) -> Option<Error> {

@@ -6,26 +6,6 @@ use crate::model::{Actor, Figures, Model};
 use crate::record::{LockLine, SCHEMA};
 use serde::{Deserialize, Serialize};
 
-/// Durations in figures, all in ns; null where nothing was counted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "as in model::Figures")]
-pub struct Durations {
-    pub count: u64,
-    pub min: Option<u64>,
-    pub mean: Option<f64>,
-    pub p50: Option<u64>,
-    pub p90: Option<u64>,
-    pub p99: Option<u64>,
-    pub p999: Option<u64>,
-    pub max: Option<u64>,
-}
-
-impl From<Figures> for Durations {
-    fn from(f: Figures) -> Self {
-        Self { count: f.count, min: f.min, mean: f.mean, p50: f.p50, p90: f.p90, p99: f.p99, p999: f.p999, max: f.max }
-    }
-}
-
 /// One worker in figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "as in model::Actor")]
@@ -36,8 +16,8 @@ pub struct WorkerFigures {
     pub acquisitions: u64,
     pub share: Option<f64>,
     pub overtaken_max: u64,
-    pub wait_ns: Durations,
-    pub hold_ns: Durations,
+    pub wait_ns: Figures,
+    pub hold_ns: Figures,
     pub state: String,
 }
 
@@ -87,11 +67,11 @@ pub struct RunFigures {
     /// Most acquisitions by others during any one wait.
     pub overtaken_max: u64,
     /// From the first try to the lock.
-    pub wait_ns: Durations,
+    pub wait_ns: Figures,
     /// From the lock to its release.
-    pub hold_ns: Durations,
+    pub hold_ns: Figures,
     /// From a release to the next waiter's acquisition.
-    pub handoff_ns: Durations,
+    pub handoff_ns: Figures,
     /// Each worker.
     pub workers: Vec<WorkerFigures>,
     /// What is wrong at the end.
@@ -121,9 +101,9 @@ impl RunFigures {
             same_holder: order.same_share(),
             longest_streak: order.longest_streak,
             overtaken_max: model.overtaken_max(),
-            wait_ns: model.wait().all().figures().into(),
-            hold_ns: model.hold().all().figures().into(),
-            handoff_ns: model.handoff().all().figures().into(),
+            wait_ns: model.wait().all().figures(),
+            hold_ns: model.hold().all().figures(),
+            handoff_ns: model.handoff().all().figures(),
             workers: model.actors().iter().map(|a| worker(model, a)).collect(),
             findings: findings(model).iter().map(|f| FindingFigures { kind: f.kind(), text: f.text() }).collect(),
         }
@@ -139,8 +119,8 @@ fn worker(model: &Model, a: &Actor) -> WorkerFigures {
         acquisitions: a.got,
         share: (all > 0).then(|| a.got as f64 / all as f64),
         overtaken_max: a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0)),
-        wait_ns: a.wait.figures().into(),
-        hold_ns: a.hold.figures().into(),
+        wait_ns: a.wait.figures(),
+        hold_ns: a.hold.figures(),
         state: a.state.as_str().into(),
     }
 }

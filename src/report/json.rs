@@ -22,18 +22,6 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write + Send> Report for Json<W> {
-    fn begin(&mut self, _: &Begin) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn event(&mut self, _: &Event) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
     fn end(&mut self, model: &Model) -> io::Result<()> {
         let mut text = serde_json::to_vec(&RunFigures::of(model))?;
         text.push(b'\n');

@@ -20,25 +20,31 @@ use crate::event::{Begin, Event};
 use crate::model::Model;
 use std::io;
 
-/// A face that writes to a stream: told of the begin, of each event, of the end.
+/// A face that writes to a stream: told of the begin, of each event, of the end. One that sums up needs only the end.
 pub trait Report: Send {
     /// The run begins.
     ///
     /// # Errors
     /// The stream does not take it.
-    fn begin(&mut self, begin: &Begin) -> io::Result<()>;
+    fn begin(&mut self, _: &Begin) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Something happened; the model has it already.
     ///
     /// # Errors
     /// The stream does not take it.
-    fn event(&mut self, event: &Event) -> io::Result<()>;
+    fn event(&mut self, _: &Event) -> io::Result<()> {
+        Ok(())
+    }
 
     /// All that is known by now has been told; what is buffered should be seen.
     ///
     /// # Errors
     /// The stream does not take it.
-    fn flush(&mut self) -> io::Result<()>;
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// The run is over.
     ///

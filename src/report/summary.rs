@@ -1,7 +1,6 @@
 //! What the run came to: totals, then a row a worker.
 
 use super::Report;
-use crate::event::{Begin, Event};
 use crate::format::{count, dur_or_dash, percent, printable, rate, seconds};
 use crate::model::finding::findings;
 use crate::model::{Latency, Model};
@@ -121,18 +120,6 @@ impl<W: Write> Summary<W> {
 }
 
 impl<W: Write + Send> Report for Summary<W> {
-    fn begin(&mut self, _: &Begin) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn event(&mut self, _: &Event) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-
     fn end(&mut self, model: &Model) -> io::Result<()> {
         self.totals(model)?;
         self.latencies(model)?;

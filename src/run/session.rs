@@ -6,7 +6,7 @@ use crate::event::{Command, Event, What};
 use crate::model::Model;
 use crate::model::finding::News;
 use crate::report::hgrm;
-use crate::report::{Json, Jsonl, Log, Outlet, Perfetto, Progress, Report, Summary, Trouble};
+use crate::report::{Json, Jsonl, Log, Outlet, Perfetto, Progress, Report, Summary, Trouble, told};
 use crate::source::{Batch, Source};
 use crate::tui::input::{Input, Keyboard};
 use crate::tui::terminal::Screen;
@@ -110,8 +110,7 @@ impl Session {
         let screen = Screen::enter()?;
         let (tx, rx) = unbounded();
         self.inputs = rx;
-        let mut ui = Ui::new(look);
-        ui.recorded = !self.source.is_live();
+        let ui = Ui::new(look);
         self.on_screen = Some(Box::new(OnScreen {
             screen,
             ui,
@@ -195,8 +194,8 @@ impl Session {
             let nothing = events.is_empty();
             self.take(events);
             self.source.folded(&self.model);
-            if let (Some(text), Some(on)) = (self.source.said(), &mut self.on_screen) {
-                on.ui.say(text);
+            if let (Some(event), Some(on)) = (self.source.reached(), &mut self.on_screen) {
+                on.ui.say(told(&event));
                 on.changed = true;
             }
             if !self.inputs.is_empty() || !self.signals.is_empty() {

@@ -124,7 +124,7 @@ pub const BINDINGS: &[Binding] = bindings! {
     Replay JumpForward [key(KeyCode::Right)] "right" "" "10 s forward";
     Replay Faster [ch('+'), ch('=')] "+" "speed" "twice as fast";
     Replay Slower [ch('-')] "-" "" "half as fast";
-    All Freeze [ch('f')] "f" "" "freeze the view; the lab runs on";
+    All Freeze [ch('f')] "f" "" "freeze the view; what it shows runs on";
     All Up [key(KeyCode::Up)] "up" "" "select the worker above";
     All Down [key(KeyCode::Down), ch('j')] "down j" "" "select the worker below";
     All PageUp [key(KeyCode::PageUp)] "pgup" "" "a page up";

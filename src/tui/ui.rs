@@ -1,6 +1,6 @@
 //! What the screen itself remembers: selection, order, what is open. Pure: no clock, no I/O.
 
-use super::keymap::{self, Action, action};
+use super::keymap::{Action, action};
 use super::theme::{Glyphs, Theme};
 use crate::cli::ThemeName;
 use crate::event::{ActorId, Command};
@@ -175,9 +175,7 @@ pub struct Ui {
     pub rows: Rect,
     /// How far the help is scrolled.
     pub help_scroll: u16,
-    /// The source is a recording.
-    pub recorded: bool,
-    /// How far it has been shown.
+    /// How far a recording has been shown; none for anything else.
     pub position: Option<Played>,
 }
 
@@ -199,9 +197,13 @@ impl Ui {
             message: None,
             rows: Rect::ZERO,
             help_scroll: 0,
-            recorded: false,
             position: None,
         }
+    }
+
+    /// Whether it shows a recording.
+    pub fn recorded(&self) -> bool {
+        self.position.is_some()
     }
 
     /// Shows a sentence until the next key.
@@ -213,13 +215,8 @@ impl Ui {
     pub fn on_key(&mut self, key: KeyEvent, model: &Model) -> Option<Request> {
         self.message = None;
         let source = |command| Some(Request::Source(command));
-        let Some(action) = action(key, self.recorded) else {
-            if self.recorded && keymap::action(key, false).is_some() {
-                self.say("this is a recording: nothing can be done to those in it; ? lists the keys".into());
-            }
-            return None;
-        };
-        match action {
+        // What a source cannot do it says itself.
+        match action(key, self.recorded()).or_else(|| action(key, !self.recorded()))? {
             Action::Step => return source(Command::Step),
             Action::NextLandmark => return source(Command::NextLandmark),
             Action::JumpBack => return source(Command::Jump(-JUMP_NS)),

@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,22 @@ pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flockmon"));
     command.args(args).env_remove("NO_COLOR").env("TERM", "xterm-256color");
     command
+}
+
+/// Runs it to its end, without a terminal.
+pub fn run(args: &[&str]) -> Output {
+    command(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// It must end with status 2, print nothing, and say all `words`.
+pub fn refused(args: &[&str], words: &[&str]) {
+    let out = run(args);
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(2), "{args:?}: {error}");
+    assert!(out.stdout.is_empty(), "{args:?} wrote to standard output");
+    for word in words {
+        assert!(error.contains(word), "{args:?}: {word:?} is not in: {error}");
+    }
 }
 
 /// Process ids of a process's children.

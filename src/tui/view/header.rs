@@ -114,7 +114,7 @@ pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
     let entry = |(keys, label): (String, &'static str)| (format!(" {keys}"), format!(" {label} "));
     let width = |(a, b): &(String, String)| a.len() + b.len();
     let (vital, usual): (Vec<_>, Vec<_>) =
-        keymap::footer(ui.recorded).partition(|(_, label)| matches!(*label, "help" | "quit"));
+        keymap::footer(ui.recorded()).partition(|(_, label)| matches!(*label, "help" | "quit"));
     let vital: Vec<_> = vital.into_iter().map(entry).collect();
     room = room.saturating_sub(vital.iter().map(width).sum());
     let mut shown = Vec::new();

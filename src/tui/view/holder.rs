@@ -12,7 +12,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 /// Columns of the progress bar.
-const BAR: usize = 26;
+const BAR: usize = 22;
 
 /// Below this height the verdict stands alone.
 pub(super) const ROWS: u16 = 5;

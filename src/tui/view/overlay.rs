@@ -23,7 +23,7 @@ fn window(area: Rect, width: u16, height: u16) -> Rect {
 /// All keys; scrolls where they do not fit.
 pub(super) fn help(frame: &mut Frame<'_>, area: Rect, ui: &mut Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
-    let keys: Vec<_> = BINDINGS.iter().filter(|b| b.scope.includes(ui.recorded)).collect();
+    let keys: Vec<_> = BINDINGS.iter().filter(|b| b.scope.includes(ui.recorded())).collect();
     let area = window(area, 92, u16::try_from(keys.len() + 6).unwrap_or(u16::MAX));
     let outer = block(title("keys", "? or esc closes, arrows scroll", theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
