@@ -45,6 +45,7 @@ pub mod report;
 pub mod run;
 pub mod source;
 pub mod tui;
+pub mod watch;
 
 /// Panics in the thread that the environment names: how tests see that a panic anywhere leaves the terminal
 /// whole. Exists in debug builds only.
