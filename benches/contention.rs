@@ -12,7 +12,7 @@ use flockmon::lab::ledger::{Doing, Shared};
 use flockmon::lab::target::Target;
 use flockmon::lab::{Config, Lab};
 use flockmon::lock::Lock;
-use flockmon::model::Model;
+use flockmon::model::Locks;
 use flockmon::tui::{Look, Ui, view};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
@@ -112,7 +112,7 @@ fn monitored(workers: u32, run_for: Duration) -> (f64, u64) {
         limit: None,
     };
     let mut lab = Lab::start(config, target).expect("a fleet");
-    let mut model = Model::new(lab.begin());
+    let mut model = Locks::new(lab.begin());
     let (tx, batches) = bounded(256);
     lab.listen(tx).expect("a collector");
     let mut ui = Ui::new(Look { theme: ThemeName::Auto, ascii: false, no_color: false });
@@ -135,5 +135,5 @@ fn monitored(workers: u32, run_for: Duration) -> (f64, u64) {
     let mut rest = Vec::new();
     lab.finish(|| rest.extend(batches.try_iter().flat_map(|b| b.events)));
     rest.iter().for_each(|event| model.apply(event));
-    (model.acquisitions() as f64 / took.as_secs_f64(), model.dropped())
+    (model.acquisitions() as f64 / took.as_secs_f64(), model.first().dropped())
 }

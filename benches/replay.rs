@@ -5,7 +5,7 @@
 #![allow(missing_docs, clippy::print_stdout, clippy::expect_used)]
 
 use flockmon::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
-use flockmon::record::{Line, write_begin, write_event};
+use flockmon::record::{Line, LineWriter, write_begin};
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -91,8 +91,10 @@ fn write(file: &Path, events: u64) {
         hold_ns: 10_000,
         think_ns: 0,
         setup: Setup { hold: "10us".into(), think: "0".into(), ..Setup::default() },
+        watch: None,
     };
     write_begin(&mut out, &begin).expect("a line");
+    let mut lines = LineWriter::new(&begin);
     for turn in 0..events / 3 {
         let (t, seq, actor) = (turn * 50_000, turn + 1, (turn % WORKERS) as u32 + 1);
         let waited_ns = 400_000 + turn % 100_000;
@@ -111,7 +113,7 @@ fn write(file: &Path, events: u64) {
             (t, What::Acquired(acquired)),
             (t + held_ns, What::Released { seq, held_ns }),
         ] {
-            write_event(&mut out, &Event { t, actor, pid: 1000 + actor as i32, what }).expect("a line");
+            lines.event(&mut out, &Event { t, lock: 0, actor, pid: 1000 + actor as i32, what }).expect("a line");
         }
     }
     out.flush().expect("a flush");

@@ -1,7 +1,7 @@
 //! Two runs side by side: a row a figure, with the ratio.
 
 use crate::format::{count, dur, percent, printable, rate, seconds};
-use crate::model::{Figures, Model};
+use crate::model::{Figures, Locks};
 use crate::record::{Entry, Reader};
 use crate::report::figures::RunFigures;
 use anyhow::{Context, Result, anyhow, bail};
@@ -39,12 +39,12 @@ fn figures(path: &Path) -> Result<RunFigures> {
     file.seek(SeekFrom::Start(0)).with_context(|| format!("cannot rewind {shown}"))?;
     let wrong = |e| anyhow!("cannot compare {shown}: it is no summary (--output json), and as a recording: {e}");
     let (mut reader, begin) = Reader::open(file).map_err(wrong)?;
-    let mut model = Model::new(begin);
+    let mut locks = Locks::new(begin);
     loop {
         match reader.next().map_err(wrong)? {
-            Entry::Event(event) => model.apply(&event),
+            Entry::Event(event) => locks.apply(&event),
             Entry::Summary => {}
-            Entry::Cut { .. } | Entry::End => return Ok(RunFigures::of(&model)),
+            Entry::Cut { .. } | Entry::End => return Ok(RunFigures::of(&locks)),
         }
     }
 }

@@ -9,6 +9,9 @@ use std::fmt;
 /// No actor has a higher number. It bounds what a recording can make the model allocate.
 pub const MAX_ACTORS: ActorId = 1 << 16;
 
+/// No lock has a higher number, for the same reason.
+pub const MAX_LOCKS: LockId = 1 << 16;
+
 /// No time or duration in a recording is longer, in ns (36 years): sums of a few of them never overflow.
 pub const MAX_TIME: u64 = 1 << 60;
 
@@ -33,10 +36,11 @@ impl LockMode {
 }
 
 /// Which of the kernel's advisory lock families is used; they do not see each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LockKind {
     /// `flock(2)`: belongs to the open file description.
+    #[default]
     Flock,
     /// `fcntl(2)` `F_SETLKW`: belongs to the process.
     Posix,
@@ -65,17 +69,29 @@ impl fmt::Display for LockKind {
 /// appearance. A respawned worker keeps its number. 0 stands for nobody (the run itself).
 pub type ActorId = u32;
 
+/// Which lock, in the order in which they were announced, from 0. A lab has but one.
+pub type LockId = u32;
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// When, in ns since the run began.
     pub t: u64,
+    /// At which lock; 0 where the event concerns the run as a whole. Actors are numbered lock by lock.
+    pub lock: LockId,
     /// Who; 0 where the event concerns the run as a whole.
     pub actor: ActorId,
     /// The actor's process id; 0 where `actor` is 0.
     pub pid: i32,
     /// What happened.
     pub what: What,
+}
+
+impl Event {
+    /// One that concerns the run as a whole.
+    pub fn of_run(t: u64, what: What) -> Self {
+        Self { t, lock: 0, actor: 0, pid: 0, what }
+    }
 }
 
 /// A won lock, as told when it is won.
@@ -98,8 +114,31 @@ pub struct Acquisition {
 /// What happened; see [`Event`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
+    /// A lock came to be known; [`Event::lock`] is its number.
+    Announced(Box<LockInfo>),
     /// A worker process began.
     Spawned,
+    /// A task of another program appeared at the lock; where its number was another's, that one is forgotten.
+    Seen(Box<Task>),
+    /// The actor held the lock, or waited for it, already when watching began: since when is not known.
+    Found {
+        /// Exclusive or shared.
+        mode: LockMode,
+        /// It holds the lock; else it waits for it.
+        holds: bool,
+    },
+    /// Non-blocking tries of the actor failed. It waits, but in no queue of the kernel's.
+    Tried {
+        /// Exclusive or shared.
+        mode: LockMode,
+        /// How many since it was last told.
+        count: u64,
+    },
+    /// The processes that keep the lock that the actor took: those that share its open file description
+    /// (fork(2), `SCM_RIGHTS`). None where no process was found to.
+    Keepers(Box<[Keeper]>),
+    /// The state of the actor's process changed in a way that concerns those who wait for it.
+    Condition(Condition),
     /// The actor asked for the lock and has to wait for it.
     Waiting {
         /// Exclusive or shared.
@@ -211,7 +250,19 @@ impl What {
                 | Self::Warning { .. }
                 | Self::Finding { .. }
                 | Self::Ended
+                | Self::Announced(_)
         )
+    }
+
+    /// Whether it concerns the run and so each lock, rather than the one that the event names.
+    pub fn is_of_the_run(&self, actor: ActorId) -> bool {
+        match self {
+            Self::Paused | Self::Resumed | Self::Settings { .. } | Self::Reset | Self::Warning { .. } | Self::Ended => {
+                true
+            }
+            Self::Dropped { .. } => actor == 0,
+            _ => false,
+        }
     }
 
     /// Whether somebody who skims a recording wants to stop here: deaths by a signal, stops, violations,
@@ -235,6 +286,7 @@ impl What {
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "each is described where it is found")]
 pub enum FindingKind {
+    Deadlock,
     Violation,
     PathChanged,
     CrashLoop,
@@ -267,6 +319,51 @@ impl FailedAction {
     }
 }
 
+/// A task of the system, as it was when it appeared at a lock. Empty words where that cannot be seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Thread; none where threads are not told apart.
+    pub tid: Option<i32>,
+    /// Its name, `comm` of proc(5).
+    pub comm: String,
+    /// Its command line, arguments parted by blanks.
+    pub cmdline: String,
+    /// The user whose it is.
+    pub user: String,
+    /// The container that it runs in, as its control group names it.
+    pub container: Option<String>,
+    /// The kind of its lock: POSIX and open-file-description locks contend with each other.
+    pub kind: LockKind,
+    /// First and last byte (none: to the end) that it locks; none for a lock on the whole file.
+    pub range: Option<(u64, Option<u64>)>,
+}
+
+/// A process that keeps a lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keeper {
+    /// Its process id.
+    pub pid: i32,
+    /// Its descriptor for the file.
+    pub fd: i32,
+    /// Its name, `comm` of proc(5).
+    pub comm: String,
+}
+
+/// How a process is that others wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// It runs, or sleeps until something comes.
+    #[default]
+    Alive,
+    /// It waits in the kernel and hears no signal (state `D`): a disk, a network file system.
+    Uninterruptible,
+    /// It has ended and was not reaped (state `Z`).
+    Zombie,
+    /// There is no such process any more.
+    Gone,
+}
+
 /// The file that is locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockInfo {
@@ -284,6 +381,8 @@ pub struct LockInfo {
 pub enum Origin {
     /// Worker processes that flockmon forked.
     Lab,
+    /// Programs that flockmon did not start.
+    Watch,
 }
 
 impl Origin {
@@ -291,6 +390,7 @@ impl Origin {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lab => "lab",
+            Self::Watch => "watch",
         }
     }
 }
@@ -314,6 +414,39 @@ pub struct Setup {
     pub seed: u64,
 }
 
+/// How foreign locks are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// Each request and release, as the kernel's tracepoints tell them.
+    Exact,
+    /// What stands in `/proc/locks` each time it is read.
+    Sampled,
+}
+
+impl How {
+    /// The word shown for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Sampled => "sampled",
+        }
+    }
+}
+
+/// How a watch was set up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watching {
+    /// How it sees.
+    pub how: How,
+    /// Times are right to so many ns; 0 is to the ns. What is shorter may not have been seen.
+    pub precision_ns: u64,
+    /// All locks of the system are watched, rather than those named.
+    pub all: bool,
+    /// What cannot be seen from here, a sentence each.
+    pub blind: Vec<String>,
+}
+
 /// What is known before the first event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Begin {
@@ -333,6 +466,8 @@ pub struct Begin {
     pub think_ns: u64,
     /// The options that led to it.
     pub setup: Setup,
+    /// How foreign locks are seen; none in a lab.
+    pub watch: Option<Watching>,
 }
 
 /// What a user asks of a source; the faces send it, the source carries it out.
@@ -340,12 +475,14 @@ pub struct Begin {
 pub enum Command {
     /// Pause the lab if it runs, else let it go on.
     TogglePause,
-    /// Kill the process that holds the lock now.
-    KillHolder,
-    /// Stop the process that holds the lock now; resume all that are stopped if any is.
-    StallHolder,
-    /// Kill the process of this worker.
-    Kill(ActorId),
+    /// Kill the process that holds this lock now.
+    KillHolder(LockId),
+    /// Stop the process that holds this lock now; resume all that are stopped if any is.
+    StallHolder(LockId),
+    /// Kill the process of this actor at this lock.
+    Kill(LockId, ActorId),
+    /// Yes or no to what the source asked.
+    Answer(bool),
     /// Start one more worker.
     AddWorker,
     /// Take the last worker out.

@@ -24,6 +24,24 @@ pub fn dur_in(ns: u64, ascii: bool) -> String {
     }
 }
 
+/// A duration of `ns` that is known to `precision` ns, in as many digits as that allows: `8.0 s`, `<100 ms`.
+/// A precision of 0 is one to the ns.
+pub fn dur_within(ns: u64, precision: u64, ascii: bool) -> String {
+    if precision == 0 {
+        return dur_in(ns, ascii);
+    }
+    if ns < precision {
+        return format!("<{}", dur_in(precision, ascii).replace(".00", "").replace(".0", ""));
+    }
+    let rounded = ns.saturating_add(precision / 2) / precision * precision;
+    let tenths = rounded.saturating_add(50_000_000) / 100_000_000;
+    match (rounded, precision) {
+        (1_000_000_000..60_000_000_000, 950_000_000..) => format!("{} s", (tenths + 5) / 10),
+        (1_000_000_000..60_000_000_000, 50_000_000..) => format!("{}.{} s", tenths / 10, tenths % 10),
+        _ => dur_in(rounded, ascii),
+    }
+}
+
 fn three(ns: u64, unit: u64, name: &str) -> String {
     // Rounded to the digits shown first: 9.995 is 10.0, 99.96 is 100.
     let hundredths = (ns * 100 + unit / 2) / unit;
@@ -116,6 +134,25 @@ mod tests {
         ];
         for (ns, text) in cases {
             assert_eq!(dur(ns), text, "{ns}");
+        }
+    }
+
+    #[test]
+    fn no_digit_is_shown_that_is_not_known() {
+        let tenth = 100_000_000;
+        let cases = [
+            (8_030_000_000, tenth, "8.0 s"),
+            (8_060_000_000, tenth, "8.1 s"),
+            (830_000_000, tenth, "800 ms"),
+            (30_000_000, tenth, "<100 ms"),
+            (30_000_000, 1_000_000_000, "<1 s"),
+            (8_030_000_000, 1_000_000_000, "8 s"),
+            (8_031_000_000, 10_000_000, "8.03 s"),
+            (90_000_000_000, tenth, "1m 30s"),
+            (8_030, 0, "8.03 \u{b5}s"),
+        ];
+        for (ns, precision, text) in cases {
+            assert_eq!(dur_within(ns, precision, false), text, "{ns}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the loop asks of a source of events: a lab, or a recording.
 
-use crate::event::{Begin, Command, Event};
-use crate::model::Model;
+use crate::event::{Begin, Command, Event, LockId};
+use crate::model::Locks;
 use anyhow::{Error, Result};
 use crossbeam_channel::Receiver;
 
@@ -40,6 +40,17 @@ pub struct Position {
     pub ended: bool,
 }
 
+/// What is to be confirmed before it is done; the answer is [`Command::Answer`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What is asked.
+    pub title: String,
+    /// Who is concerned, what will happen and what will not: a line each.
+    pub lines: Vec<String>,
+    /// What a yes does, in one or two words.
+    pub yes: String,
+}
+
 /// A source of events. Everything that it does to the outside world, it does when called, in the main thread.
 pub trait Source {
     /// What the faces are told before the first event.
@@ -47,6 +58,11 @@ pub trait Source {
 
     /// ns since the run began.
     fn now(&self) -> u64;
+
+    /// Whether the keys that act on processes are taken away.
+    fn is_read_only(&self) -> bool {
+        false
+    }
 
     /// Whether it happens now; else it is a recording, which tells its end and its findings itself.
     fn is_live(&self) -> bool;
@@ -94,11 +110,11 @@ pub trait Source {
         None
     }
 
-    /// All that was due has been folded into `model`.
-    fn folded(&mut self, _model: &Model) {}
+    /// All that was due has been folded into `locks`.
+    fn folded(&mut self, _locks: &Locks) {}
 
-    /// The model to go on with, after a jump back.
-    fn rewound(&mut self) -> Option<Box<Model>> {
+    /// What to go on with, after a jump back.
+    fn rewound(&mut self) -> Option<Box<Locks>> {
         None
     }
 
@@ -106,6 +122,14 @@ pub trait Source {
     fn reached(&mut self) -> Option<Event> {
         None
     }
+
+    /// What it asks since the last call.
+    fn question(&mut self) -> Option<Question> {
+        None
+    }
+
+    /// What the screen shows: a lock, or rows of the list of locks. What is not looked at need not be known well.
+    fn looked_at(&mut self, _opened: Option<LockId>, _rows: &[LockId]) {}
 
     /// What is wrong with its input.
     fn fault(&mut self) -> Option<Error> {

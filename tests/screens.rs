@@ -8,9 +8,10 @@ mod svg;
 
 use flockmon::cli::ThemeName;
 use flockmon::event::What;
-use flockmon::model::Model;
+use flockmon::model::Locks;
 use flockmon::source::Position;
 use flockmon::tui::Ui;
+use flockmon::tui::keymap::Place;
 use proptest::prelude::*;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use scene::{S, buffer, busy, empty, run, tell, text};
@@ -21,7 +22,7 @@ fn unicode() -> Ui {
     scene::ui(false, ThemeName::Auto)
 }
 
-fn press(ui: &mut Ui, model: &Model, keys: &str) {
+fn press(ui: &mut Ui, model: &Locks, keys: &str) {
     for c in keys.chars() {
         let code = match c {
             '\r' => KeyCode::Enter,
@@ -33,7 +34,7 @@ fn press(ui: &mut Ui, model: &Model, keys: &str) {
     }
 }
 
-fn shots(name: &str, model: &Model, keys: &str, sizes: &[(u16, u16)]) {
+fn shots(name: &str, model: &Locks, keys: &str, sizes: &[(u16, u16)]) {
     for (width, height) in sizes {
         let mut ui = unicode();
         press(&mut ui, model, keys);
@@ -66,6 +67,7 @@ fn a_recording() {
     for (width, height) in &SIZES[..3] {
         let mut ui = unicode();
         let (t, length) = (model.now(), Some(200 * S));
+        ui.place = Place::Replay;
         ui.position = Some(Position { t, length, speed: Some(4.0), paused: false, ended: false });
         insta::assert_snapshot!(format!("recording_{width}x{height}"), text(&buffer(&model, &mut ui, *width, *height)));
     }
@@ -75,7 +77,7 @@ fn a_recording() {
 fn a_stopped_holder_and_a_replaced_file() {
     let mut model = busy();
     let now = model.now();
-    let holder = model.holders().next().unwrap().id;
+    let holder = model.first().holders().next().unwrap().id;
     tell(&mut model, now, holder, What::Stopped);
     shots("stopped", &model, "", &SIZES[..3]);
     tell(&mut model, now, 0, What::PathChanged { was: 42, now: Some(57) });
@@ -86,7 +88,7 @@ fn a_stopped_holder_and_a_replaced_file() {
 fn a_killed_holder() {
     let mut model = busy();
     let now = model.now();
-    let holder = model.holders().next().unwrap().id;
+    let holder = model.first().holders().next().unwrap().id;
     tell(&mut model, now, holder, What::Exited { code: None, signal: Some(9) });
     shots("killed", &model, "", &SIZES[..1]);
 }

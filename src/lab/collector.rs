@@ -290,12 +290,12 @@ impl Reading {
         if seen != self.path_was {
             self.path_was = seen;
             let now = if same { Some(*inode) } else { now };
-            self.batch.push(Event { t, actor: 0, pid: 0, what: What::PathChanged { was: *inode, now } });
+            self.batch.push(Event::of_run(t, What::PathChanged { was: *inode, now }));
         }
     }
 
     fn say(&mut self, t: u64, owner: Owner, what: What) {
-        self.batch.push(Event { t, actor: owner.worker, pid: owner.pid as i32, what });
+        self.batch.push(Event { t, lock: 0, actor: owner.worker, pid: owner.pid as i32, what });
     }
 }
 

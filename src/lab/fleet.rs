@@ -195,6 +195,7 @@ impl Lab {
                 restart: self.config.restart.to_string(),
                 seed: self.config.seed,
             },
+            watch: None,
         }
     }
 
@@ -225,12 +226,12 @@ impl Lab {
     pub fn command(&mut self, command: Command) -> Result<Option<String>> {
         match command {
             Command::TogglePause => self.pause(!self.paused),
-            Command::KillHolder => {
+            Command::KillHolder(_) => {
                 let Some(holder) = self.holder() else { return Ok(Some("nobody holds the lock just now".into())) };
                 return self.kill(holder.worker).map(Some);
             }
-            Command::StallHolder => return self.stall().map(Some),
-            Command::Kill(id) => return self.kill(id).map(Some),
+            Command::StallHolder(_) => return self.stall().map(Some),
+            Command::Kill(_, id) => return self.kill(id).map(Some),
             Command::AddWorker => return self.add().map(Some),
             Command::RemoveWorker => return self.remove().map(Some),
             Command::StepHold(longer) => {
@@ -243,7 +244,8 @@ impl Lab {
                 self.shared.control().set_think(self.config.think);
                 self.say_settings();
             }
-            Command::Reset => self.order(Order::Say(Event { t: self.now(), actor: 0, pid: 0, what: What::Reset })),
+            Command::Reset => self.order(Order::Say(Event::of_run(self.now(), What::Reset))),
+            Command::Answer(_) => {}
             Command::Step | Command::Jump(_) | Command::NextLandmark | Command::Pace(_) => {
                 return Ok(Some("a lab cannot do this; it is for recordings (flockmon replay)".into()));
             }
@@ -260,7 +262,7 @@ impl Lab {
         let now = clock::now();
         self.shared.control().set_paused(paused, now);
         let what = if paused { What::Paused } else { What::Resumed };
-        self.order(Order::Say(Event { t: now.saturating_sub(self.epoch), actor: 0, pid: 0, what }));
+        self.order(Order::Say(Event::of_run(now.saturating_sub(self.epoch), what)));
         if !paused && matches!(self.config.acquire, Acquire::Timeout(_)) {
             for pid in self.members.iter().filter_map(|m| m.pid) {
                 let _ = kill(pid, Signal::SIGALRM);
@@ -548,7 +550,7 @@ impl Lab {
     }
 
     fn say(&self, actor: u32, pid: i32, what: What) {
-        self.order(Order::Say(Event { t: self.now(), actor, pid, what }));
+        self.order(Order::Say(Event { t: self.now(), lock: 0, actor, pid, what }));
     }
 
     fn order(&self, order: Order) {

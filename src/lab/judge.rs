@@ -71,6 +71,7 @@ impl Judge {
             if convicted {
                 events.push(Event {
                     t: s.t,
+                    lock: 0,
                     actor: s.by.worker,
                     pid: s.by.pid as i32,
                     what: What::Violation { seq: s.seq, other: s.other.worker, other_pid: s.other.pid as i32 },

@@ -2,7 +2,7 @@
 
 use super::latency::Latency;
 use super::timeline::Timeline;
-use crate::event::{Acquisition, ActorId, FailedAction, LockMode};
+use crate::event::{Acquisition, ActorId, Condition, FailedAction, Keeper, LockMode, Task};
 
 /// What an actor does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,16 @@ pub struct Actor {
     pub since: u64,
     /// Since when on the clock that leaves pauses out, in ns.
     pub since_active: u64,
+    /// It was found in this state when watching began: it has been in it for longer than is known.
+    pub before: bool,
+    /// The task of another program that it is; none for a worker of the lab.
+    pub task: Option<Box<Task>>,
+    /// The processes that keep the lock that it took, where that was found out.
+    pub keepers: Option<Box<[Keeper]>>,
+    /// How its process is, and since when in ns since the run began.
+    pub condition: (Condition, u64),
+    /// Non-blocking tries that failed since it began to wait; 0 where it waits in the kernel's queue.
+    pub tries: u64,
     /// Since when its process is stopped by a signal, if it is.
     pub stopped_since: Option<u64>,
     /// How often its process was started again.
@@ -104,6 +114,11 @@ impl Actor {
             state: State::Starting,
             since: 0,
             since_active: 0,
+            before: false,
+            task: None,
+            keepers: None,
+            condition: (Condition::Alive, 0),
+            tries: 0,
             stopped_since: None,
             restarts: 0,
             last_signal: None,
@@ -124,7 +139,29 @@ impl Actor {
 
     /// How it is called on the screen.
     pub fn name(&self) -> String {
-        format!("worker-{}", self.id)
+        match &self.task {
+            Some(task) if !task.comm.is_empty() => task.comm.clone(),
+            Some(_) => format!("pid {}", self.pid),
+            None => format!("worker-{}", self.id),
+        }
+    }
+
+    /// How it is called in a sentence, with its process id.
+    pub fn full_name(&self) -> String {
+        match &self.task {
+            Some(task) if task.comm.is_empty() => self.name(),
+            _ => format!("{} (pid {})", self.name(), self.pid),
+        }
+    }
+
+    /// The bytes that it locks, where it does not lock the whole file.
+    pub fn range(&self) -> Option<(u64, Option<u64>)> {
+        self.task.as_ref()?.range
+    }
+
+    /// Whether it waits by trying again and again rather than in the kernel's queue.
+    pub fn polls(&self) -> bool {
+        self.state.is_waiting() && self.tries > 0
     }
 
     /// The mode it holds or wants the lock in.
@@ -140,8 +177,16 @@ impl Actor {
             self.seq_at_wait = seq;
         }
         self.state = state;
+        self.before = false;
+        self.tries = 0;
+        self.keepers = None;
         self.since = t;
         self.since_active = active;
+    }
+
+    /// Another task takes this number.
+    pub(super) fn seen(&mut self, task: Box<Task>) {
+        *self = Self { pid: self.pid, task: Some(task), ..Self::new(self.id) };
     }
 
     pub(super) fn spawned(&mut self) {

@@ -1,7 +1,7 @@
 //! What is wrong, said in words, with the next step.
 
-use super::{Actor, Model};
-use crate::event::{Event, FindingKind, What};
+use super::{Actor, Locks, Model};
+use crate::event::{Event, FindingKind, LockId, What};
 use crate::format::dur;
 
 /// Starvation: waited at least this many times the ideal wait, and others were served again meanwhile.
@@ -12,6 +12,11 @@ const STARVED_AT_LEAST_NS: u64 = 2_000_000_000;
 /// One thing that a person should know now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Finding {
+    /// Processes wait for each other in a circle.
+    Deadlock {
+        /// Each member: who waits, at which lock, for whom.
+        members: Vec<(String, String, String)>,
+    },
     /// Two held the lock at once.
     Violation {
         /// How often.
@@ -63,6 +68,7 @@ impl Finding {
     /// Its kind, as scripts know it.
     pub fn kind(&self) -> FindingKind {
         match self {
+            Self::Deadlock { .. } => FindingKind::Deadlock,
             Self::Violation { .. } => FindingKind::Violation,
             Self::PathChanged { .. } => FindingKind::PathChanged,
             Self::HolderStopped { .. } => FindingKind::HolderStopped,
@@ -75,12 +81,26 @@ impl Finding {
 
     /// Whether it means that something is broken, rather than slow.
     pub fn is_severe(&self) -> bool {
-        matches!(self, Self::Violation { .. } | Self::PathChanged { .. } | Self::CrashLoop { .. })
+        matches!(
+            self,
+            Self::Deadlock { .. } | Self::Violation { .. } | Self::PathChanged { .. } | Self::CrashLoop { .. }
+        )
     }
 
     /// One line: what is the matter, and what to do.
     pub fn text(&self) -> String {
         match self {
+            Self::Deadlock { members } if members.len() == 1 => {
+                let who = members.first().map_or("", |(who, ..)| who.as_str());
+                format!(
+                    "{who} waits for a lock that it holds itself: it may wait for ever; end it, or mend its locking"
+                )
+            }
+            Self::Deadlock { members } => {
+                let waits: Vec<String> =
+                    members.iter().map(|(who, lock, whom)| format!("{who} waits for {whom} at {lock}")).collect();
+                format!("deadlock, nothing will end it but a signal: {}", waits.join(", "))
+            }
             Self::Violation { count } => {
                 format!(
                     "mutual exclusion violated {count} times: this lock does not exclude, do not trust it on this file system"
@@ -107,9 +127,10 @@ impl Finding {
     }
 }
 
-/// All findings of this moment, the gravest first.
-pub fn findings(model: &Model) -> Vec<Finding> {
+/// All findings of this moment at `model`, one of `locks`, the gravest first.
+pub fn findings(locks: &Locks, model: &Model) -> Vec<Finding> {
     let mut found = Vec::new();
+    found.extend(deadlocked(locks));
     if model.violations() > 0 {
         found.push(Finding::Violation { count: model.violations() });
     }
@@ -132,6 +153,16 @@ pub fn findings(model: &Model) -> Vec<Finding> {
     found
 }
 
+fn deadlocked(locks: &Locks) -> Option<Finding> {
+    let circle = locks.deadlock()?;
+    let members = circle.iter().filter_map(|wait| {
+        let model = locks.get(wait.lock)?;
+        let (waiter, holder) = (model.actor(wait.waiter)?, model.actor(wait.holder)?);
+        Some((waiter.full_name(), model.info().name.clone(), holder.full_name()))
+    });
+    Some(Finding::Deadlock { members: members.collect() })
+}
+
 /// A waiter is starved when everyone else could have had several turns since it queued.
 fn starved(model: &Model) -> Option<Finding> {
     let others = model.actors().iter().filter(|a| a.state.is_alive()).count() as u64;
@@ -150,22 +181,31 @@ fn starved(model: &Model) -> Option<Finding> {
 /// Tells findings as events when they appear, once each until they are gone.
 #[derive(Debug, Default)]
 pub struct News {
-    known: Vec<FindingKind>,
+    known: Vec<(LockId, FindingKind)>,
+    deadlock: bool,
 }
 
 impl News {
     /// What has been found since the last call.
-    pub fn since(&mut self, model: &Model) -> Vec<Event> {
-        let found = findings(model);
-        let fresh = found.iter().filter(|f| f.kind() != FindingKind::Warning && !self.known.contains(&f.kind()));
-        let told = fresh.map(|f| Event {
-            t: model.now(),
-            actor: 0,
-            pid: 0,
-            what: What::Finding { kind: f.kind(), text: f.text() },
-        });
-        let told = told.collect();
-        self.known = found.iter().map(Finding::kind).collect();
+    pub fn since(&mut self, locks: &Locks) -> Vec<Event> {
+        let (mut told, mut known) = (Vec::new(), Vec::new());
+        for model in locks.all().iter().filter(|m| m.is_lively()) {
+            for found in findings(locks, model) {
+                let (kind, key) = (found.kind(), (model.lock(), found.kind()));
+                // A deadlock concerns all locks; it is told at the first.
+                let again = kind == FindingKind::Deadlock && known.iter().any(|(_, k)| *k == kind);
+                if again || kind == FindingKind::Warning {
+                    continue;
+                }
+                if !(self.known.contains(&key) || kind == FindingKind::Deadlock && self.deadlock) {
+                    let what = What::Finding { kind, text: found.text() };
+                    told.push(Event { t: model.now(), lock: model.lock(), actor: 0, pid: 0, what });
+                }
+                known.push(key);
+            }
+        }
+        self.deadlock = known.iter().any(|(_, k)| *k == FindingKind::Deadlock);
+        self.known = known;
         told
     }
 }

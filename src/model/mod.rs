@@ -5,16 +5,19 @@ pub mod actor;
 pub mod fairness;
 pub mod finding;
 pub mod latency;
+mod locks;
 pub mod timeline;
 mod window;
 
 pub use actor::{Actor, State};
 pub use latency::{Figures, Latency};
+pub use locks::Locks;
 pub use window::{Span, Windowed};
 
-use crate::event::{Acquisition, ActorId, Begin, Event, LockMode, MAX_ACTORS, What};
+use crate::event::{Acquisition, ActorId, Begin, Event, LockId, LockInfo, LockMode, MAX_ACTORS, What};
 use fairness::Order;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// How many of the latest notable happenings are kept for the screen and the summary.
 const NOTES_KEPT: usize = 200;
@@ -28,10 +31,12 @@ pub struct Note {
     pub was_holding: bool,
 }
 
-/// Everything known about the lock and its actors.
+/// Everything known about one lock and its actors.
 #[derive(Clone, Debug)]
 pub struct Model {
-    begin: Begin,
+    begin: Arc<Begin>,
+    id: LockId,
+    info: LockInfo,
     actors: Vec<Actor>,
     now: u64,
     paused_since: Option<u64>,
@@ -81,12 +86,20 @@ impl Busy {
 }
 
 impl Model {
-    /// Nothing has happened yet.
+    /// The lock that the run began with; nothing has happened yet.
     pub fn new(begin: Begin) -> Self {
+        let info = begin.lock.clone();
+        Self::of(Arc::new(begin), 0, info)
+    }
+
+    /// A lock that was announced as number `id`.
+    fn of(begin: Arc<Begin>, id: LockId, info: LockInfo) -> Self {
         Self {
             hold_ns: begin.hold_ns,
             think_ns: begin.think_ns,
             begin,
+            id,
+            info,
             actors: Vec::new(),
             now: 0,
             paused_since: None,
@@ -151,6 +164,10 @@ impl Model {
             What::Dropped { count } => self.dropped = self.dropped.saturating_add(*count),
             // Findings are found again from what they were found in.
             What::Finding { .. } | What::Ended => return,
+            What::Announced(info) => {
+                self.info.clone_from(info);
+                return;
+            }
             _ => {}
         }
         if event.actor == 0 || event.actor > MAX_ACTORS {
@@ -165,7 +182,24 @@ impl Model {
                 self.actor_mut(event.actor).spawned();
                 self.set_state(event.actor, State::Starting, t);
             }
+            What::Seen(task) => {
+                // The one whose number this was is gone: it neither holds nor waits.
+                self.set_state(event.actor, State::Removed, t);
+                self.actor_mut(event.actor).seen(task.clone());
+                self.set_state(event.actor, State::Thinking, t);
+            }
+            What::Found { mode, holds } => {
+                self.set_state(event.actor, if *holds { State::Holding(*mode) } else { State::Waiting(*mode) }, t);
+                self.actor_mut(event.actor).before = true;
+            }
             What::Waiting { mode } => self.set_state(event.actor, State::Waiting(*mode), t),
+            What::Tried { mode, count } => {
+                self.set_state(event.actor, State::Waiting(*mode), t);
+                let actor = self.actor_mut(event.actor);
+                actor.tries = actor.tries.saturating_add(*count);
+            }
+            What::Keepers(keepers) => self.actor_mut(event.actor).keepers = Some(keepers.clone()),
+            What::Condition(condition) => self.actor_mut(event.actor).condition = (*condition, t),
             What::Acquired(won) => self.turn_begins(event.actor, t, won),
             What::Released { held_ns, .. } => self.turn_ends(event.actor, t, *held_ns),
             What::Cycle { acquired, held_ns } => {
@@ -234,6 +268,7 @@ impl Model {
             | What::Reset
             | What::Warning { .. }
             | What::Finding { .. }
+            | What::Announced(_)
             | What::Ended => {}
         }
     }
@@ -301,7 +336,9 @@ impl Model {
         self.hold.record(t, held_ns);
         let to = self.active(t);
         let from = to.saturating_sub(held_ns).max(self.reset_active);
-        self.busy.add(from, to, mode == LockMode::Exclusive);
+        // Locks on parts of a file may be held side by side, exclusive ones too.
+        let alone = mode == LockMode::Exclusive && self.actor_mut(id).range().is_none();
+        self.busy.add(from, to, alone);
         self.actor_mut(id).released(t, held_ns);
     }
 
@@ -349,6 +386,31 @@ impl Model {
     /// What was known before the first event.
     pub fn begin(&self) -> &Begin {
         &self.begin
+    }
+
+    /// The lock.
+    pub fn info(&self) -> &LockInfo {
+        &self.info
+    }
+
+    /// Its number.
+    pub fn lock(&self) -> LockId {
+        self.id
+    }
+
+    /// Whether it is one of other programs rather than a lab's.
+    pub fn is_watched(&self) -> bool {
+        self.begin.watch.is_some()
+    }
+
+    /// Whether anything goes on or went on at it that could be found fault with.
+    pub fn is_lively(&self) -> bool {
+        !self.actors.is_empty() || self.path.is_some() || self.dropped > 0
+    }
+
+    /// How far times may be off, in ns.
+    pub fn precision(&self) -> u64 {
+        self.begin.watch.as_ref().map_or(0, |w| w.precision_ns)
     }
 
     /// The latest time known, in ns since the run began.

@@ -16,11 +16,12 @@ fn begin() -> Begin {
         hold_ns: S,
         think_ns: 0,
         setup: Setup::default(),
+        watch: None,
     }
 }
 
 fn event(t: u64, actor: u32, what: What) -> Event {
-    Event { t, actor, pid: if actor == 0 { 0 } else { 1000 + actor as i32 }, what }
+    Event { t, lock: 0, actor, pid: if actor == 0 { 0 } else { 1000 + actor as i32 }, what }
 }
 
 fn won(seq: u64, waited_ns: u64, overtaken: u64) -> Acquisition {
@@ -32,6 +33,10 @@ fn won(seq: u64, waited_ns: u64, overtaken: u64) -> Acquisition {
         handoff_ns: (waited_ns > 0).then_some(40_000),
         overtaken,
     }
+}
+
+fn found(m: &Model) -> Vec<finding::Finding> {
+    finding::findings(&Locks::new(begin()), m)
 }
 
 fn waits(t: u64, actor: u32) -> Event {
@@ -141,12 +146,12 @@ fn findings_say_what_is_wrong() {
         event(0, 1, What::Stopped),
         event(0, 0, What::PathChanged { was: 42, now: Some(57) }),
     ]);
-    let texts: Vec<String> = finding::findings(&m).iter().map(finding::Finding::text).collect();
+    let texts: Vec<String> = found(&m).iter().map(finding::Finding::text).collect();
     assert!(texts[0].contains("inode 42") && texts[0].contains("57"), "{texts:?}");
     assert!(texts[1].contains("worker-1 (pid 1001) is stopped"), "{texts:?}");
     m.apply(&event(S, 1, What::Continued));
     m.apply(&event(S, 0, What::PathChanged { was: 42, now: Some(42) }));
-    assert!(finding::findings(&m).is_empty());
+    assert!(found(&m).is_empty());
 }
 
 fn any_what() -> impl Strategy<Value = What> {
@@ -190,7 +195,7 @@ proptest! {
         }
         prop_assert_eq!(m.wait().all().count(), m.acquisitions());
         prop_assert_eq!(m.actors().iter().map(|a| a.got).sum::<u64>(), m.acquisitions());
-        let _ = (m.utilization(), m.fairness(), m.rate(), m.order(), finding::findings(&m));
+        let _ = (m.utilization(), m.fairness(), m.rate(), m.order(), found(&m));
     }
 
     /// A turn told at once means what its three events mean.

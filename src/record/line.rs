@@ -3,10 +3,11 @@
 use super::SCHEMA;
 use crate::dist::Dist;
 use crate::event::{
-    Acquisition, ActorId, Begin, Event, FailedAction, FindingKind, LockInfo, LockKind, LockMode, MAX_ACTORS, MAX_TIME,
-    Origin, Setup, What,
+    Acquisition, ActorId, Begin, Condition, Event, FailedAction, FindingKind, Keeper, LockId, LockInfo, LockKind,
+    LockMode, MAX_ACTORS, MAX_LOCKS, MAX_TIME, Origin, Setup, Task, Watching, What,
 };
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 /// What is wrong with a file in which two recordings follow each other.
@@ -20,7 +21,13 @@ pub enum Kind {
     Begin,
     #[default]
     Spawned,
+    Lock,
+    Seen,
     Waiting,
+    Holding,
+    Tried,
+    Keepers,
+    Condition,
     Acquired,
     GaveUp,
     Released,
@@ -42,13 +49,32 @@ pub enum Kind {
     Summary,
 }
 
+/// What `kind` says: of a lock, or of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[allow(missing_docs, reason = "the types say it")]
+pub enum AnyKind {
+    Lock(LockKind),
+    Finding(FindingKind),
+}
+
+/// What `since` says: it was so before watching began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the word says it")]
+pub enum Since {
+    Before,
+}
+
 /// The fields of all event lines; which of them a line has depends on its type.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "as the fields of What")]
 pub struct Line {
     #[serde(rename = "type")]
-    pub kind: Kind,
+    pub what: Kind,
     pub t: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<ActorId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,11 +115,40 @@ pub struct Line {
     pub hold_ns: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub think_ns: Option<u64>,
-    #[serde(rename = "kind", default, skip_serializing_if = "Option::is_none")]
-    pub finding: Option<FindingKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<AnyKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    pub dev: Option<Option<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    pub ino: Option<Option<u64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    pub tid: Option<Option<i32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comm: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmdline: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    pub container: Option<Option<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
+    pub range: Option<Option<Bytes>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keepers: Option<Box<[Keeper]>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Condition>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision_ns: Option<u64>,
 }
+
+/// First and last byte of a record lock; a last one that is null is the end of the file.
+type Bytes = (u64, Option<u64>);
 
 /// Tells a field that is null from one that is missing.
 fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
@@ -110,7 +165,7 @@ struct BeginLine {
     started_at: String,
     lock: LockLine,
     workers: u32,
-    config: Setup,
+    config: serde_json::Value,
 }
 
 /// A lock in JSON.
@@ -135,6 +190,10 @@ impl From<&LockInfo> for LockLine {
 /// # Errors
 /// The stream does not take it.
 pub fn write_begin(out: &mut impl Write, begin: &Begin) -> io::Result<()> {
+    let config = match &begin.watch {
+        None => serde_json::to_value(&begin.setup)?,
+        Some(watching) => serde_json::to_value(watching)?,
+    };
     let line = BeginLine {
         kind: Kind::Begin,
         schema: SCHEMA,
@@ -143,7 +202,7 @@ pub fn write_begin(out: &mut impl Write, begin: &Begin) -> io::Result<()> {
         started_at: begin.started_at.clone(),
         lock: (&begin.lock).into(),
         workers: begin.workers,
-        config: begin.setup.clone(),
+        config,
     };
     serde_json::to_writer(&mut *out, &line)?;
     out.write_all(b"\n")
@@ -169,6 +228,14 @@ pub(super) fn parse_begin(text: &[u8]) -> Result<Begin, String> {
         ));
     }
     let line: BeginLine = serde_json::from_slice(text).map_err(|e| format!("{expected}: {}", why(&e)))?;
+    let bad = |e: &serde_json::Error| format!("{expected}: in its config: {}", why(e));
+    let (setup, watch): (_, Option<Watching>) = match line.source {
+        Origin::Lab => (serde_json::from_value::<Setup>(line.config).map_err(|e| bad(&e))?, None),
+        Origin::Watch => {
+            let none = Setup { hold: "0".into(), think: "0".into(), ..Setup::default() };
+            (none, Some(serde_json::from_value(line.config).map_err(|e| bad(&e))?))
+        }
+    };
     let mean = |name: &str, text: &str| {
         text.parse::<Dist>().map(Dist::mean).map_err(|e| format!("the {name} in its config: {e}"))
     };
@@ -176,11 +243,12 @@ pub(super) fn parse_begin(text: &[u8]) -> Result<Begin, String> {
         origin: line.source,
         version: line.version,
         started_at: line.started_at,
-        hold_ns: mean("hold", &line.config.hold)?,
-        think_ns: mean("think", &line.config.think)?,
+        hold_ns: mean("hold", &setup.hold)?,
+        think_ns: mean("think", &setup.think)?,
         lock: LockInfo { name: line.lock.path, kind: line.lock.kind, file: line.lock.dev.zip(line.lock.ino) },
         workers: line.workers,
-        setup: line.config,
+        setup: if watch.is_some() { Setup::default() } else { setup },
+        watch,
     })
 }
 
@@ -193,26 +261,55 @@ pub(super) fn why(error: &serde_json::Error) -> String {
     }
 }
 
-/// Writes an event; a [`What::Cycle`] becomes the lines that it stands for.
-///
-/// # Errors
-/// The stream does not take it.
-pub fn write_event(out: &mut impl Write, event: &Event) -> io::Result<()> {
-    let line = Line {
-        t: event.t,
-        worker: (event.actor != 0).then_some(event.actor),
-        pid: (event.actor != 0).then_some(event.pid),
-        ..Line::default()
-    };
+/// Writes events; those of a watch say which lock, which bytes, and how far times may be off.
+#[derive(Clone, Debug, Default)]
+pub struct LineWriter {
+    watch: bool,
+    precision_ns: Option<u64>,
+    ranges: HashMap<(LockId, ActorId), Option<Bytes>>,
+}
+
+impl LineWriter {
+    /// For the events that follow `begin`.
+    pub fn new(begin: &Begin) -> Self {
+        let precision_ns = begin.watch.as_ref().map(|w| w.precision_ns).filter(|ns| *ns > 0);
+        Self { watch: begin.watch.is_some(), precision_ns, ranges: HashMap::new() }
+    }
+
+    /// Writes an event; a [`What::Cycle`] becomes the lines that it stands for.
+    ///
+    /// # Errors
+    /// The stream does not take it.
+    pub fn event(&mut self, out: &mut impl Write, event: &Event) -> io::Result<()> {
+        let mut line = Line {
+            t: event.t,
+            worker: (event.actor != 0).then_some(event.actor),
+            pid: (event.actor != 0).then_some(event.pid),
+            ..Line::default()
+        };
+        if self.watch && !event.what.is_of_the_run(event.actor) {
+            line.lock = Some(event.lock);
+            if let What::Seen(task) = &event.what {
+                self.ranges.insert((event.lock, event.actor), task.range);
+            } else if event.actor != 0 {
+                line.range = Some(self.ranges.get(&(event.lock, event.actor)).copied().flatten());
+                line.precision_ns = self.precision_ns;
+            }
+        }
+        write_lines(out, line, event)
+    }
+}
+
+fn write_lines(out: &mut impl Write, line: Line, event: &Event) -> io::Result<()> {
     if let What::Cycle { acquired, held_ns } = &event.what {
         if acquired.contended {
             let t = event.t.saturating_sub(acquired.waited_ns);
-            put(out, &Line { t, kind: Kind::Waiting, mode: Some(acquired.mode), ..line.clone() })?;
+            put(out, &Line { t, what: Kind::Waiting, mode: Some(acquired.mode), ..line.clone() })?;
         }
         put(out, &won(line.clone(), acquired))?;
         let t = event.t.saturating_add(*held_ns);
         let seq = Some(acquired.seq);
-        return put(out, &Line { t, kind: Kind::Released, seq, held_ns: Some(*held_ns), ..line });
+        return put(out, &Line { t, what: Kind::Released, seq, held_ns: Some(*held_ns), ..line });
     }
     put(out, &told(line, &event.what))
 }
@@ -224,7 +321,7 @@ fn put(out: &mut impl Write, line: &Line) -> io::Result<()> {
 
 fn won(line: Line, a: &Acquisition) -> Line {
     Line {
-        kind: Kind::Acquired,
+        what: Kind::Acquired,
         mode: Some(a.mode),
         seq: Some(a.seq),
         waited_ns: Some(a.waited_ns),
@@ -235,51 +332,97 @@ fn won(line: Line, a: &Acquisition) -> Line {
     }
 }
 
-fn told(line: Line, what: &What) -> Line {
-    match what {
-        What::Spawned => Line { kind: Kind::Spawned, ..line },
-        What::Waiting { mode } => Line { kind: Kind::Waiting, mode: Some(*mode), ..line },
+fn told(line: Line, event: &What) -> Line {
+    match event {
+        What::Spawned => Line { what: Kind::Spawned, ..line },
+        What::Announced(info) => {
+            let (dev, ino) = info.file.clone().unzip();
+            let kind = Some(AnyKind::Lock(info.kind));
+            Line { what: Kind::Lock, path: Some(info.name.clone()), dev: Some(dev), ino: Some(ino), kind, ..line }
+        }
+        What::Seen(task) => Line {
+            what: Kind::Seen,
+            tid: Some(task.tid),
+            comm: Some(task.comm.clone()),
+            cmdline: Some(task.cmdline.clone()),
+            user: Some(task.user.clone()),
+            container: Some(task.container.clone()),
+            kind: Some(AnyKind::Lock(task.kind)),
+            range: Some(task.range),
+            ..line
+        },
+        What::Found { mode, holds } => {
+            let what = if *holds { Kind::Holding } else { Kind::Waiting };
+            Line { what, mode: Some(*mode), since: Some(Since::Before), ..line }
+        }
+        What::Tried { mode, count } => Line { what: Kind::Tried, mode: Some(*mode), count: Some(*count), ..line },
+        What::Keepers(keepers) => Line { what: Kind::Keepers, keepers: Some(keepers.clone()), ..line },
+        What::Condition(state) => Line { what: Kind::Condition, state: Some(*state), ..line },
+        What::Waiting { mode } => Line { what: Kind::Waiting, mode: Some(*mode), ..line },
         What::Acquired(a) | What::Cycle { acquired: a, .. } => won(line, a),
-        What::GaveUp { waited_ns } => Line { kind: Kind::GaveUp, waited_ns: Some(*waited_ns), ..line },
+        What::GaveUp { waited_ns } => Line { what: Kind::GaveUp, waited_ns: Some(*waited_ns), ..line },
         What::Released { seq, held_ns } => {
-            Line { kind: Kind::Released, seq: Some(*seq), held_ns: Some(*held_ns), ..line }
+            Line { what: Kind::Released, seq: Some(*seq), held_ns: Some(*held_ns), ..line }
         }
-        What::Exited { code, signal } => Line { kind: Kind::Exited, code: Some(*code), signal: Some(*signal), ..line },
+        What::Exited { code, signal } => Line { what: Kind::Exited, code: Some(*code), signal: Some(*signal), ..line },
         What::Failed { action, errno } => {
-            Line { kind: Kind::Failed, action: Some(*action), errno: Some(*errno), ..line }
+            Line { what: Kind::Failed, action: Some(*action), errno: Some(*errno), ..line }
         }
-        What::Stopped => Line { kind: Kind::Stopped, ..line },
-        What::Continued => Line { kind: Kind::Continued, ..line },
-        What::Paused => Line { kind: Kind::Paused, ..line },
-        What::Resumed => Line { kind: Kind::Resumed, ..line },
+        What::Stopped => Line { what: Kind::Stopped, ..line },
+        What::Continued => Line { what: Kind::Continued, ..line },
+        What::Paused => Line { what: Kind::Paused, ..line },
+        What::Resumed => Line { what: Kind::Resumed, ..line },
         What::Violation { seq, other, other_pid } => {
-            Line { kind: Kind::Violation, seq: Some(*seq), other: Some(*other), other_pid: Some(*other_pid), ..line }
+            Line { what: Kind::Violation, seq: Some(*seq), other: Some(*other), other_pid: Some(*other_pid), ..line }
         }
-        What::Dropped { count } => Line { kind: Kind::Dropped, count: Some(*count), ..line },
-        What::PathChanged { was, now } => Line { kind: Kind::PathChanged, was: Some(*was), now: Some(*now), ..line },
+        What::Dropped { count } => Line { what: Kind::Dropped, count: Some(*count), ..line },
+        What::PathChanged { was, now } => Line { what: Kind::PathChanged, was: Some(*was), now: Some(*now), ..line },
         What::Settings { hold_ns, think_ns } => {
-            Line { kind: Kind::Settings, hold_ns: Some(*hold_ns), think_ns: Some(*think_ns), ..line }
+            Line { what: Kind::Settings, hold_ns: Some(*hold_ns), think_ns: Some(*think_ns), ..line }
         }
-        What::Removed => Line { kind: Kind::Removed, ..line },
-        What::Reset => Line { kind: Kind::Reset, ..line },
-        What::Warning { text } => Line { kind: Kind::Warning, text: Some(text.clone()), ..line },
+        What::Removed => Line { what: Kind::Removed, ..line },
+        What::Reset => Line { what: Kind::Reset, ..line },
+        What::Warning { text } => Line { what: Kind::Warning, text: Some(text.clone()), ..line },
         What::Finding { kind, text } => {
-            Line { kind: Kind::Finding, finding: Some(*kind), text: Some(text.clone()), ..line }
+            Line { what: Kind::Finding, kind: Some(AnyKind::Finding(*kind)), text: Some(text.clone()), ..line }
         }
-        What::Ended => Line { kind: Kind::Ended, ..line },
+        What::Ended => Line { what: Kind::Ended, ..line },
     }
 }
 
 impl Line {
     /// The event; none for the lines that are none (`begin`, `summary`). The text says what is wrong.
     pub(super) fn event(&mut self) -> Result<Option<Event>, String> {
-        let kind = self.kind;
         let lacks = |field: &'static str| move || format!("its {field} is missing");
-        let what = match kind {
+        let what = match self.what {
             Kind::Begin => return Err(SECOND_BEGIN.into()),
             Kind::Summary => return Ok(None),
             Kind::Spawned => What::Spawned,
+            Kind::Lock => What::Announced(Box::new(LockInfo {
+                name: self.path.take().ok_or_else(lacks("path"))?,
+                kind: self.lock_kind().ok_or_else(lacks("kind"))?,
+                file: self.dev.take().flatten().zip(self.ino.flatten()),
+            })),
+            Kind::Seen => What::Seen(Box::new(Task {
+                tid: self.tid.flatten(),
+                comm: self.comm.take().unwrap_or_default(),
+                cmdline: self.cmdline.take().unwrap_or_default(),
+                user: self.user.take().unwrap_or_default(),
+                container: self.container.take().flatten(),
+                kind: self.lock_kind().ok_or_else(lacks("kind"))?,
+                range: self.range.flatten(),
+            })),
+            Kind::Waiting | Kind::Holding if self.since.is_some() => {
+                What::Found { mode: self.mode.ok_or_else(lacks("mode"))?, holds: self.what == Kind::Holding }
+            }
+            Kind::Holding => return Err("its since is missing".into()),
             Kind::Waiting => What::Waiting { mode: self.mode.ok_or_else(lacks("mode"))? },
+            Kind::Tried => What::Tried {
+                mode: self.mode.ok_or_else(lacks("mode"))?,
+                count: self.count.ok_or_else(lacks("count"))?,
+            },
+            Kind::Keepers => What::Keepers(self.keepers.take().ok_or_else(lacks("keepers"))?),
+            Kind::Condition => What::Condition(self.state.ok_or_else(lacks("state"))?),
             Kind::Acquired => What::Acquired(Acquisition {
                 mode: self.mode.ok_or_else(lacks("mode"))?,
                 seq: self.seq.ok_or_else(lacks("seq"))?,
@@ -317,7 +460,10 @@ impl Line {
             Kind::Reset => What::Reset,
             Kind::Warning => What::Warning { text: self.text.take().ok_or_else(lacks("text"))? },
             Kind::Finding => What::Finding {
-                kind: self.finding.ok_or_else(lacks("kind"))?,
+                kind: match self.kind {
+                    Some(AnyKind::Finding(kind)) => kind,
+                    _ => return Err(lacks("kind")()),
+                },
                 text: self.text.take().ok_or_else(lacks("text"))?,
             },
             Kind::Ended => What::Ended,
@@ -334,6 +480,17 @@ impl Line {
         if actor > MAX_ACTORS {
             return Err(format!("worker {actor} is beyond {MAX_ACTORS}, the most there can be"));
         }
-        Ok(Some(Event { t: self.t, actor, pid: self.pid.unwrap_or(0), what }))
+        let lock = self.lock.unwrap_or(0);
+        if lock >= MAX_LOCKS {
+            return Err(format!("lock {lock} is beyond {}, the most there can be", MAX_LOCKS - 1));
+        }
+        Ok(Some(Event { t: self.t, lock, actor, pid: self.pid.unwrap_or(0), what }))
+    }
+
+    fn lock_kind(&self) -> Option<LockKind> {
+        match self.kind {
+            Some(AnyKind::Lock(kind)) => Some(kind),
+            _ => None,
+        }
     }
 }

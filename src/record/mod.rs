@@ -6,7 +6,7 @@
 mod line;
 mod read;
 
-pub use line::{Kind, Line, LockLine, write_begin, write_event};
+pub use line::{Kind, Line, LineWriter, LockLine, write_begin};
 pub use read::{Entry, ReadError, Reader};
 
 /// The version of the form; a reader refuses a newer one.

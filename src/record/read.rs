@@ -155,7 +155,7 @@ impl<R: Read> Reader<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{write_begin, write_event};
+    use super::super::{LineWriter, write_begin};
     use super::*;
     use crate::event::*;
     use proptest::prelude::*;
@@ -170,6 +170,7 @@ mod tests {
             hold_ns: 1_000_000_000,
             think_ns: 0,
             setup: Setup { hold: "1s".into(), think: "0".into(), acquire: "block".into(), ..Setup::default() },
+            watch: None,
         }
     }
 
@@ -225,8 +226,9 @@ mod tests {
         fn what_is_written_is_read(events in prop::collection::vec((time(), 1..=MAX_ACTORS, any::<i32>(), what()), 0..30)) {
             let mut bytes = Vec::new();
             write_begin(&mut bytes, &begin()).unwrap();
-            let events: Vec<Event> = events.into_iter().map(|(t, actor, pid, what)| Event { t, actor, pid, what }).collect();
-            events.iter().for_each(|e| write_event(&mut bytes, e).unwrap());
+            let events: Vec<Event> = events.into_iter().map(|(t, actor, pid, what)| Event { t, lock: 0, actor, pid, what }).collect();
+            let mut lines = LineWriter::new(&begin());
+            events.iter().for_each(|e| lines.event(&mut bytes, e).unwrap());
             let read: Vec<Event> = entries(&bytes).into_iter().filter_map(|e| match e { Entry::Event(e) => Some(e), _ => None }).collect();
             prop_assert_eq!(read, events);
             prop_assert_eq!(Reader::open(&bytes[..]).unwrap().1, begin());
@@ -237,7 +239,7 @@ mod tests {
             let _ = Reader::open(&bytes[..]).map(|_| ());
             let mut text = Vec::new();
             write_begin(&mut text, &begin()).unwrap();
-            write_event(&mut text, &Event { t: 1, actor: 1, pid: 1, what: What::Spawned }).unwrap();
+            LineWriter::default().event(&mut text, &Event { t: 1, lock: 0, actor: 1, pid: 1, what: What::Spawned }).unwrap();
             text.truncate(text.len().saturating_sub(cut % 40));
             text.extend(bytes);
             if let Ok((mut reader, _)) = Reader::open(&text[..]) {

@@ -4,7 +4,7 @@
 mod tape;
 
 use crate::event::{Begin, Command, Event, What};
-use crate::model::Model;
+use crate::model::Locks;
 use crate::source::{Batch, Mark, Position, Source};
 use anyhow::{Error, Result, anyhow};
 use crossbeam_channel::{Receiver, never};
@@ -34,7 +34,7 @@ struct Kept {
     line: u64,
     offset: u64,
     t: u64,
-    model: Box<Model>,
+    locks: Box<Locks>,
 }
 
 /// A recording that plays.
@@ -63,7 +63,7 @@ pub struct Player {
     /// What a user did to the statistics is no part of the recording: such a model is not kept.
     touched: bool,
     own: Vec<Event>,
-    rewound: Option<Box<Model>>,
+    rewound: Option<Box<Locks>>,
     reached: Option<Event>,
     fault: Option<Error>,
 }
@@ -133,10 +133,10 @@ impl Player {
             if !error.is::<tape::CutOff>() {
                 self.fault = Some(error);
             }
-            out.push(Event { t: self.t, actor: 0, pid: 0, what: What::Warning { text } });
+            out.push(Event::of_run(self.t, What::Warning { text }));
         }
         if !self.closed {
-            out.push(Event { t: self.t, actor: 0, pid: 0, what: What::Ended });
+            out.push(Event::of_run(self.t, What::Ended));
         }
         let t = self.t;
         self.arrive(t);
@@ -152,7 +152,7 @@ impl Player {
         }
         let from = self.kept.iter().rev().find(|k| k.t <= to);
         let (line, offset, t) = from.map_or((1, self.tape.first_offset(), 0), |k| (k.line, k.offset, k.t));
-        let model = from.map_or_else(|| Box::new(Model::new(self.begin.clone())), |k| k.model.clone());
+        let locks = from.map_or_else(|| Box::new(Locks::new(self.begin.clone())), |k| k.locks.clone());
         match self.tape.rewind(line, offset) {
             Err(error) => return Some(format!("{error:#}")),
             Ok(chunks) => self.chunks = chunks,
@@ -160,7 +160,7 @@ impl Player {
         self.head.clear();
         (self.mark, self.passed, self.ended, self.closed, self.touched) = (None, None, false, false, false);
         self.t = t;
-        self.rewound = Some(model);
+        self.rewound = Some(locks);
         self.goal = Some(Goal::Time(to));
         None
     }
@@ -256,7 +256,7 @@ impl Source for Player {
             Command::TogglePause => self.pause(!self.paused),
             Command::Reset => {
                 self.touched = true;
-                self.own.push(Event { t: self.now(), actor: 0, pid: 0, what: What::Reset });
+                self.own.push(Event::of_run(self.now(), What::Reset));
             }
             Command::Step | Command::NextLandmark if self.ended => return Ok(Some("this is the end".into())),
             Command::Step => self.goal = Some(Goal::Step),
@@ -301,7 +301,7 @@ impl Source for Player {
         Some(Position { t, length, speed: self.speed, paused: self.paused, ended: self.ended })
     }
 
-    fn folded(&mut self, model: &Model) {
+    fn folded(&mut self, locks: &Locks) {
         let Some((line, offset)) = self.passed.take() else { return };
         if !self.stays || self.touched || !self.tape.can_rewind() {
             return;
@@ -310,7 +310,7 @@ impl Source for Player {
         if line < last + self.keep_every {
             return;
         }
-        self.kept.push(Kept { line, offset, t: self.t, model: Box::new(model.clone()) });
+        self.kept.push(Kept { line, offset, t: self.t, locks: Box::new(locks.clone()) });
         if self.kept.len() > KEPT {
             self.keep_every *= 2;
             let mut index = 0;
@@ -321,7 +321,7 @@ impl Source for Player {
         }
     }
 
-    fn rewound(&mut self) -> Option<Box<Model>> {
+    fn rewound(&mut self) -> Option<Box<Locks>> {
         self.rewound.take()
     }
 

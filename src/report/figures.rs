@@ -1,8 +1,8 @@
 //! A run in figures, as JSON has them: what `--output json` prints and `compare` reads.
 
-use crate::event::{FindingKind, Origin};
+use crate::event::{FindingKind, Origin, Task, Watching};
 use crate::model::finding::findings;
-use crate::model::{Actor, Figures, Model};
+use crate::model::{Actor, Figures, Locks, Model};
 use crate::record::{LockLine, SCHEMA};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub struct WorkerFigures {
     pub wait_ns: Figures,
     pub hold_ns: Figures,
     pub state: String,
+    #[serde(flatten)]
+    pub task: Option<Task>,
 }
 
 /// Something that is wrong.
@@ -76,17 +78,29 @@ pub struct RunFigures {
     pub workers: Vec<WorkerFigures>,
     /// What is wrong at the end.
     pub findings: Vec<FindingFigures>,
+    /// How foreign locks were seen; a watch only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watching>,
+    /// Each lock that was watched, the first again included; a watch only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locks: Option<Vec<RunFigures>>,
 }
 
 impl RunFigures {
-    /// The figures of `model` as it is.
-    pub fn of(model: &Model) -> Self {
+    /// The figures of the lock that the run is about; in a watch, of every lock besides.
+    pub fn of(locks: &Locks) -> Self {
+        let watch = locks.begin().watch.clone();
+        let each = watch.is_some().then(|| locks.all().iter().map(|m| Self::of_one(locks, m)).collect());
+        Self { watch, locks: each, ..Self::of_one(locks, locks.first()) }
+    }
+
+    fn of_one(locks: &Locks, model: &Model) -> Self {
         let begin = model.begin();
         let order = model.order();
         Self {
             schema: SCHEMA,
             source: begin.origin,
-            lock: (&begin.lock).into(),
+            lock: model.info().into(),
             duration_ns: model.duration(),
             paused_ns: model.duration().saturating_sub(model.duration_active()),
             acquisitions: model.acquisitions(),
@@ -105,7 +119,12 @@ impl RunFigures {
             hold_ns: model.hold().all().figures(),
             handoff_ns: model.handoff().all().figures(),
             workers: model.actors().iter().map(|a| worker(model, a)).collect(),
-            findings: findings(model).iter().map(|f| FindingFigures { kind: f.kind(), text: f.text() }).collect(),
+            findings: findings(locks, model)
+                .iter()
+                .map(|f| FindingFigures { kind: f.kind(), text: f.text() })
+                .collect(),
+            watch: None,
+            locks: None,
         }
     }
 }
@@ -122,5 +141,6 @@ fn worker(model: &Model, a: &Actor) -> WorkerFigures {
         wait_ns: a.wait.figures(),
         hold_ns: a.hold.figures(),
         state: a.state.as_str().into(),
+        task: a.task.as_deref().cloned(),
     }
 }

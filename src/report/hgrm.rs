@@ -1,6 +1,6 @@
 //! Histograms in HdrHistogram's percentile form, which its plotters read: values in ms.
 
-use crate::model::{Latency, Model};
+use crate::model::{Latency, Locks};
 use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
 use std::fmt::Write;
@@ -31,7 +31,8 @@ pub fn prepare(folder: &Path, force: bool) -> Result<()> {
 ///
 /// # Errors
 /// Which file cannot be written, and why.
-pub fn write(folder: &Path, model: &Model) -> Result<()> {
+pub fn write(folder: &Path, locks: &Locks) -> Result<()> {
+    let model = locks.first();
     let all = [model.wait().all(), model.hold().all(), model.handoff().all()];
     for (file, latency) in files(folder).iter().zip(all) {
         std::fs::write(file, text(latency)?).with_context(|| format!("cannot write {}", file.display()))?;

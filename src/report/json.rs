@@ -3,8 +3,8 @@
 use super::Report;
 use super::figures::RunFigures;
 use crate::event::{Begin, Event};
-use crate::model::Model;
-use crate::record::{write_begin, write_event};
+use crate::model::Locks;
+use crate::record::{LineWriter, write_begin};
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 
@@ -22,8 +22,8 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write + Send> Report for Json<W> {
-    fn end(&mut self, model: &Model) -> io::Result<()> {
-        let mut text = serde_json::to_vec(&RunFigures::of(model))?;
+    fn end(&mut self, locks: &Locks) -> io::Result<()> {
+        let mut text = serde_json::to_vec(&RunFigures::of(locks))?;
         text.push(b'\n');
         self.out.write_all(&text)?;
         self.out.flush()
@@ -34,12 +34,13 @@ impl<W: Write + Send> Report for Json<W> {
 #[derive(Debug)]
 pub struct Jsonl<W: Write> {
     out: BufWriter<W>,
+    lines: LineWriter,
 }
 
 impl<W: Write> Jsonl<W> {
     /// A recording to `out`.
     pub fn new(out: W) -> Self {
-        Self { out: BufWriter::with_capacity(64 * 1024, out) }
+        Self { out: BufWriter::with_capacity(64 * 1024, out), lines: LineWriter::default() }
     }
 }
 
@@ -53,19 +54,20 @@ struct SummaryLine {
 
 impl<W: Write + Send> Report for Jsonl<W> {
     fn begin(&mut self, begin: &Begin) -> io::Result<()> {
+        self.lines = LineWriter::new(begin);
         write_begin(&mut self.out, begin)
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        write_event(&mut self.out, event)
+        self.lines.event(&mut self.out, event)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
-    fn end(&mut self, model: &Model) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, &SummaryLine { kind: "summary", figures: RunFigures::of(model) })?;
+    fn end(&mut self, locks: &Locks) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, &SummaryLine { kind: "summary", figures: RunFigures::of(locks) })?;
         self.out.write_all(b"\n")?;
         self.out.flush()
     }

@@ -2,9 +2,9 @@
 
 use super::{Report, Summary};
 use crate::dist::plain;
-use crate::event::{Acquisition, Begin, Event, LockMode, What};
+use crate::event::{Acquisition, Begin, Condition, Event, Keeper, LockMode, Task, What};
 use crate::format::{dur, printable, seconds};
-use crate::model::Model;
+use crate::model::Locks;
 use std::io::{self, BufWriter, Write};
 
 /// Writes lines such as `    9.052 s  worker-10  acquired #10, waited 9.052 s, handoff 41.2 µs`.
@@ -54,9 +54,9 @@ impl<W: Write + Send> Report for Log<W> {
         self.out.flush()
     }
 
-    fn end(&mut self, model: &Model) -> io::Result<()> {
+    fn end(&mut self, locks: &Locks) -> io::Result<()> {
         writeln!(self.out)?;
-        Summary::new(&mut self.out).end(model)?;
+        Summary::new(&mut self.out).end(locks)?;
         self.out.flush()
     }
 }
@@ -72,6 +72,19 @@ fn words(event: &Event) -> String {
     match &event.what {
         What::Cycle { acquired, .. } => won(acquired),
         What::Spawned => format!("started, pid {pid}"),
+        What::Announced(info) => {
+            let file = info.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
+            format!("{} lock {}{file}", info.kind, printable(&info.name))
+        }
+        What::Seen(task) => seen(task, pid),
+        What::Found { mode, holds: true } => format!("holds it already{}", shared(*mode)),
+        What::Found { mode, holds: false } => format!("waits already{}", shared(*mode)),
+        What::Tried { mode, count } => format!("tried {count} times in vain{}", shared(*mode)),
+        What::Keepers(keepers) => kept_by(keepers),
+        What::Condition(Condition::Alive) => "goes on".into(),
+        What::Condition(Condition::Uninterruptible) => "sleeps in the kernel and hears no signal".into(),
+        What::Condition(Condition::Zombie) => "has ended and was not reaped".into(),
+        What::Condition(Condition::Gone) => "has ended".into(),
         What::Waiting { mode } => format!("waits{}", shared(*mode)),
         What::Acquired(acquisition) => won(acquisition),
         What::Released { held_ns, .. } => released(*held_ns),
@@ -104,6 +117,26 @@ fn words(event: &Event) -> String {
     }
 }
 
+fn seen(task: &Task, pid: i32) -> String {
+    let container = task.container.as_ref().map(|c| format!(" in container {c}")).unwrap_or_default();
+    let bytes = match task.range {
+        None => String::new(),
+        Some((from, Some(to))) => format!(", bytes {from} to {to}"),
+        Some((from, None)) => format!(", bytes {from} to the end"),
+    };
+    let line = if task.cmdline.is_empty() { &task.comm } else { &task.cmdline };
+    let user = if task.user.is_empty() { "?" } else { &task.user };
+    printable(&format!("pid {pid} of {user}{container}: {line} ({}{bytes})", task.kind))
+}
+
+fn kept_by(keepers: &[Keeper]) -> String {
+    if keepers.is_empty() {
+        return "no living process keeps it".into();
+    }
+    let names: Vec<String> = keepers.iter().map(|k| format!("{} (pid {}, fd {})", k.comm, k.pid, k.fd)).collect();
+    printable(&format!("kept by {}", names.join(", ")))
+}
+
 fn won(a: &Acquisition) -> String {
     let handoff = a.handoff_ns.map(|ns| format!(", handoff {}", dur(ns))).unwrap_or_default();
     format!("acquired #{}{}, waited {}{handoff}", a.seq, shared(a.mode), seconds(a.waited_ns))
@@ -133,7 +166,7 @@ mod tests {
             handoff_ns: Some(41_200),
             overtaken: 1,
         };
-        log.event(&Event { t: 3_000_000_000, actor: 2, pid: 7, what: What::Acquired(acquired) }).unwrap();
+        log.event(&Event { t: 3_000_000_000, lock: 0, actor: 2, pid: 7, what: What::Acquired(acquired) }).unwrap();
         log.flush().unwrap();
         drop(log);
         let text = String::from_utf8(out).unwrap();

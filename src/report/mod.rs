@@ -17,7 +17,7 @@ pub use progress::Progress;
 pub use summary::Summary;
 
 use crate::event::{Begin, Event};
-use crate::model::Model;
+use crate::model::Locks;
 use std::io;
 
 /// A face that writes to a stream: told of the begin, of each event, of the end. One that sums up needs only the end.
@@ -50,5 +50,5 @@ pub trait Report: Send {
     ///
     /// # Errors
     /// The stream does not take it.
-    fn end(&mut self, model: &Model) -> io::Result<()>;
+    fn end(&mut self, locks: &Locks) -> io::Result<()>;
 }

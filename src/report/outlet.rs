@@ -3,7 +3,7 @@
 
 use super::Report;
 use crate::event::{Begin, Event, What};
-use crate::model::Model;
+use crate::model::Locks;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::io;
@@ -19,7 +19,7 @@ const PROGRESS: usize = 256;
 
 enum Told {
     Events(Arc<Vec<Event>>),
-    End(Box<Model>),
+    End(Box<Locks>),
 }
 
 /// A report by its number, and why it failed.
@@ -100,7 +100,7 @@ impl Outlet {
     fn settle(&mut self, t: u64) {
         if self.untold > 0 {
             let what = What::Dropped { count: std::mem::take(&mut self.untold) };
-            self.send(Arc::new(vec![Event { t, actor: 0, pid: 0, what }]));
+            self.send(Arc::new(vec![Event::of_run(t, what)]));
         }
     }
 
@@ -112,10 +112,10 @@ impl Outlet {
     }
 
     /// Tells it that this is all; [`Outlet::is_done`] says when it has written everything.
-    pub fn end(&mut self, model: &Model) {
-        self.settle(model.now());
+    pub fn end(&mut self, locks: &Locks) {
+        self.settle(locks.now());
         if let Some(tell) = self.tell.take() {
-            let _ = tell.send(Told::End(Box::new(model.clone())));
+            let _ = tell.send(Told::End(Box::new(locks.clone())));
         }
     }
 
@@ -137,7 +137,7 @@ fn write_all(report: &mut dyn Report, begin: &Begin, told: &Receiver<Told>, left
         // A sender that is gone without a word: the run ended badly, and there is nothing to sum up.
         let Ok(next) = told.recv() else { return report.flush() };
         match next {
-            Told::End(model) => return report.end(&model),
+            Told::End(locks) => return report.end(&locks),
             Told::Events(events) => {
                 crate::panic_if_asked("report");
                 for some in events.chunks(PROGRESS) {

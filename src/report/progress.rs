@@ -2,7 +2,7 @@
 
 use crate::cli::Output;
 use crate::format::{clock, count, rate};
-use crate::model::Model;
+use crate::model::Locks;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -36,10 +36,10 @@ impl Progress {
     }
 
     /// Writes it anew, if it is time. `whole` is how long the run is to be, in ns, `limit` how many acquisitions.
-    pub fn show(&mut self, model: &Model, now: u64, whole: Option<u64>, limit: Option<u64>) {
+    pub fn show(&mut self, locks: &Locks, now: u64, whole: Option<u64>, limit: Option<u64>) {
         if self.due().is_zero() {
             self.last = Some(Instant::now());
-            say(&format!("{CLEAR}{}", line(model, now, whole, limit)));
+            say(&format!("{CLEAR}{}", line(locks, now, whole, limit)));
         }
     }
 }
@@ -63,17 +63,17 @@ fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-fn line(model: &Model, now: u64, whole: Option<u64>, limit: Option<u64>) -> String {
+fn line(locks: &Locks, now: u64, whole: Option<u64>, limit: Option<u64>) -> String {
     let of = |total: String| format!(" of {total}");
     let share = whole.map(|w| now as f64 / w.max(1) as f64);
-    let share = share.into_iter().chain(limit.map(|n| model.acquisitions() as f64 / n.max(1) as f64)).reduce(f64::max);
+    let share = share.into_iter().chain(limit.map(|n| locks.acquisitions() as f64 / n.max(1) as f64)).reduce(f64::max);
     format!(
         "{}{} \u{b7} {}{} acquisitions \u{b7} {}/s{}",
         clock(now),
         whole.map_or_else(String::new, |w| of(clock(w))),
-        count(model.acquisitions()),
+        count(locks.acquisitions()),
         limit.map_or_else(String::new, |n| of(count(n))),
-        model.rate().map_or_else(|| "-".into(), rate),
+        locks.first().rate().map_or_else(|| "-".into(), rate),
         share.map_or_else(String::new, |s| format!(" \u{b7} {:.0} %", (s * 100.0).min(100.0))),
     )
 }

@@ -3,11 +3,13 @@
 use super::Report;
 use crate::format::{count, dur_or_dash, percent, printable, rate, seconds};
 use crate::model::finding::findings;
-use crate::model::{Latency, Model};
+use crate::model::{Latency, Locks, Model};
 use std::io::{self, Write};
 
 /// More workers than this are not listed one by one.
 const ROWS: usize = 100;
+/// Nor are more locks than this.
+const LOCKS: usize = 20;
 
 /// Writes nothing until the end, then the totals and a table.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ impl<W: Write> Summary<W> {
         Self { out }
     }
 
-    fn totals(&mut self, model: &Model) -> io::Result<()> {
+    fn totals(&mut self, locks: &Locks, model: &Model) -> io::Result<()> {
         let begin = model.begin();
         let order = model.order();
         let share = |s: Option<f64>| s.map_or_else(|| "-".into(), percent);
@@ -30,8 +32,8 @@ impl<W: Write> Summary<W> {
             out,
             "flockmon {} \u{b7} {} \u{b7} {}",
             begin.origin.as_str(),
-            begin.lock.kind,
-            printable(&begin.lock.name)
+            model.info().kind,
+            printable(&model.info().name)
         )?;
         writeln!(
             out,
@@ -58,7 +60,7 @@ impl<W: Write> Summary<W> {
             count(model.gave_up()),
             count(model.kills()),
         )?;
-        for finding in findings(model) {
+        for finding in findings(locks, model) {
             writeln!(out, "! {}", printable(&finding.text()))?;
         }
         Ok(())
@@ -120,10 +122,23 @@ impl<W: Write> Summary<W> {
 }
 
 impl<W: Write + Send> Report for Summary<W> {
-    fn end(&mut self, model: &Model) -> io::Result<()> {
-        self.totals(model)?;
-        self.latencies(model)?;
-        self.workers(model)?;
+    fn end(&mut self, locks: &Locks) -> io::Result<()> {
+        if locks.all().is_empty() {
+            writeln!(self.out, "flockmon {} \u{b7} no lock was seen", locks.begin().origin.as_str())?;
+        }
+        let mut busiest: Vec<&Model> = locks.all().iter().collect();
+        busiest.sort_by_key(|m| std::cmp::Reverse((m.acquisitions(), m.waiting(), m.holder_count())));
+        for (n, model) in busiest.iter().take(LOCKS).enumerate() {
+            if n > 0 {
+                writeln!(self.out)?;
+            }
+            self.totals(locks, model)?;
+            self.latencies(model)?;
+            self.workers(model)?;
+        }
+        if let Some(more) = busiest.len().checked_sub(LOCKS).filter(|n| *n > 0) {
+            writeln!(self.out, "\n... and {more} more locks; --output json has them all")?;
+        }
         self.out.flush()
     }
 }

@@ -3,12 +3,13 @@
 use super::Failure;
 use crate::cli::{Output, ShowArgs};
 use crate::event::{Command, Event, What};
-use crate::model::Model;
+use crate::model::Locks;
 use crate::model::finding::News;
 use crate::report::hgrm;
 use crate::report::{Json, Jsonl, Log, Outlet, Perfetto, Progress, Report, Summary, Trouble, told};
 use crate::source::{Batch, Source};
 use crate::tui::input::{Input, Keyboard};
+use crate::tui::keymap::Place;
 use crate::tui::terminal::Screen;
 use crate::tui::{Look, Request, Ui, view};
 use anyhow::{Context, Error, anyhow};
@@ -52,7 +53,7 @@ struct OnScreen {
 /// A run from its first event to its exit status.
 pub(super) struct Session {
     source: Box<dyn Source>,
-    model: Model,
+    locks: Locks,
     on_screen: Option<Box<OnScreen>>,
     outlets: Vec<Outlet>,
     troubles: (Sender<Trouble>, Receiver<Trouble>),
@@ -78,7 +79,7 @@ impl Session {
         output: Output,
     ) -> Result<Self, Failure> {
         let mut run = Self {
-            model: Model::new(source.begin()),
+            locks: Locks::new(source.begin()),
             source,
             on_screen: None,
             outlets: Vec::new(),
@@ -110,7 +111,15 @@ impl Session {
         let screen = Screen::enter()?;
         let (tx, rx) = unbounded();
         self.inputs = rx;
-        let ui = Ui::new(look);
+        let mut ui = Ui::new(look);
+        let watch = self.source.begin().watch;
+        ui.place = match (&watch, self.source.is_live()) {
+            (_, false) => Place::Replay,
+            (Some(_), true) if self.source.is_read_only() => Place::ReadOnly,
+            (Some(_), true) => Place::Watch,
+            (None, true) => Place::Lab,
+        };
+        ui.opened = watch.is_none_or(|w| !w.all).then_some(0);
         self.on_screen = Some(Box::new(OnScreen {
             screen,
             ui,
@@ -172,13 +181,13 @@ impl Session {
                 self.take_due(&batches);
             }
             let now = self.source.now();
-            let enough = self.limit.is_some_and(|n| self.model.acquisitions() >= n);
+            let enough = self.limit.is_some_and(|n| self.locks.acquisitions() >= n);
             if self.deaf || enough || self.source.is_over() || self.end_at.is_some_and(|t| now >= t) {
                 return Ok(());
             }
             if let Some(progress) = &mut self.progress {
                 let whole = self.end_at.or_else(|| self.source.position()?.length);
-                progress.show(&self.model, now, whole, self.limit);
+                progress.show(&self.locks, now, whole, self.limit);
             }
             self.draw_if_due()?;
         }
@@ -188,14 +197,18 @@ impl Session {
     fn take_due(&mut self, batches: &Receiver<Batch>) {
         for _ in 0..BATCHES {
             let events = self.source.due();
-            if let Some(model) = self.source.rewound() {
-                self.model = *model;
+            if let Some(locks) = self.source.rewound() {
+                self.locks = *locks;
             }
             let nothing = events.is_empty();
             self.take(events);
-            self.source.folded(&self.model);
+            self.source.folded(&self.locks);
             if let (Some(event), Some(on)) = (self.source.reached(), &mut self.on_screen) {
                 on.ui.say(told(&event));
+                on.changed = true;
+            }
+            if let (Some(question), Some(on)) = (self.source.question(), &mut self.on_screen) {
+                on.ui.ask(question);
                 on.changed = true;
             }
             if !self.inputs.is_empty() || !self.signals.is_empty() {
@@ -208,7 +221,7 @@ impl Session {
             }
         }
         if self.source.is_live() && !self.outlets.is_empty() {
-            let news = self.news.since(&self.model);
+            let news = self.news.since(&self.locks);
             self.pass_on(news);
         }
     }
@@ -217,7 +230,7 @@ impl Session {
     fn wake_in(&self) -> Duration {
         let mut wake = NAP;
         if let Some(on) = &self.on_screen {
-            wake = on.due(&self.model).saturating_sub(on.drawn.elapsed());
+            wake = on.due(&self.locks).saturating_sub(on.drawn.elapsed());
         }
         if let Some(progress) = &self.progress {
             wake = wake.min(progress.due());
@@ -233,7 +246,7 @@ impl Session {
 
     fn take(&mut self, events: Vec<Event>) {
         for event in &events {
-            self.model.apply(event);
+            self.locks.apply(event);
         }
         if let (Some(on), false) = (&mut self.on_screen, events.is_empty()) {
             on.changed = true;
@@ -264,7 +277,7 @@ impl Session {
             complain(&text);
         }
         if !vital {
-            let event = Event { t: self.source.now(), actor: 0, pid: 0, what: What::Warning { text } };
+            let event = Event::of_run(self.source.now(), What::Warning { text });
             self.take(vec![event]);
         }
     }
@@ -273,8 +286,8 @@ impl Session {
         let Some(on) = &mut self.on_screen else { return Ok(Next::On) };
         on.changed = true;
         let request = match input {
-            Input::Key(key) => on.ui.on_key(key, &self.model),
-            Input::Mouse(mouse) => on.ui.on_mouse(mouse, &self.model),
+            Input::Key(key) => on.ui.on_key(key, &self.locks),
+            Input::Mouse(mouse) => on.ui.on_mouse(mouse, &self.locks),
             Input::Resize => None,
             // The terminal is gone; there is nothing to restore and nobody to ask.
             Input::Lost => return Ok(Next::Quit),
@@ -337,19 +350,21 @@ impl Session {
 
     fn draw_if_due(&mut self) -> Result<(), Error> {
         match &self.on_screen {
-            Some(on) if on.drawn.elapsed() >= on.due(&self.model) => self.draw(),
+            Some(on) if on.drawn.elapsed() >= on.due(&self.locks) => self.draw(),
             _ => Ok(()),
         }
     }
 
     fn draw(&mut self) -> Result<(), Error> {
         let Some(on) = &mut self.on_screen else { return Ok(()) };
-        self.model.advance(self.source.now());
+        self.locks.advance(self.source.now());
         on.ui.position = self.source.position();
         on.changed = false;
         on.drawn = Instant::now();
-        let (ui, model) = (&mut on.ui, &self.model);
-        on.screen.draw(|frame| view::draw(frame, model, ui)).context("cannot draw on the terminal")
+        let (ui, locks) = (&mut on.ui, &self.locks);
+        on.screen.draw(|frame| view::draw(frame, locks, ui)).context("cannot draw on the terminal")?;
+        self.source.looked_at(on.ui.opened, &on.ui.picker.rows);
+        Ok(())
     }
 
     /// Ends the source, takes in the last events, gives the terminal back.
@@ -357,10 +372,10 @@ impl Session {
         let now = self.source.now();
         let mut last = self.source.finish();
         if self.source.is_live() {
-            last.push(Event { t: now, actor: 0, pid: 0, what: What::Ended });
+            last.push(Event::of_run(now, What::Ended));
         }
         self.take(last);
-        self.model.advance(now);
+        self.locks.advance(now);
         self.progress = None;
         if let Some(on) = &mut self.on_screen {
             on.screen.leave();
@@ -369,7 +384,7 @@ impl Session {
 
     /// Lets every report end: those beside first, so that their troubles are in the main one.
     fn tell_end(&mut self) {
-        if let Some(Err(error)) = self.hgrm.as_deref().map(|folder| hgrm::write(folder, &self.model)) {
+        if let Some(Err(error)) = self.hgrm.as_deref().map(|folder| hgrm::write(folder, &self.locks)) {
             self.failed = true;
             complain(&format!("{error:#}"));
         }
@@ -393,9 +408,9 @@ impl Session {
 
     /// Waits for a report to be written, as long as its stream takes anything and nobody is in a hurry.
     fn end_outlet(&mut self, number: usize) {
-        let model = &self.model;
+        let locks = &self.locks;
         let Some(outlet) = self.outlets.get_mut(number) else { return };
-        outlet.end(model);
+        outlet.end(locks);
         let (mut waiting, mut moved) = (outlet.waiting(), Instant::now());
         let hurry = |s: i32| matches!(s, SIGINT | SIGTERM | SIGQUIT | SIGHUP);
         while !outlet.is_done() {
@@ -419,7 +434,7 @@ impl Session {
     }
 
     fn print_summary(&mut self) {
-        match Summary::new(io::stdout()).end(&self.model) {
+        match Summary::new(io::stdout()).end(&self.locks) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 self.failed = true;
                 complain(&format!("cannot write to standard output: {error}"));
@@ -429,8 +444,8 @@ impl Session {
     }
 
     fn status(&self) -> ExitCode {
-        let idle = self.model.acquisitions() == 0 && self.model.failures() > 0;
-        match (self.model.was_violated(), self.failed || idle) {
+        let idle = self.locks.acquisitions() == 0 && self.locks.all().iter().any(|m| m.failures() > 0);
+        match (self.locks.was_violated(), self.failed || idle) {
             (true, _) => ExitCode::from(3),
             (false, true) => ExitCode::from(1),
             (false, false) => ExitCode::SUCCESS,
@@ -440,8 +455,8 @@ impl Session {
 
 impl OnScreen {
     /// The time from one frame to the next: short when something happened, longer when only clocks move.
-    fn due(&self, model: &Model) -> Duration {
-        match (self.changed, model.is_paused()) {
+    fn due(&self, locks: &Locks) -> Duration {
+        match (self.changed, locks.first().is_paused()) {
             (true, _) => self.frame,
             (false, false) => IDLE_FRAME.max(self.frame),
             (false, true) => PAUSED_FRAME,

@@ -51,21 +51,43 @@ pub enum Action {
 pub enum Scope {
     /// Everywhere.
     All,
-    /// Where processes can be acted on.
+    /// In a lab.
     Lab,
+    /// Where processes can be acted on.
+    Act,
     /// In a recording.
     Replay,
 }
 
 impl Scope {
-    /// Whether it includes the screen of a recording (`recorded`), or that of a lab.
-    pub fn includes(self, recorded: bool) -> bool {
+    /// Whether it includes this kind of screen.
+    pub fn includes(self, place: Place) -> bool {
         match self {
             Self::All => true,
-            Self::Lab => !recorded,
-            Self::Replay => recorded,
+            Self::Lab => place == Place::Lab,
+            Self::Act => matches!(place, Place::Lab | Place::Watch),
+            Self::Replay => place == Place::Replay,
         }
     }
+}
+
+/// What a screen shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// A lab.
+    #[default]
+    Lab,
+    /// Locks of other programs.
+    Watch,
+    /// The same, with the keys that act on them taken away.
+    ReadOnly,
+    /// A recording.
+    Replay,
+}
+
+impl Place {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Lab, Self::Watch, Self::ReadOnly, Self::Replay];
 }
 
 /// A row of the table.
@@ -108,10 +130,10 @@ macro_rules! bindings {
 
 /// All keys, in the order in which they are shown.
 pub const BINDINGS: &[Binding] = bindings! {
-    All Pause [ch(' '), ch('p')] "space p" "pause" "pause, or go on; paused time is nobody's wait";
-    Lab KillHolder [ch('k')] "k" "kill holder" "kill the process that holds the lock (SIGKILL); it comes back unless --restart never";
-    Lab StallHolder [ch('s')] "s" "stall" "stop the holder (SIGSTOP), it keeps the lock; again: resume";
-    Lab KillSelected [ch('x')] "x" "" "kill the selected worker";
+    All Pause [ch(' '), ch('p')] "space p" "pause" "pause, or go on; paused time is nobody's wait (in a watch: freeze the view)";
+    Act KillHolder [ch('k')] "k" "kill holder" "kill the process that holds the lock (SIGKILL); a worker of the lab comes back";
+    Act StallHolder [ch('s')] "s" "stall" "stop the holder (SIGSTOP), it keeps the lock; again: resume";
+    Act KillSelected [ch('x')] "x" "" "kill the selected worker or process";
     Lab AddWorker [ch('+'), ch('=')] "+" "workers" "add a worker";
     Lab RemoveWorker [ch('-')] "-" "" "remove the last worker";
     Lab HoldShorter [ch('[')] "[" "hold" "hold the lock for a shorter time";
@@ -131,7 +153,7 @@ pub const BINDINGS: &[Binding] = bindings! {
     All PageDown [key(KeyCode::PageDown)] "pgdn" "" "a page down";
     All First [key(KeyCode::Home), ch('g')] "home g" "" "the first worker";
     All Last [key(KeyCode::End), ch('G')] "end G" "" "the last worker";
-    All Detail [key(KeyCode::Enter)] "enter" "detail" "the selected worker in detail";
+    All Detail [key(KeyCode::Enter)] "enter" "detail" "the selected worker in detail; in the list of locks: open one";
     All NextFigure [key(KeyCode::Tab)] "tab" "histogram" "next histogram: wait, hold, handoff";
     All PreviousFigure [key(KeyCode::BackTab)] "shift-tab" "" "previous histogram";
     All Window [ch('w')] "w" "window" "histogram over the last 10 s, 60 s, or all";
@@ -142,22 +164,22 @@ pub const BINDINGS: &[Binding] = bindings! {
     All Enlarge [ch('e')] "e" "" "enlarge a panel; again: the next one";
     All Findings [ch('!')] "!" "" "list what is wrong";
     All Help [ch('?'), ch('h')] "?" "help" "this help";
-    All Back [key(KeyCode::Esc)] "esc" "" "close what is open, else quit";
+    All Back [key(KeyCode::Esc)] "esc" "" "close what is open, go back to the list, else quit";
     All Quit [ch('q'), ctrl('c')] "q ctrl-c" "quit" "stop the workers, give the terminal back, print a summary";
     All Suspend [ctrl('z')] "ctrl-z" "" "pause and go to the background; fg comes back";
 };
 
 /// What the key asks for, if anything.
-pub fn action(event: KeyEvent, recorded: bool) -> Option<Action> {
+pub fn action(event: KeyEvent, place: Place) -> Option<Action> {
     // Shift is part of the character already.
     let modifiers = event.modifiers - KeyModifiers::SHIFT;
     let hit = |b: &&Binding| b.codes.iter().any(|(m, c)| *m == modifiers && *c == event.code);
-    BINDINGS.iter().filter(|b| b.scope.includes(recorded)).find(hit).map(|b| b.action)
+    BINDINGS.iter().filter(|b| b.scope.includes(place)).find(hit).map(|b| b.action)
 }
 
 /// Keys and labels for the footer. Pairs of keys that belong together share a label.
-pub fn footer(recorded: bool) -> impl Iterator<Item = (String, &'static str)> {
-    BINDINGS.iter().filter(move |b| b.scope.includes(recorded) && !b.short.is_empty()).map(|b| {
+pub fn footer(place: Place) -> impl Iterator<Item = (String, &'static str)> {
+    BINDINGS.iter().filter(move |b| b.scope.includes(place) && !b.short.is_empty()).map(|b| {
         let partner = match b.action {
             Action::AddWorker | Action::Faster => "/-",
             Action::JumpBack => "/right",
@@ -187,16 +209,16 @@ mod tests {
 
     #[test]
     fn no_key_has_two_meanings_and_each_has_its_own() {
-        for recorded in [false, true] {
+        for place in Place::ALL {
             let mut seen = HashSet::new();
-            for binding in BINDINGS.iter().filter(|b| b.scope.includes(recorded)) {
+            for binding in BINDINGS.iter().filter(|b| b.scope.includes(place)) {
                 for (modifiers, code) in binding.codes {
                     assert!(seen.insert((*modifiers, *code)), "{code:?} twice");
-                    assert_eq!(action(KeyEvent::new(*code, *modifiers), recorded), Some(binding.action));
+                    assert_eq!(action(KeyEvent::new(*code, *modifiers), place), Some(binding.action));
                 }
             }
         }
-        assert_eq!(action(KeyEvent::new(KeyCode::Char('>'), KeyModifiers::SHIFT), false), Some(Action::SortRight));
-        assert_eq!(action(KeyEvent::new(KeyCode::Char('k'), CTRL), false), None);
+        assert_eq!(action(KeyEvent::new(KeyCode::Char('>'), KeyModifiers::SHIFT), Place::Lab), Some(Action::SortRight));
+        assert_eq!(action(KeyEvent::new(KeyCode::Char('k'), CTRL), Place::Lab), None);
     }
 }

@@ -3,11 +3,13 @@
 //!
 //! - `keymap.rs`: keys as data; footer, help, README come from it;
 //! - `ui.rs`: what the screen itself remembers (selection, sorting, what is open);
+//! - `picker.rs`: the same for the list of locks;
 //! - `view/`: one file a panel;
 //! - `theme.rs`: colours and glyphs; `terminal.rs`: taking the terminal and giving it back; `input.rs`: its events.
 
 pub mod input;
 pub mod keymap;
+pub mod picker;
 pub mod terminal;
 pub mod theme;
 mod ui;

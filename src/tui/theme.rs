@@ -4,6 +4,7 @@ use crate::cli::ThemeName;
 use crate::model::State;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
+use unicode_width::UnicodeWidthChar;
 
 /// How things look.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +124,10 @@ pub struct Glyphs {
     pub times: &'static str,
     /// From … to.
     pub arrow: &'static str,
+    /// More or less so much.
+    pub plus_minus: &'static str,
+    /// At least so much.
+    pub at_least: &'static str,
     /// Borders of panels.
     pub border: border::Set<'static>,
 }
@@ -156,6 +161,8 @@ impl Glyphs {
                 ellipsis: "..",
                 times: "x",
                 arrow: "->",
+                plus_minus: "+-",
+                at_least: ">",
                 border: ASCII_BORDER,
             }
         } else {
@@ -173,6 +180,8 @@ impl Glyphs {
                 ellipsis: "…",
                 times: "×",
                 arrow: "→",
+                plus_minus: "±",
+                at_least: "≥",
                 border: border::ROUNDED,
             }
         }
@@ -212,10 +221,11 @@ impl Glyphs {
         self.up.get(index).copied().unwrap_or("#")
     }
 
-    /// `text` with what `--ascii` has no character for replaced.
+    /// `text` with what is not one column wide replaced (names of other programs may hold anything), and with
+    /// `--ascii` what that has no character for.
     pub fn plain(&self, text: &str) -> String {
         if !self.ascii {
-            return text.to_owned();
+            return text.chars().map(|c| if c.width() == Some(1) { c } else { '?' }).collect();
         }
         let mut out = String::with_capacity(text.len());
         for c in text.chars() {
@@ -224,7 +234,8 @@ impl Glyphs {
                 '→' => out.push_str("->"),
                 '·' => out.push('|'),
                 '…' => out.push_str(".."),
-                c if c.is_ascii() => out.push(c),
+                '≥' => out.push('>'),
+                c if c.is_ascii() && !c.is_control() => out.push(c),
                 _ => out.push('?'),
             }
         }

@@ -1,12 +1,13 @@
 //! What the screen itself remembers: selection, order, what is open. Pure: no clock, no I/O.
 
-use super::keymap::{Action, action};
+use super::keymap::{Action, Place, action};
+use super::picker::{Outcome, Picker};
 use super::theme::{Glyphs, Theme};
 use crate::cli::ThemeName;
-use crate::event::{ActorId, Command};
-use crate::model::{Actor, Model, Span, State};
-use crate::source::Position as Played;
-use ratatui::crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
+use crate::event::{ActorId, Command, LockId};
+use crate::model::{Actor, Locks, Model, Span, State};
+use crate::source::{Position as Played, Question};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 use std::cmp::Reverse;
 
@@ -53,11 +54,14 @@ pub enum Column {
     Share,
     Overtaken,
     Restarts,
+    Range,
+    User,
+    Container,
 }
 
 impl Column {
     /// All, from left to right.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Worker,
         Self::Pid,
         Self::State,
@@ -70,6 +74,9 @@ impl Column {
         Self::Share,
         Self::Overtaken,
         Self::Restarts,
+        Self::Range,
+        Self::User,
+        Self::Container,
     ];
 
     /// Its heading.
@@ -87,6 +94,9 @@ impl Column {
             Self::Share => "share",
             Self::Overtaken => "overtaken",
             Self::Restarts => "restarts",
+            Self::Range => "bytes",
+            Self::User => "user",
+            Self::Container => "container",
         }
     }
 }
@@ -163,8 +173,16 @@ pub struct Ui {
     pub figure: Figure,
     /// How far back it looks.
     pub span: Span,
-    /// The model at the moment of freezing.
-    pub frozen: Option<Box<Model>>,
+    /// What was known at the moment of freezing.
+    pub frozen: Option<Box<Locks>>,
+    /// Which kind of screen it is.
+    pub place: Place,
+    /// The list of locks, where there is one.
+    pub picker: Picker,
+    /// The lock that is opened; none shows the list.
+    pub opened: Option<LockId>,
+    /// What the source wants to have confirmed.
+    pub question: Option<Question>,
     /// What is open.
     pub overlay: Option<Overlay>,
     /// The panel that has the screen to itself.
@@ -192,6 +210,10 @@ impl Ui {
             figure: Figure::default(),
             span: Span::default(),
             frozen: None,
+            place: Place::Lab,
+            picker: Picker::default(),
+            opened: Some(0),
+            question: None,
             overlay: None,
             enlarged: None,
             message: None,
@@ -201,9 +223,21 @@ impl Ui {
         }
     }
 
-    /// Whether it shows a recording.
-    pub fn recorded(&self) -> bool {
-        self.position.is_some()
+    /// Whether the list of locks is shown rather than one of them.
+    pub fn lists(&self) -> bool {
+        self.opened.is_none()
+    }
+
+    /// The lock that is shown of `locks`, or of those frozen.
+    pub fn model<'a>(&'a self, locks: &'a Locks) -> &'a Model {
+        let shown = self.shown(locks);
+        self.opened.and_then(|id| shown.get(id)).unwrap_or_else(|| shown.first())
+    }
+
+    /// The source asks something.
+    pub fn ask(&mut self, question: Question) {
+        self.message = None;
+        self.question = Some(question);
     }
 
     /// Shows a sentence until the next key.
@@ -212,22 +246,51 @@ impl Ui {
     }
 
     /// A key was pressed.
-    pub fn on_key(&mut self, key: KeyEvent, model: &Model) -> Option<Request> {
+    pub fn on_key(&mut self, key: KeyEvent, locks: &Locks) -> Option<Request> {
         self.message = None;
         let source = |command| Some(Request::Source(command));
         // What a source cannot do it says itself.
-        match action(key, self.recorded()).or_else(|| action(key, !self.recorded()))? {
+        let wanted = Place::ALL.iter().find_map(|other| action(key, *other));
+        let pressed = action(key, self.place).or_else(|| wanted.filter(|_| self.place != Place::ReadOnly));
+        if self.question.take().is_some() {
+            return match (key.code, pressed) {
+                (_, Some(Action::Quit)) => Some(Request::Quit),
+                (KeyCode::Char('y') | KeyCode::Enter, _) => source(Command::Answer(true)),
+                _ => source(Command::Answer(false)),
+            };
+        }
+        let Some(pressed) = pressed else {
+            if wanted.is_some() {
+                self.say(
+                    "read-only: nothing is done to other programs; start without --read-only to signal them".into(),
+                );
+            }
+            return None;
+        };
+        if self.lists() && self.overlay.is_none() {
+            let order = self.picker.order(self.shown(locks));
+            if let Some(outcome) = self.picker.on_action(pressed, &order) {
+                if let Outcome::Open(id) = outcome {
+                    (self.opened, self.selected, self.scroll) = (Some(id), None, 0);
+                }
+                return None;
+            }
+        }
+        let lock = self.opened.unwrap_or(0);
+        match pressed {
             Action::Step => return source(Command::Step),
             Action::NextLandmark => return source(Command::NextLandmark),
             Action::JumpBack => return source(Command::Jump(-JUMP_NS)),
             Action::JumpForward => return source(Command::Jump(JUMP_NS)),
             Action::Faster => return source(Command::Pace(true)),
             Action::Slower => return source(Command::Pace(false)),
+            // Other programs are never paused: what they show is.
+            Action::Pause if self.is_watch() => self.freeze(locks),
             Action::Pause => return source(Command::TogglePause),
-            Action::KillHolder => return source(Command::KillHolder),
-            Action::StallHolder => return source(Command::StallHolder),
+            Action::KillHolder => return source(Command::KillHolder(lock)),
+            Action::StallHolder => return source(Command::StallHolder(lock)),
             Action::KillSelected => match self.selected {
-                Some(id) => return source(Command::Kill(id)),
+                Some(id) => return source(Command::Kill(lock, id)),
                 None => self.say("select a worker first, with the arrow keys or the mouse".into()),
             },
             Action::AddWorker => return source(Command::AddWorker),
@@ -236,16 +299,14 @@ impl Ui {
             Action::HoldLonger => return source(Command::StepHold(true)),
             Action::ThinkShorter => return source(Command::StepThink(false)),
             Action::ThinkLonger => return source(Command::StepThink(true)),
-            Action::Freeze => {
-                self.frozen = if self.frozen.is_some() { None } else { Some(Box::new(model.clone())) };
-            }
-            Action::Up => self.step(-1, model),
-            Action::Down => self.step(1, model),
-            Action::PageUp => self.step(-self.page(), model),
-            Action::PageDown => self.step(self.page(), model),
-            Action::First => self.step(isize::MIN / 2, model),
-            Action::Last => self.step(isize::MAX / 2, model),
-            Action::Detail => self.detail(model),
+            Action::Freeze => self.freeze(locks),
+            Action::Up => self.step(-1, locks),
+            Action::Down => self.step(1, locks),
+            Action::PageUp => self.step(-self.page(), locks),
+            Action::PageDown => self.step(self.page(), locks),
+            Action::First => self.step(isize::MIN / 2, locks),
+            Action::Last => self.step(isize::MAX / 2, locks),
+            Action::Detail => self.detail(locks),
             Action::NextFigure => self.figure = self.figure.next(),
             Action::PreviousFigure => self.figure = self.figure.next().next(),
             Action::Window => self.span = self.span.next(),
@@ -266,32 +327,41 @@ impl Ui {
             }
             Action::Findings => self.toggle(Overlay::Findings),
             Action::Help => self.toggle(Overlay::Help),
-            Action::Back => return self.back(),
+            Action::Back => return self.back(locks),
             Action::Quit => return Some(Request::Quit),
             Action::Suspend => return Some(Request::Suspend),
         }
         None
     }
 
+    /// Whether it shows locks of other programs.
+    pub fn is_watch(&self) -> bool {
+        matches!(self.place, Place::Watch | Place::ReadOnly)
+    }
+
+    fn freeze(&mut self, locks: &Locks) {
+        self.frozen = if self.frozen.is_some() { None } else { Some(Box::new(locks.clone())) };
+    }
+
     /// The mouse was used.
-    pub fn on_mouse(&mut self, mouse: MouseEvent, model: &Model) -> Option<Request> {
+    pub fn on_mouse(&mut self, mouse: MouseEvent, locks: &Locks) -> Option<Request> {
         match mouse.kind {
-            MouseEventKind::ScrollUp => self.step(-WHEEL, model),
-            MouseEventKind::ScrollDown => self.step(WHEEL, model),
+            MouseEventKind::ScrollUp => self.step(-WHEEL, locks),
+            MouseEventKind::ScrollDown => self.step(WHEEL, locks),
             MouseEventKind::Down(MouseButton::Left)
                 if self.overlay.is_none() && self.rows.contains(Position::new(mouse.column, mouse.row)) =>
             {
                 let row = self.scroll + usize::from(mouse.row.saturating_sub(self.rows.y));
-                self.selected = self.order(self.shown(model)).get(row).copied().or(self.selected);
+                self.selected = self.order(self.model(locks)).get(row).copied().or(self.selected);
             }
             _ => {}
         }
         None
     }
 
-    /// The model that is shown: the present one, or the one frozen.
-    pub fn shown<'a>(&'a self, model: &'a Model) -> &'a Model {
-        self.frozen.as_deref().unwrap_or(model)
+    /// What is shown: the present, or the moment frozen.
+    pub fn shown<'a>(&'a self, locks: &'a Locks) -> &'a Locks {
+        self.frozen.as_deref().unwrap_or(locks)
     }
 
     /// The workers shown, in the order chosen. Those removed are left out.
@@ -334,16 +404,20 @@ impl Ui {
             Column::Got | Column::Share => a.got,
             Column::Overtaken => a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0)),
             Column::Restarts => a.restarts,
+            Column::Range => a.range().map_or(0, |(from, _)| from),
+            // Words: the first letters decide.
+            Column::User => leading(a.task.as_ref().map_or("", |t| t.user.as_str())),
+            Column::Container => leading(a.task.as_ref().and_then(|t| t.container.as_deref()).unwrap_or("")),
         }
     }
 
-    fn step(&mut self, by: isize, model: &Model) {
+    fn step(&mut self, by: isize, locks: &Locks) {
         if self.overlay == Some(Overlay::Help) {
             let to = isize::try_from(self.help_scroll).unwrap_or(0).saturating_add(by).clamp(0, 200);
             self.help_scroll = u16::try_from(to).unwrap_or(0);
             return;
         }
-        let order = self.order(self.shown(model));
+        let order = self.order(self.model(locks));
         let Some(last) = order.len().checked_sub(1) else { return };
         let at = self.selected.and_then(|id| order.iter().position(|o| *o == id));
         let to = match at {
@@ -360,13 +434,13 @@ impl Ui {
         isize::try_from(self.rows.height.max(2) - 1).unwrap_or(1)
     }
 
-    fn detail(&mut self, model: &Model) {
+    fn detail(&mut self, locks: &Locks) {
         if self.overlay == Some(Overlay::Detail) {
             self.overlay = None;
             return;
         }
         if self.selected.is_none() {
-            let shown = self.shown(model);
+            let shown = self.model(locks);
             let first = shown.holders().next().map(|a| a.id).or_else(|| self.order(shown).first().copied());
             self.selected = first;
         }
@@ -383,34 +457,47 @@ impl Ui {
         let to = (at + Column::ALL.len()).saturating_add_signed(step) % Column::ALL.len();
         self.sort = Column::ALL.get(to).copied().unwrap_or(Column::Worker);
         // Numbers are most interesting from the top, names and states from the beginning.
-        self.reverse = !matches!(self.sort, Column::Worker | Column::Pid | Column::State);
+        self.reverse = !matches!(
+            self.sort,
+            Column::Worker | Column::Pid | Column::State | Column::Range | Column::User | Column::Container
+        );
     }
 
     /// Closes the topmost thing that is open; where nothing is, quits.
-    fn back(&mut self) -> Option<Request> {
+    fn back(&mut self, locks: &Locks) -> Option<Request> {
         if self.overlay.take().is_some() || self.enlarged.take().is_some() || self.selected.take().is_some() {
             return None;
         }
         if self.frozen.take().is_some() {
             return None;
         }
+        let listed = locks.begin().watch.as_ref().is_some_and(|w| w.all) || locks.all().len() > 1;
+        if listed && self.opened.take().is_some() {
+            return None;
+        }
         Some(Request::Quit)
     }
+}
+
+/// A number that sorts as the first letters of `text` do.
+fn leading(text: &str) -> u64 {
+    let bytes = text.bytes().chain(std::iter::repeat(0)).take(8);
+    bytes.fold(0, |sum, b| sum << 8 | u64::from(b))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::{Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
-    use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+    use ratatui::crossterm::event::KeyModifiers;
 
     fn ui() -> Ui {
         Ui::new(Look { theme: ThemeName::Auto, ascii: false, no_color: false })
     }
 
-    fn model(workers: u32) -> Model {
+    fn model(workers: u32) -> Locks {
         let lock = LockInfo { name: "x".into(), kind: LockKind::Flock, file: None };
-        let mut model = Model::new(Begin {
+        let mut model = Locks::new(Begin {
             origin: Origin::Lab,
             version: String::new(),
             started_at: String::new(),
@@ -419,16 +506,17 @@ mod tests {
             hold_ns: 1,
             think_ns: 0,
             setup: Setup::default(),
+            watch: None,
         });
         for actor in 1..=workers {
             let what = What::Waiting { mode: LockMode::Exclusive };
-            model.apply(&Event { t: u64::from(actor), actor, pid: 100, what });
+            model.apply(&Event { t: u64::from(actor), lock: 0, actor, pid: 100, what });
         }
         model.advance(1000);
         model
     }
 
-    fn press(ui: &mut Ui, model: &Model, code: KeyCode) -> Option<Request> {
+    fn press(ui: &mut Ui, model: &Locks, code: KeyCode) -> Option<Request> {
         ui.on_key(KeyEvent::new(code, KeyModifiers::NONE), model)
     }
 
@@ -440,8 +528,8 @@ mod tests {
         assert_eq!(ui.selected, Some(2));
         press(&mut ui, &model, KeyCode::Char('r'));
         assert_eq!(ui.selected, Some(2));
-        assert_eq!(ui.order(&model).iter().position(|id| *id == 2), Some(18));
-        ui.reveal(&ui.order(&model), 5);
+        assert_eq!(ui.order(model.first()).iter().position(|id| *id == 2), Some(18));
+        ui.reveal(&ui.order(model.first()), 5);
         assert!((14..=18).contains(&ui.scroll));
     }
 
@@ -474,7 +562,7 @@ mod tests {
         assert_eq!(press(&mut ui, &model, KeyCode::Char('x')), None);
         assert!(ui.message.is_some());
         press(&mut ui, &model, KeyCode::End);
-        assert_eq!(press(&mut ui, &model, KeyCode::Char('x')), Some(Request::Source(Command::Kill(3))));
+        assert_eq!(press(&mut ui, &model, KeyCode::Char('x')), Some(Request::Source(Command::Kill(0, 3))));
     }
 
     #[test]
@@ -485,6 +573,6 @@ mod tests {
         }
         assert_eq!(ui.sort, Column::Worker);
         ui.sort_by(-1);
-        assert_eq!(ui.sort, Column::Restarts);
+        assert_eq!(ui.sort, Column::Container);
     }
 }

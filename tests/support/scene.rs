@@ -3,7 +3,7 @@
 
 use flockmon::cli::ThemeName;
 use flockmon::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
-use flockmon::model::Model;
+use flockmon::model::Locks;
 use flockmon::tui::{Look, Ui, view};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -11,9 +11,9 @@ use ratatui::buffer::Buffer;
 
 pub const S: u64 = 1_000_000_000;
 
-pub fn empty(workers: u32) -> Model {
+pub fn empty(workers: u32) -> Locks {
     let lock = LockInfo { name: "/run/jobs.lock".into(), kind: LockKind::Flock, file: Some(("254:0".into(), 42)) };
-    Model::new(Begin {
+    Locks::new(Begin {
         origin: Origin::Lab,
         version: "0.1.0".into(),
         started_at: "2026-01-01T00:00:00Z".into(),
@@ -22,16 +22,17 @@ pub fn empty(workers: u32) -> Model {
         hold_ns: S,
         think_ns: 0,
         setup: Setup::default(),
+        watch: None,
     })
 }
 
-pub fn tell(model: &mut Model, t: u64, actor: u32, what: What) {
+pub fn tell(model: &mut Locks, t: u64, actor: u32, what: What) {
     let pid = if actor == 0 { 0 } else { 1900 + actor as i32 };
-    model.apply(&Event { t, actor, pid, what });
+    model.apply(&Event { t, lock: 0, actor, pid, what });
 }
 
 /// `workers` start together, hold for `hold` each, in turn; at times the releaser barges in again. Ends at `end`.
-pub fn run(workers: u32, hold: u64, end: u64) -> Model {
+pub fn run(workers: u32, hold: u64, end: u64) -> Locks {
     let mut model = empty(workers);
     for id in 1..=workers {
         tell(&mut model, u64::from(id) * 200_000, id, What::Spawned);
@@ -75,7 +76,7 @@ pub fn run(workers: u32, hold: u64, end: u64) -> Model {
 }
 
 /// The scene of the ten containers, 83.6 s on.
-pub fn busy() -> Model {
+pub fn busy() -> Locks {
     run(10, S, 83 * S + 600_000_000)
 }
 
@@ -83,7 +84,7 @@ pub fn ui(ascii: bool, theme: ThemeName) -> Ui {
     Ui::new(Look { theme, ascii, no_color: false })
 }
 
-pub fn buffer(model: &Model, ui: &mut Ui, width: u16, height: u16) -> Buffer {
+pub fn buffer(model: &Locks, ui: &mut Ui, width: u16, height: u16) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| view::draw(frame, model, ui)).unwrap();
     terminal.backend().buffer().clone()

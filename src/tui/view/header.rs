@@ -2,9 +2,10 @@
 
 use super::{cut, elide};
 use crate::dist::plain;
-use crate::format::clock;
+use crate::event::How;
+use crate::format::{clock, count};
 use crate::model::finding::Finding;
-use crate::model::{Model, State};
+use crate::model::{Locks, Model, State};
 use crate::source::Position;
 use crate::tui::keymap;
 use crate::tui::ui::Ui;
@@ -13,10 +14,9 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 /// What is watched, how it is set, and for how long it has run.
-pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, frozen: bool) {
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Model, ui: &Ui, frozen: bool) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let begin = model.begin();
-    let (hold, think) = model.settings();
     let workers = model.actors().iter().filter(|a| a.state != State::Removed).count();
     let dot = glyphs.dot;
 
@@ -26,29 +26,45 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui, fr
         (false, _) if played.is_some_and(|p| p.ended) => (" ENDED ", theme.badge),
         (false, true) => (" PAUSED ", theme.badge),
         (false, false) if played.is_some() => (" replay ", theme.holding),
+        (false, false) if model.is_watched() => (" watching ", theme.holding),
         (false, false) => (" running ", theme.holding),
     };
-    let time = format!(" {} ", clock(model.now()));
+    let time = format!(" {} ", clock(locks.now()));
     let width = usize::from(area.width);
-    let settings = match width {
-        0..60 => String::new(),
-        60..100 => format!("{workers} workers {dot} hold {}  ", plain(hold)),
-        _ => format!("{workers} workers {dot} hold {} {dot} think {}  ", plain(hold), plain(think)),
+    let how = begin.watch.as_ref().map(|w| match w.how {
+        How::Exact => "exact".to_owned(),
+        How::Sampled => format!("sampled, {}{}", glyphs.plus_minus, plain(w.precision_ns)),
+    });
+    let (hold, think) = model.settings();
+    let settings = match (&how, width) {
+        (None, 0..60) => String::new(),
+        (None, 60..100) => format!("{workers} workers {dot} hold {}  ", plain(hold)),
+        (None, _) => format!("{workers} workers {dot} hold {} {dot} think {}  ", plain(hold), plain(think)),
+        (Some(_), 0..60) => String::new(),
+        (Some(how), 60..100) => format!("{how}  "),
+        (Some(how), _) if ui.lists() => format!("{} locks {dot} {how}  ", count(locks.all().len() as u64)),
+        (Some(how), _) => format!("{workers} tasks {dot} {how}  "),
     };
+    let info = model.info();
     let kind = match begin.setup.shared {
-        0 if width < 100 => begin.lock.kind.to_string(),
-        0 => format!("{} exclusive", begin.lock.kind),
-        p => format!("{} {p} % shared", begin.lock.kind),
+        _ if ui.lists() => "all locks".to_owned(),
+        0 if width < 100 || how.is_some() => info.kind.to_string(),
+        0 => format!("{} exclusive", info.kind),
+        p => format!("{} {p} % shared", info.kind),
     };
-    let id = begin.lock.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
+    let id = info.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
 
     let right = settings.chars().count() + badge.len() + time.len();
     let room = width.saturating_sub(right + 1);
-    let lead = format!(" {} {dot} {kind} {dot} ", begin.origin.as_str());
+    let lead = match ui.lists() {
+        true => format!(" {} {dot} {kind}", begin.origin.as_str()),
+        false => format!(" {} {dot} {kind} {dot} ", begin.origin.as_str()),
+    };
     let name = " flockmon ";
     let path_room = room.saturating_sub(name.len() + lead.chars().count());
-    let full = format!("{}{id}", begin.lock.name);
-    let path = if full.chars().count() <= path_room { full } else { elide(&begin.lock.name, path_room, glyphs) };
+    let name_of_lock = if ui.lists() { String::new() } else { glyphs.plain(&info.name) };
+    let full = if ui.lists() { String::new() } else { format!("{name_of_lock}{id}") };
+    let path = if full.chars().count() <= path_room { full } else { elide(&name_of_lock, path_room, glyphs) };
     let left = cut(&format!("{lead}{path}"), room.saturating_sub(name.len()), glyphs);
 
     let gap = room.saturating_sub(name.len() + left.chars().count());
@@ -114,7 +130,7 @@ pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
     let entry = |(keys, label): (String, &'static str)| (format!(" {keys}"), format!(" {label} "));
     let width = |(a, b): &(String, String)| a.len() + b.len();
     let (vital, usual): (Vec<_>, Vec<_>) =
-        keymap::footer(ui.recorded()).partition(|(_, label)| matches!(*label, "help" | "quit"));
+        keymap::footer(ui.place).partition(|(_, label)| matches!(*label, "help" | "quit"));
     let vital: Vec<_> = vital.into_iter().map(entry).collect();
     room = room.saturating_sub(vital.iter().map(width).sum());
     let mut shown = Vec::new();

@@ -1,7 +1,7 @@
 //! How durations are spread, in logarithmic ranges: two humps are seen as two.
 
-use super::{block, cut, title};
-use crate::format::{count, dur_in};
+use super::{block, cut, time as shown, title};
+use crate::format::count;
 use crate::model::{Latency, Model};
 use crate::tui::theme::Glyphs;
 use crate::tui::ui::{Figure, Ui};
@@ -33,7 +33,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     frame.render_widget(outer, area);
     let waiting = model.longest_waiter().filter(|_| ui.figure == Figure::Wait);
     let waiting = waiting.map(|(_, ns)| (model.waiting(), ns));
-    let lines = spread(&latency, waiting, ui, usize::from(inner.width), usize::from(inner.height));
+    let lines = spread(&latency, waiting, model, ui, usize::from(inner.width), usize::from(inner.height));
     frame.render_widget(Paragraph::new(lines), inner);
 }
 
@@ -42,12 +42,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
 pub(super) fn spread(
     latency: &Latency,
     waiting: Option<(u32, u64)>,
+    model: &Model,
     ui: &Ui,
     width: usize,
     height: usize,
 ) -> Vec<Line<'static>> {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
-    let time = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| dur_in(ns, glyphs.ascii));
+    let time = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| shown(ns, model, glyphs));
     let mut lines: Vec<Line<'static>> = Vec::new();
     let figures = [
         ("p50", latency.quantile(0.5)),

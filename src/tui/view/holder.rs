@@ -1,9 +1,10 @@
 //! The verdict first: who holds the lock, for how long, whom it blocks; then the figures of the lock.
 
-use super::{block, cut, title};
+use super::{block, cut, time, title};
 use crate::dist::plain;
-use crate::format::{count, dur_in, percent, rate};
-use crate::model::{Model, State};
+use crate::event::{Condition, LockMode};
+use crate::format::{count, percent, rate};
+use crate::model::{Actor, Model, State};
 use crate::tui::ui::Ui;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -15,7 +16,12 @@ use ratatui::widgets::Paragraph;
 const BAR: usize = 22;
 
 /// Below this height the verdict stands alone.
-pub(super) const ROWS: u16 = 5;
+const ROWS: u16 = 5;
+
+/// How many rows the panel wants: who the holder is takes one where it is not a worker of our own.
+pub(super) fn rows(model: &Model) -> u16 {
+    ROWS + u16::from(model.is_watched())
+}
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
@@ -29,6 +35,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     let width = usize::from(inner.width);
     let (text, style) = verdict(model, ui, width);
     let mut lines = vec![Line::styled(cut(&format!(" {text}"), width, glyphs), style)];
+    if model.is_watched() {
+        let text = glyphs.plain(&who(model));
+        lines.push(Line::styled(cut(&format!(" {text}"), width, glyphs), theme.text));
+    }
     lines.push(progress(model, ui, width));
     lines.push(Line::styled(cut(&facts(model, width), width, glyphs), theme.text));
     frame.render_widget(block, area);
@@ -38,14 +48,18 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
 /// One sentence that says what is going on, as long as there is room for.
 fn verdict(model: &Model, ui: &Ui, width: usize) -> (String, Style) {
     let theme = &ui.theme;
-    let time = |ns| dur_in(ns, ui.glyphs.ascii);
+    let in_state = |a: &Actor| super::in_state(model, a, &ui.glyphs);
     let blocks = match model.waiting() {
         0 => String::new(),
         n => format!(" and blocks {n}"),
     };
-    let oldest = model.longest_waiter().map(|(a, ns)| format!("; {} waits {}", a.name(), time(ns))).unwrap_or_default();
+    let oldest =
+        model.longest_waiter().map(|(a, _)| format!("; {} waits {}", a.name(), in_state(a))).unwrap_or_default();
     let mut holders = model.holders();
     let Some(first) = holders.next() else {
+        if model.is_watched() && model.waiting() == 0 {
+            return ("nobody holds it and nobody waits".into(), theme.text);
+        }
         let living = model.actors().iter().filter(|a| a.state.is_alive()).count();
         return match (model.waiting(), living) {
             (0, 0) => ("no worker lives".into(), theme.alarm),
@@ -53,39 +67,75 @@ fn verdict(model: &Model, ui: &Ui, width: usize) -> (String, Style) {
             (n, _) => (format!("nobody holds it just now; {n} wait{oldest}"), theme.text),
         };
     };
-    let held = time(model.in_state(first));
-    let readers = 1 + holders.count();
-    let state = match (first.stopped_since, model.is_paused()) {
-        (Some(_), _) => ", is stopped",
-        (None, true) => ", paused",
-        (None, false) => "",
+    let held = in_state(first);
+    let several = 1 + holders.count();
+    let state = match (first.stopped_since, first.condition.0, model.is_paused()) {
+        (Some(_), ..) => ", is stopped",
+        (None, Condition::Uninterruptible, _) => ", hangs in the kernel",
+        (None, Condition::Zombie, _) => ", is a zombie",
+        (None, Condition::Gone, _) => ", is dead",
+        (None, Condition::Alive, true) => ", paused",
+        (None, Condition::Alive, false) => "",
     };
-    let style = if first.stopped_since.is_some() { theme.alarm } else { theme.holding };
+    let ill = first.stopped_since.is_some() || first.condition.0 != Condition::Alive;
+    let style = if ill { theme.alarm } else { theme.holding };
     let name = first.name();
-    let subject = if readers > 1 {
-        format!("{readers} readers hold it, the first for")
-    } else {
-        format!("{name} has held it for")
+    let subject = match (several, first.mode()) {
+        (1, _) => format!("{name} has held it for"),
+        (_, LockMode::Shared) => format!("{several} readers hold it, the first for"),
+        (_, LockMode::Exclusive) => format!("{several} hold parts of it, the first for"),
     };
     let mut variants = vec![
         format!("{subject} {held}{state}{blocks}{oldest}"),
         format!("{subject} {held}{state}{blocks}"),
         format!("{name} holds {held}{state}{blocks}"),
     ];
-    if readers == 1 {
-        variants.insert(0, format!("{name} (pid {}) has held it for {held}{state}{blocks}{oldest}", first.pid));
+    if several == 1 {
+        variants.insert(0, format!("{} has held it for {held}{state}{blocks}{oldest}", first.full_name()));
     } else {
         variants.pop();
     }
     // The longest that fits says most.
     let text = variants.iter().find(|v| v.chars().count() < width).or(variants.last()).cloned().unwrap_or_default();
-    (text, style)
+    (ui.glyphs.plain(&text), style)
+}
+
+/// Who the holder is: command, user, container, and which processes keep the lock if not it alone.
+fn who(model: &Model) -> String {
+    let Some((holder, task)) = model.holders().next().and_then(|h| Some((h, h.task.as_ref()?))) else {
+        return String::new();
+    };
+    let mut text = if task.cmdline.is_empty() { task.comm.clone() } else { task.cmdline.clone() };
+    let mut part = |what: String| {
+        text.push_str(" \u{b7} ");
+        text.push_str(&what);
+    };
+    if !task.user.is_empty() {
+        part(format!("user {}", task.user));
+    }
+    if let Some(container) = &task.container {
+        part(format!("container {container}"));
+    }
+    match holder.keepers.as_deref() {
+        None => {}
+        Some([]) => part("no living process keeps it".into()),
+        Some([only]) if only.pid == holder.pid => part(format!("fd {}", only.fd)),
+        Some(keepers) => {
+            let names: Vec<String> = keepers.iter().map(|k| format!("{} (pid {})", k.comm, k.pid)).collect();
+            part(format!("kept by {}", names.join(", ")));
+        }
+    }
+    text
 }
 
 /// How far the present hold has come, against the mean that is set; then counts.
 fn progress(model: &Model, ui: &Ui, width: usize) -> Line<'static> {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
-    let (hold, _) = model.settings();
+    // Of other programs nobody knows how long they mean to hold it: what they usually do stands for it.
+    let hold = match model.is_watched() {
+        true => model.hold().all().quantile(0.5).unwrap_or(0),
+        false => model.settings().0,
+    };
     let bar = BAR.min(width / 3);
     let share = match model.holders().next() {
         Some(holder) if hold > 0 => (model.in_state(holder) as f64 / hold as f64).min(1.0),
@@ -93,9 +143,13 @@ fn progress(model: &Model, ui: &Ui, width: usize) -> Line<'static> {
     };
     let done = glyphs.bar(share * bar as f64, bar);
     let rest = glyphs.rest.repeat(bar.saturating_sub(done.chars().count()));
-    let handoff = model.handoff().all().quantile(0.5).map_or("-".into(), |ns| dur_in(ns, glyphs.ascii));
+    let handoff = model.handoff().all().quantile(0.5).map_or("-".into(), |ns| time(ns, model, glyphs));
     let dot = glyphs.dot;
-    let mut text = format!(" of ~{:<6}", plain(hold));
+    let mut text = match (model.is_watched(), hold) {
+        (false, _) => format!(" of ~{:<6}", plain(hold)),
+        (true, 0) => format!(" of {:<7}", "?"),
+        (true, _) => format!(" of ~{:<8}", time(hold, model, glyphs)),
+    };
     let room = width.saturating_sub(bar + 1);
     for part in [
         format!(" {:>6} acquired", count(model.acquisitions())),

@@ -16,14 +16,16 @@
 mod header;
 mod histogram;
 mod holder;
+mod locks;
 mod overlay;
 mod table;
 mod timeline;
 
 use super::theme::{Glyphs, Theme};
 use super::ui::{Overlay, Panel, Ui};
-use crate::model::Model;
+use crate::format::dur_within;
 use crate::model::finding::{Finding, findings};
+use crate::model::{Actor, Locks, Model};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
@@ -39,41 +41,63 @@ const FULL: (u16, u16) = (100, 28);
 const HISTOGRAM: [u16; 3] = [28, 34, 46];
 
 /// Draws a frame.
-pub fn draw(frame: &mut Frame<'_>, live: &Model, ui: &mut Ui) {
+pub fn draw(frame: &mut Frame<'_>, live: &Locks, ui: &mut Ui) {
     let area = frame.area();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         return too_small(frame, area, ui);
     }
     let frozen = ui.frozen.take();
-    let model = frozen.as_deref().unwrap_or(live);
-    let found = findings(model);
-    panels(frame, area, model, &found, ui, frozen.is_some());
+    let locks = frozen.as_deref().unwrap_or(live);
+    let model = ui.opened.and_then(|id| locks.get(id)).unwrap_or_else(|| locks.first());
+    let found = findings(locks, model);
+    panels(frame, area, locks, model, &found, ui, frozen.is_some());
     match ui.overlay {
         Some(Overlay::Help) => overlay::help(frame, area, ui),
         Some(Overlay::Findings) => overlay::findings(frame, area, model, &found, ui),
-        Some(Overlay::Detail) => overlay::detail(frame, area, model, ui),
+        Some(Overlay::Detail) => overlay::detail(frame, area, locks, model, ui),
         None => {}
+    }
+    if let Some(question) = &ui.question {
+        overlay::question(frame, area, question, ui);
     }
     ui.frozen = frozen;
 }
 
-fn panels(frame: &mut Frame<'_>, area: Rect, model: &Model, found: &[Finding], ui: &mut Ui, frozen: bool) {
+fn panels(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    locks: &Locks,
+    model: &Model,
+    found: &[Finding],
+    ui: &mut Ui,
+    frozen: bool,
+) {
     let finding_rows = u16::from(!found.is_empty());
     let position_rows = u16::from(ui.position.is_some());
-    let [top, finding, body, position, bottom] = area.layout(&Layout::vertical([
+    // What cannot be seen is said where there is room to see anything.
+    let blind = locks.begin().watch.as_ref().filter(|_| area.height >= STANDARD.1).and_then(|w| w.blind.first());
+    let [top, finding, note, body, position, bottom] = area.layout(&Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(finding_rows),
+        Constraint::Length(u16::from(blind.is_some())),
         Constraint::Fill(1),
         Constraint::Length(position_rows),
         Constraint::Length(1),
     ]));
-    header::draw(frame, top, model, ui, frozen);
+    header::draw(frame, top, locks, model, ui, frozen);
+    if let Some(text) = blind {
+        let text = cut(&format!(" {}", ui.glyphs.plain(text)), usize::from(note.width), &ui.glyphs);
+        frame.render_widget(Line::styled(text, ui.theme.dim), note);
+    }
     header::finding(frame, finding, found, ui);
     if let Some(at) = ui.position {
         header::position(frame, position, at, ui);
     }
     header::footer(frame, bottom, ui);
 
+    if ui.lists() {
+        return locks::draw(frame, body, locks, ui);
+    }
     match ui.enlarged {
         Some(Panel::Table) => return table::draw(frame, body, model, ui),
         Some(Panel::Histogram) => return histogram::draw(frame, body, model, ui),
@@ -82,7 +106,7 @@ fn panels(frame: &mut Frame<'_>, area: Rect, model: &Model, found: &[Finding], u
     }
     let fits = |(w, h): (u16, u16)| area.width >= w && area.height >= h;
     // Three facts and a border; less where every row counts.
-    let holder_rows = if area.height >= 16 { holder::ROWS } else { 1 };
+    let holder_rows = if area.height >= 16 { holder::rows(model) } else { 1 };
     if !fits(STANDARD) {
         let [holder, table] = body.layout(&Layout::vertical([Constraint::Length(holder_rows), Constraint::Fill(1)]));
         holder::draw(frame, holder, model, ui);
@@ -98,7 +122,8 @@ fn panels(frame: &mut Frame<'_>, area: Rect, model: &Model, found: &[Finding], u
         _ => wide,
     };
     let [left, right] = upper.layout(&Layout::horizontal([Constraint::Fill(1), Constraint::Length(histogram_columns)]));
-    let [holder, table] = left.layout(&Layout::vertical([Constraint::Length(holder::ROWS), Constraint::Fill(1)]));
+    let [holder, table] =
+        left.layout(&Layout::vertical([Constraint::Length(holder::rows(model)), Constraint::Fill(1)]));
     holder::draw(frame, holder, model, ui);
     table::draw(frame, table, model, ui);
     histogram::draw(frame, right, model, ui);
@@ -112,6 +137,17 @@ fn too_small(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
     let (width, height) = SMALLEST;
     let text = format!("needs {width}{x}{height}, has {}{x}{}", area.width, area.height);
     frame.render_widget(Paragraph::new(text), area);
+}
+
+/// A duration of `ns` in as many digits as are known.
+fn time(ns: u64, model: &Model, glyphs: &Glyphs) -> String {
+    dur_within(ns, model.precision(), glyphs.ascii)
+}
+
+/// How long `actor` has been in its state: at least so long where it was in it before watching began.
+fn in_state(model: &Model, actor: &Actor, glyphs: &Glyphs) -> String {
+    let sign = if actor.before { glyphs.at_least } else { "" };
+    format!("{sign}{}", time(model.in_state(actor), model, glyphs))
 }
 
 /// A panel's frame with its title.

@@ -1,7 +1,7 @@
 //! The workers, a row each. Only rows that are drawn are formatted.
 
-use super::{block, title};
-use crate::format::{count, dur_in, percent};
+use super::{block, elide, time, title};
+use crate::format::{count, percent};
 use crate::model::{Actor, Model, State};
 use crate::tui::ui::{Column, Ui};
 use ratatui::Frame;
@@ -25,6 +25,23 @@ const COLUMNS: [(Column, usize); 12] = [
     (Column::Restarts, 8),
 ];
 
+/// The same for tasks of other programs: who they are counts for more.
+const WATCHED: [(Column, usize); 13] = [
+    (Column::Worker, 12),
+    (Column::State, 9),
+    (Column::Now, 8),
+    (Column::Pid, 4),
+    (Column::Got, 5),
+    (Column::Max, 7),
+    (Column::P50, 7),
+    (Column::Container, 12),
+    (Column::Range, 12),
+    (Column::Last, 7),
+    (Column::Overtaken, 9),
+    (Column::User, 8),
+    (Column::P99, 7),
+];
+
 /// Columns between two columns.
 const GAP: usize = 1;
 /// Columns for the pointer at the selected row.
@@ -39,7 +56,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui
     ui.reveal(&order, height);
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
 
-    let columns = fitting(usize::from(inner.width).saturating_sub(POINTER), &widest(model));
+    let columns = fitting(usize::from(inner.width).saturating_sub(POINTER), model);
     let shown = ui.scroll..(ui.scroll + height).min(order.len());
     let about = if shown.len() < order.len() {
         format!("{}{}{} of {}", shown.start + 1, glyphs.dash, shown.end, order.len())
@@ -47,7 +64,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui
         order.len().to_string()
     };
     let sorted = format!("{about}, by {}{}", ui.sort.title(), if ui.reverse { ", reversed" } else { "" });
-    let outer = block(title("workers", &sorted, theme, glyphs), theme, glyphs);
+    let outer =
+        block(title(if model.is_watched() { "tasks" } else { "workers" }, &sorted, theme, glyphs), theme, glyphs);
     frame.render_widget(outer, area);
     if inner.height == 0 {
         return;
@@ -71,12 +89,30 @@ fn widest(model: &Model) -> [(Column, usize); 2] {
     [(Column::Worker, name), (Column::Pid, pid.max(5))]
 }
 
-/// As many columns as fit, by worth, in their order on the screen.
-fn fitting(width: usize, widest: &[(Column, usize)]) -> Vec<(Column, usize)> {
+/// As many columns as fit, by worth, in their order on the screen. Columns that nobody fills are left out.
+fn fitting(width: usize, model: &Model) -> Vec<(Column, usize)> {
+    if !model.is_watched() {
+        return fit(width, &COLUMNS, &widest(model));
+    }
+    let some = |has: fn(&Actor) -> bool| model.actors().iter().any(has);
+    let (ranges, containers) =
+        (some(|a| a.range().is_some()), some(|a| a.task.as_ref().is_some_and(|t| t.container.is_some())));
+    let used: Vec<_> = WATCHED
+        .into_iter()
+        .filter(|(c, _)| match c {
+            Column::Range => ranges,
+            Column::Container => containers,
+            _ => true,
+        })
+        .collect();
+    fit(width, &used, &[])
+}
+
+fn fit(width: usize, columns: &[(Column, usize)], widest: &[(Column, usize)]) -> Vec<(Column, usize)> {
     // The last column needs no gap behind it.
     let mut room = width + GAP;
     let mut fit: Vec<(Column, usize)> = Vec::new();
-    for (column, least) in COLUMNS {
+    for &(column, least) in columns {
         let wide = widest.iter().find(|(c, _)| *c == column).map_or(least, |(_, w)| least.max(*w));
         let Some(left) = room.checked_sub(wide + GAP) else { break };
         room = left;
@@ -114,6 +150,7 @@ fn line(columns: &[(Column, usize)], model: &Model, a: &Actor, all: u64, ui: &Ui
             _ if !a.state.is_alive() => theme.dim,
             _ => theme.text,
         };
+        let text = if model.is_watched() { elide(&glyphs.plain(&text), width, glyphs) } else { text };
         let text = if left_aligned(column) { format!("{text:<width$}") } else { format!("{text:>width$}") };
         spans.extend([Span::styled(text, style), Span::raw(" ".repeat(GAP))]);
     }
@@ -121,21 +158,26 @@ fn line(columns: &[(Column, usize)], model: &Model, a: &Actor, all: u64, ui: &Ui
 }
 
 fn left_aligned(column: Column) -> bool {
-    matches!(column, Column::Worker | Column::State)
+    matches!(column, Column::Worker | Column::State | Column::Container | Column::User | Column::Range)
 }
 
 fn cell(column: Column, model: &Model, a: &Actor, all: u64, ui: &Ui) -> String {
-    let time = |ns: Option<u64>| ns.map_or("-".into(), |ns| dur_in(ns, ui.glyphs.ascii));
+    let time = |ns: Option<u64>| ns.map_or("-".into(), |ns| time(ns, model, &ui.glyphs));
     match column {
         Column::Worker => a.name(),
         Column::Pid => a.pid.to_string(),
         Column::State => {
-            let word = if a.stopped_since.is_some() { "stopped" } else { a.state.as_str() };
+            let word = match a.state {
+                _ if a.stopped_since.is_some() => "stopped",
+                State::Waiting(_) if a.polls() => "polling",
+                State::Thinking if model.is_watched() => "idle",
+                state => state.as_str(),
+            };
             format!("{} {word}", ui.glyphs.state(a.state, a.stopped_since.is_some()))
         }
         Column::Now => match a.state {
             State::Starting => "-".into(),
-            _ => time(Some(model.in_state(a))),
+            _ => super::in_state(model, a, &ui.glyphs),
         },
         Column::Last => time(a.last_wait),
         Column::P50 => time(a.wait.quantile(0.5)),
@@ -146,6 +188,13 @@ fn cell(column: Column, model: &Model, a: &Actor, all: u64, ui: &Ui) -> String {
         Column::Share => percent(a.got as f64 / all as f64),
         Column::Overtaken => count(model.overtaken_now(a).unwrap_or(a.overtaken_max)),
         Column::Restarts => count(a.restarts),
+        Column::Container => a.task.as_ref().and_then(|t| t.container.clone()).unwrap_or_default(),
+        Column::User => a.task.as_ref().map_or(String::new(), |t| t.user.clone()),
+        Column::Range => match a.range() {
+            None => "all".into(),
+            Some((from, Some(to))) => format!("{from}-{to}"),
+            Some((from, None)) => format!("{from}-end"),
+        },
     }
 }
 
@@ -155,8 +204,9 @@ mod tests {
 
     #[test]
     fn every_column_has_its_place_and_the_worker_goes_last() {
-        assert_eq!(fitting(1000, &[]).len(), Column::ALL.len());
-        assert_eq!(fitting(13, &[]).first().map(|c| c.0), Some(Column::Worker));
-        assert!(fitting(5, &[]).is_empty());
+        let in_lab = |width| fit(width, &COLUMNS, &[]);
+        assert_eq!(in_lab(1000).len(), COLUMNS.len());
+        assert_eq!(in_lab(13).first().map(|c| c.0), Some(Column::Worker));
+        assert!(in_lab(5).is_empty());
     }
 }
