@@ -2,7 +2,12 @@
 //!
 //! Two ways to see, one language: [`change`] is what both tell.
 //!
-//! - `procfs.rs` reads `/proc/locks`, `file_id.rs` finds what a path is called there;
-//! - `process.rs` tells who a process is, which descriptors keep a lock, and what cannot be seen from here.
+//! - [`procfs`] reads `/proc/locks`, [`file_id`] finds what a path is called there;
+//! - [`sampled`] makes changes of one reading after the other;
+//! - [`process`] tells who a process is, which descriptors keep a lock, and what cannot be seen from here.
 
 pub mod change;
+pub mod file_id;
+pub mod process;
+pub mod procfs;
+pub mod sampled;
