@@ -150,6 +150,14 @@ pub enum Deed {
         /// Whether it was seen to wait or to try in vain before.
         contended: bool,
     },
+    /// It goes on holding these bytes, which are a part of what it let go of at this instant: a record lock of which
+    /// some bytes were unlocked or converted is told as released, then what is left of it as kept.
+    Kept {
+        /// Exclusive or shared.
+        mode: LockMode,
+        /// Since when it has held them, in ns; none where it held them already when watching began.
+        since: Option<u64>,
+    },
     /// It let go, or died, or lost it.
     Released,
     /// It waits no more and did not get the lock: interrupted, timed out, refused, dead.

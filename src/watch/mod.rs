@@ -4,10 +4,14 @@
 //!
 //! - [`procfs`] reads `/proc/locks`, [`file_id`] finds what a path is called there;
 //! - [`sampled`] makes changes of one reading after the other;
-//! - [`process`] tells who a process is, which descriptors keep a lock, and what cannot be seen from here.
+//! - [`process`] tells who a process is, which descriptors keep a lock, and what cannot be seen from here;
+//! - [`tracepoint`] reads the kernel's own records, [`grammar`] makes sense of them, [`exact`] joins the two.
 
 pub mod change;
+pub mod exact;
 pub mod file_id;
+pub mod grammar;
 pub mod process;
 pub mod procfs;
 pub mod sampled;
+pub mod tracepoint;
