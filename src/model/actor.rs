@@ -184,6 +184,12 @@ impl Actor {
         self.since_active = active;
     }
 
+    /// Whether it is this task already, of which more may be known now.
+    pub(super) fn is(&self, task: &Task) -> bool {
+        let key = |t: &Task| (t.tid, t.kind, t.range);
+        self.state.is_alive() && self.task.as_ref().is_some_and(|own| key(own) == key(task))
+    }
+
     /// Another task takes this number.
     pub(super) fn seen(&mut self, task: Box<Task>) {
         *self = Self { pid: self.pid, task: Some(task), ..Self::new(self.id) };

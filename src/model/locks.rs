@@ -59,8 +59,13 @@ impl Locks {
             fresh.advance(event.t);
             self.models.push(fresh);
         }
-        if let Some(model) = self.models.get_mut(event.lock as usize) {
-            model.apply(event);
+        let Some(model) = self.models.get_mut(event.lock as usize) else { return };
+        match &event.what {
+            // Its number was another's, which nobody used any more.
+            What::Announced(info) if info.file != model.info().file => {
+                *model = Model { id: event.lock, info: (**info).clone(), ..self.none.clone() };
+            }
+            _ => model.apply(event),
         }
     }
 

@@ -173,6 +173,7 @@ impl Model {
         if event.actor == 0 || event.actor > MAX_ACTORS {
             return;
         }
+        let known_pid = self.actor_mut(event.actor).pid;
         if event.pid != 0 {
             self.actor_mut(event.actor).pid = event.pid;
         }
@@ -181,6 +182,9 @@ impl Model {
             What::Spawned => {
                 self.actor_mut(event.actor).spawned();
                 self.set_state(event.actor, State::Starting, t);
+            }
+            What::Seen(task) if known_pid == event.pid && self.actor_mut(event.actor).is(task) => {
+                self.actor_mut(event.actor).task = Some(task.clone());
             }
             What::Seen(task) => {
                 // The one whose number this was is gone: it neither holds nor waits.
@@ -192,7 +196,11 @@ impl Model {
                 self.set_state(event.actor, if *holds { State::Holding(*mode) } else { State::Waiting(*mode) }, t);
                 self.actor_mut(event.actor).before = true;
             }
-            What::Waiting { mode } => self.set_state(event.actor, State::Waiting(*mode), t),
+            What::Waiting { mode } => {
+                self.set_state(event.actor, State::Waiting(*mode), t);
+                // One that tried before stands in the queue now.
+                self.actor_mut(event.actor).tries = 0;
+            }
             What::Tried { mode, count } => {
                 self.set_state(event.actor, State::Waiting(*mode), t);
                 let actor = self.actor_mut(event.actor);

@@ -90,7 +90,8 @@ fn words(event: &Event) -> String {
         What::Released { held_ns, .. } => released(*held_ns),
         What::GaveUp { waited_ns } => format!("gave up, waited {}", seconds(*waited_ns)),
         What::Exited { signal: Some(signal), .. } => format!("killed by signal {signal}, pid {pid}"),
-        What::Exited { code, .. } => format!("ended with status {}, pid {pid}", code.unwrap_or(0)),
+        What::Exited { code: None, .. } => format!("ended, pid {pid}"),
+        What::Exited { code: Some(code), .. } => format!("ended with status {code}, pid {pid}"),
         What::Failed { action, errno } => {
             format!("cannot {}: {}", action.as_str(), io::Error::from_raw_os_error(*errno))
         }

@@ -6,6 +6,7 @@
 //! - [`sampled`] makes changes of one reading after the other;
 //! - [`process`] tells who a process is, which descriptors keep a lock, and what cannot be seen from here;
 //! - [`tracepoint`] reads the kernel's own records, [`grammar`] makes sense of them, [`exact`] joins the two.
+//! - [`roster`] numbers locks and tasks and makes events of changes;
 
 pub mod change;
 pub mod exact;
@@ -13,5 +14,6 @@ pub mod file_id;
 pub mod grammar;
 pub mod process;
 pub mod procfs;
+pub mod roster;
 pub mod sampled;
 pub mod tracepoint;

@@ -87,7 +87,8 @@ fn told(note: &Note, model: &Model) -> String {
     match &e.what {
         What::Exited { signal: Some(9), .. } => format!("{who} was killed{holding}"),
         What::Exited { signal: Some(s), .. } => format!("{who} was ended by signal {s}{holding}"),
-        What::Exited { code, .. } => format!("{who} ended with status {}{holding}", code.unwrap_or(0)),
+        What::Exited { code: None, .. } => format!("{who} ended{holding}"),
+        What::Exited { code: Some(code), .. } => format!("{who} ended with status {code}{holding}"),
         What::Stopped => format!("{who} was stopped{holding}"),
         What::Continued => format!("{who} goes on{holding}"),
         What::Violation { other, other_pid, .. } => {

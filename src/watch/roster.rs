@@ -1,0 +1,440 @@
+//! Numbers locks and tasks, and makes events of what was seen of them: who waited how long, whom it overtook, how the
+//! lock was handed over. Pure: no clock, no I/O.
+//!
+//! A row of the screen is a task and the bytes that it locks, since one process may hold some bytes and wait for others.
+
+use super::change::{Change, Deed, FileId, LockKey, Range, TaskId};
+use crate::event::{Acquisition, ActorId, Event, LockId, LockInfo, LockKind, LockMode, MAX_LOCKS, Task, What};
+use std::collections::HashMap;
+
+/// So many locks are told apart; beyond that, numbers of locks that nobody uses any more are given anew.
+const LOCKS: usize = 1 << 12;
+/// The same for the rows of a lock, and for the rows of one task at one lock.
+const ROWS: usize = 1 << 10;
+const ROWS_OF_A_TASK: usize = 8;
+
+/// What is known of a process that does not change while it lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub comm: String,
+    /// Its command line.
+    pub cmdline: String,
+    /// Whose it is.
+    pub user: String,
+    /// Where it runs.
+    pub container: Option<String>,
+}
+
+/// Tells who a process is, by its pid; none where that is not known, or not yet.
+pub type Who<'a> = &'a mut dyn FnMut(i32) -> Option<Known>;
+
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    since: u64,
+    seq_then: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    since: u64,
+    seq: u64,
+    mode: LockMode,
+    range: Option<Range>,
+}
+
+/// A row: a task at a lock.
+#[derive(Clone, Debug)]
+struct Row {
+    task: TaskId,
+    kind: LockKind,
+    /// As it was told.
+    range: Option<Range>,
+    named: bool,
+    wait: Option<Wait>,
+    hold: Option<Hold>,
+    used: u64,
+    /// Its process has ended.
+    over: bool,
+}
+
+impl Row {
+    fn is_idle(&self) -> bool {
+        self.wait.is_none() && self.hold.is_none()
+    }
+}
+
+#[derive(Debug)]
+struct Lock {
+    key: LockKey,
+    name: Option<String>,
+    seq: u64,
+    released: u64,
+    rows: Vec<Row>,
+    by_task: HashMap<TaskId, Vec<usize>>,
+    used: u64,
+}
+
+impl Lock {
+    fn new(key: LockKey, name: Option<String>, t: u64) -> Self {
+        Self { key, name, seq: 0, released: 0, rows: Vec::new(), by_task: HashMap::new(), used: t }
+    }
+
+    fn of(&self, task: TaskId) -> impl Iterator<Item = (usize, &Row)> {
+        self.by_task.get(&task).into_iter().flatten().filter_map(|i| Some((*i, self.rows.get(*i)?)))
+    }
+
+    fn waits(&self, task: TaskId) -> Option<usize> {
+        self.of(task).find(|(_, r)| r.wait.is_some()).map(|(i, _)| i)
+    }
+
+    /// The row that holds these bytes.
+    fn holds(&self, task: TaskId, range: Option<Range>) -> Option<usize> {
+        self.of(task).find(|(_, r)| r.hold.is_some_and(|h| h.range == range)).map(|(i, _)| i)
+    }
+
+    /// A row for a new request of `task`; `true` where it is another's or new, and has to be told.
+    fn place(&mut self, task: TaskId, kind: LockKind, range: Option<Range>, t: u64) -> (usize, bool) {
+        let same = self.of(task).find(|(_, r)| r.is_idle() && r.range == range && r.kind == kind && !r.over);
+        if let Some((index, _)) = same {
+            return (index, false);
+        }
+        let oldest = |rows: &mut dyn Iterator<Item = (usize, &Row)>| {
+            rows.filter(|(_, r)| r.is_idle()).min_by_key(|(_, r)| (!r.over, r.used)).map(|(i, _)| i)
+        };
+        let index = if self.of(task).count() >= ROWS_OF_A_TASK {
+            oldest(&mut self.of(task))
+        } else if self.rows.len() >= ROWS {
+            oldest(&mut self.rows.iter().enumerate())
+        } else {
+            None
+        };
+        let row = Row { task, kind, range, named: false, wait: None, hold: None, used: t, over: false };
+        let index = index.unwrap_or(self.rows.len());
+        match self.rows.get_mut(index) {
+            Some(old) => {
+                let former = std::mem::replace(old, row).task;
+                if let Some(rows) = self.by_task.get_mut(&former) {
+                    rows.retain(|i| *i != index);
+                    if rows.is_empty() {
+                        self.by_task.remove(&former);
+                    }
+                }
+            }
+            None => self.rows.push(row),
+        }
+        self.by_task.entry(task).or_default().push(index);
+        (index, true)
+    }
+}
+
+/// A row, as others are told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The lock's number.
+    pub lock: LockId,
+    /// The row's number, an actor.
+    pub actor: ActorId,
+    /// The lock.
+    pub key: LockKey,
+    /// The task.
+    pub task: TaskId,
+    /// The kind of its lock.
+    pub kind: LockKind,
+    /// Its bytes.
+    pub range: Option<Range>,
+    /// Whether it holds, and since when in ns since the run began.
+    pub holds: Option<u64>,
+    /// Whether it waits.
+    pub waits: bool,
+    /// Whether it is known who it is.
+    pub named: bool,
+    /// Its process has ended.
+    pub over: bool,
+    /// When it did anything last, in ns since the run began.
+    pub used: u64,
+}
+
+/// All locks and tasks seen so far.
+#[derive(Debug, Default)]
+pub struct Roster {
+    /// `CLOCK_MONOTONIC` when the run began, in ns.
+    epoch: u64,
+    locks: Vec<Lock>,
+    by_key: HashMap<LockKey, usize>,
+    /// What the user called a file.
+    names: HashMap<FileId, String>,
+    /// Where in the batch the acquisition of a row is that has not ended: lock, row, index.
+    fresh: HashMap<(usize, usize), usize>,
+    refused: u64,
+}
+
+impl Roster {
+    /// Nobody yet; the run began at `epoch`, in ns of `CLOCK_MONOTONIC`.
+    pub fn new(epoch: u64) -> Self {
+        Self { epoch, ..Self::default() }
+    }
+
+    /// The file is called so from now on.
+    pub fn call(&mut self, file: FileId, name: &str) {
+        self.names.insert(file, name.to_owned());
+    }
+
+    /// Makes a lock known before anybody uses it.
+    pub fn announce(&mut self, t: u64, key: LockKey, kind: LockKind, out: &mut Vec<Event>) {
+        let t = t.saturating_sub(self.epoch);
+        let _ = self.lock(t, key, kind, out);
+    }
+
+    /// How many changes were at locks beyond those that can be told apart.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Begins a new batch: what it holds may be changed until the next one begins.
+    pub fn begin_batch(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// Takes in what was seen; gives what it means. `out` is the batch that was begun last.
+    pub fn apply(&mut self, change: &Change, who: Who<'_>, out: &mut Vec<Event>) {
+        let t = change.t.saturating_sub(self.epoch);
+        let Some(number) = self.lock(t, change.lock, change.kind, out) else {
+            self.refused += 1;
+            return;
+        };
+        let Some(lock) = self.locks.get_mut(number) else { return };
+        lock.used = t;
+        let (task, kind, range) = (change.task, change.kind, change.range);
+        let mut told = Telling { number, t, who, out };
+        match change.deed {
+            Deed::Waiting { before, mode } => {
+                let (index, since) = match lock.waits(task) {
+                    Some(index) => (index, None),
+                    None => (told.place(lock, task, kind, range), Some(t)),
+                };
+                let seq_then = lock.seq;
+                let Some(row) = lock.rows.get_mut(index) else { return };
+                if let Some(since) = since {
+                    row.wait = Some(Wait { since, seq_then });
+                }
+                let what = if before { What::Found { mode, holds: false } } else { What::Waiting { mode } };
+                told.event(index, row, what);
+            }
+            Deed::Tried { mode, count } => {
+                let index = lock.waits(task).unwrap_or_else(|| told.place(lock, task, kind, range));
+                let seq_then = lock.seq;
+                let Some(row) = lock.rows.get_mut(index) else { return };
+                row.wait.get_or_insert(Wait { since: t, seq_then });
+                told.event(index, row, What::Tried { mode, count });
+            }
+            Deed::GaveUp => {
+                let Some(index) = lock.waits(task) else { return };
+                let Some(row) = lock.rows.get_mut(index) else { return };
+                let waited_ns = row.wait.take().map_or(0, |w| t.saturating_sub(w.since));
+                told.event(index, row, What::GaveUp { waited_ns });
+            }
+            Deed::Holding { mode } | Deed::Kept { mode, .. } => {
+                let index = told.place(lock, task, kind, range);
+                let Some(row) = lock.rows.get_mut(index) else { return };
+                row.hold = Some(Hold { since: t, seq: 0, mode, range });
+                told.event(index, row, What::Found { mode, holds: true });
+            }
+            Deed::Acquired { mode, contended } => {
+                if let Some(index) = lock.holds(task, range) {
+                    let held = lock.rows.get(index).and_then(|r| r.hold);
+                    if held.is_some_and(|h| h.mode == mode) && lock.waits(task).is_none() {
+                        return;
+                    }
+                    told.release(lock, index, &mut self.fresh);
+                }
+                let index = lock.waits(task).unwrap_or_else(|| told.place(lock, task, kind, range));
+                lock.seq += 1;
+                let (seq, released) = (lock.seq, lock.released);
+                let Some(row) = lock.rows.get_mut(index) else { return };
+                let wait = row.wait.take();
+                let acquired = Acquisition {
+                    mode,
+                    seq,
+                    waited_ns: wait.map_or(0, |w| t.saturating_sub(w.since)),
+                    contended: contended || wait.is_some(),
+                    handoff_ns: wait.filter(|w| released > w.since).map(|_| t.saturating_sub(released)),
+                    overtaken: wait.map_or(0, |w| seq.saturating_sub(w.seq_then + 1)),
+                };
+                row.hold = Some(Hold { since: t, seq, mode, range });
+                if !acquired.contended {
+                    self.fresh.insert((number, index), told.out.len());
+                }
+                told.event(index, row, What::Acquired(acquired));
+            }
+            Deed::Released => {
+                let Some(index) = lock.holds(task, range) else { return };
+                told.release(lock, index, &mut self.fresh);
+            }
+        }
+    }
+
+    /// The number of a lock; a new one is announced. None where there are too many.
+    fn lock(&mut self, t: u64, key: LockKey, kind: LockKind, out: &mut Vec<Event>) -> Option<usize> {
+        if let Some(number) = self.by_key.get(&key) {
+            return Some(*number);
+        }
+        let name = self.names.get(&key.file).cloned();
+        let number = if self.locks.len() < LOCKS {
+            self.locks.push(Lock::new(key, name, t));
+            self.locks.len() - 1
+        } else {
+            let unused = |l: &&(usize, &Lock)| l.1.rows.iter().all(Row::is_idle);
+            let rows: Vec<_> = self.locks.iter().enumerate().collect();
+            let (number, oldest) = rows.iter().filter(unused).min_by_key(|(_, l)| l.used)?;
+            let (number, former) = (*number, oldest.key);
+            self.by_key.remove(&former);
+            *self.locks.get_mut(number)? = Lock::new(key, name, t);
+            self.fresh.retain(|(lock, _), _| *lock != number);
+            number
+        };
+        debug_assert!(number < MAX_LOCKS as usize);
+        self.by_key.insert(key, number);
+        out.push(self.announcement(t, number, kind)?);
+        Some(number)
+    }
+
+    fn announcement(&self, t: u64, number: usize, kind: LockKind) -> Option<Event> {
+        let lock = self.locks.get(number)?;
+        let file = lock.key.file;
+        let name = lock.name.clone().unwrap_or_else(|| format!("inode {} on {}", file.inode, file.device()));
+        let info = LockInfo { name, kind, file: Some((file.device(), file.inode)) };
+        Some(Event { t, lock: number as LockId, actor: 0, pid: 0, what: What::Announced(Box::new(info)) })
+    }
+
+    /// A lock got a name; its numbers stay.
+    pub fn name_lock(&mut self, t: u64, id: LockId, name: String, kind: LockKind, out: &mut Vec<Event>) {
+        let t = t.saturating_sub(self.epoch);
+        if let Some(lock) = self.locks.get_mut(id as usize) {
+            lock.name = Some(name);
+        }
+        out.extend(self.announcement(t, id as usize, kind));
+    }
+
+    /// Whether a lock has a name.
+    pub fn is_named(&self, id: LockId) -> bool {
+        self.locks.get(id as usize).is_some_and(|l| l.name.is_some())
+    }
+
+    /// Tells who a row is, which was not known when it appeared.
+    pub fn name_row(&mut self, t: u64, entry: &Entry, known: Known, out: &mut Vec<Event>) {
+        let t = t.saturating_sub(self.epoch);
+        let index = (entry.actor as usize).saturating_sub(1);
+        let Some(row) = self.locks.get_mut(entry.lock as usize).and_then(|l| l.rows.get_mut(index)) else { return };
+        if row.task != entry.task || row.range != entry.range {
+            return;
+        }
+        row.named = true;
+        out.push(seen(t, entry.lock as usize, index, row, known));
+    }
+
+    /// The process of a row has ended; the row's number may go to another.
+    pub fn ended(&mut self, t: u64, entry: &Entry, signal: Option<i32>, out: &mut Vec<Event>) {
+        let t = t.saturating_sub(self.epoch);
+        let index = (entry.actor as usize).saturating_sub(1);
+        let Some(row) = self.locks.get_mut(entry.lock as usize).and_then(|l| l.rows.get_mut(index)) else { return };
+        if row.task != entry.task || row.over || !row.is_idle() {
+            return;
+        }
+        row.over = true;
+        row.used = t;
+        let what = What::Exited { code: None, signal };
+        out.push(Event { t, lock: entry.lock, actor: entry.actor, pid: row.task.pid, what });
+    }
+
+    /// Every row.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.locks.iter().enumerate().flat_map(|(number, lock)| {
+            lock.rows.iter().enumerate().map(move |(index, row)| Entry {
+                lock: number as LockId,
+                actor: index as ActorId + 1,
+                key: lock.key,
+                task: row.task,
+                kind: row.kind,
+                range: row.range,
+                holds: row.hold.map(|h| h.since),
+                waits: row.wait.is_some(),
+                named: row.named,
+                over: row.over,
+                used: row.used,
+            })
+        })
+    }
+
+    /// The number of a lock, if it is known.
+    pub fn number(&self, key: LockKey) -> Option<LockId> {
+        self.by_key.get(&key).map(|n| *n as LockId)
+    }
+
+    /// The numbers of the locks on a file.
+    pub fn numbers(&self, file: FileId) -> impl Iterator<Item = LockId> {
+        self.locks.iter().enumerate().filter(move |(_, l)| l.key.file == file).map(|(n, _)| n as LockId)
+    }
+}
+
+/// Where events of one change go.
+struct Telling<'a> {
+    number: usize,
+    t: u64,
+    who: Who<'a>,
+    out: &'a mut Vec<Event>,
+}
+
+impl Telling<'_> {
+    fn event(&mut self, index: usize, row: &mut Row, what: What) {
+        row.used = self.t;
+        let (lock, actor) = (self.number as LockId, index as ActorId + 1);
+        self.out.push(Event { t: self.t, lock, actor, pid: row.task.pid, what });
+    }
+
+    /// A row for a new request, told where it is new.
+    fn place(&mut self, lock: &mut Lock, task: TaskId, kind: LockKind, range: Option<Range>) -> usize {
+        let (index, fresh) = lock.place(task, kind, range, self.t);
+        if let Some(row) = lock.rows.get_mut(index).filter(|_| fresh) {
+            let known = (self.who)(task.pid);
+            row.named = known.is_some();
+            self.out.push(seen(self.t, self.number, index, row, known.unwrap_or_default()));
+        }
+        index
+    }
+
+    fn release(&mut self, lock: &mut Lock, index: usize, fresh: &mut HashMap<(usize, usize), usize>) {
+        lock.released = self.t;
+        let Some(row) = lock.rows.get_mut(index) else { return };
+        let Some(hold) = row.hold.take() else { return };
+        let held_ns = self.t.saturating_sub(hold.since);
+        // One that was taken and let go within a batch, with nobody in its way, is told as one.
+        if let Some(at) = fresh.remove(&(self.number, index))
+            && let Some(Event { what, .. }) = self.out.get_mut(at)
+            && let What::Acquired(acquired) = what
+        {
+            row.used = self.t;
+            *what = What::Cycle { acquired: *acquired, held_ns };
+            return;
+        }
+        self.event(index, row, What::Released { seq: hold.seq, held_ns });
+    }
+}
+
+fn seen(t: u64, number: usize, index: usize, row: &Row, known: Known) -> Event {
+    let Known { comm, cmdline, user, container } = known;
+    let task = Task {
+        tid: (row.task.tid != 0).then_some(row.task.tid),
+        comm,
+        cmdline,
+        user,
+        container,
+        kind: row.kind,
+        range: row.range.map(|r| (r.start, r.end)),
+    };
+    let (lock, actor) = (number as LockId, index as ActorId + 1);
+    Event { t, lock, actor, pid: row.task.pid, what: What::Seen(Box::new(task)) }
+}
+
+#[cfg(test)]
+mod tests;

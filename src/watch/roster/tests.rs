@@ -1,0 +1,238 @@
+//! Changes in, events out.
+
+use super::*;
+use crate::event::{Begin, How, Origin, Setup, Watching};
+use crate::model::Locks;
+use crate::watch::change::Family;
+use proptest::prelude::*;
+
+const FILE: FileId = FileId { major: 254, minor: 0, inode: 42 };
+const KEY: LockKey = LockKey { file: FILE, family: Family::Flock };
+const RECORD: LockKey = LockKey { file: FILE, family: Family::Record };
+
+fn change(t: u64, pid: i32, deed: Deed) -> Change {
+    Change { t: 1000 + t, lock: KEY, task: TaskId { pid, tid: pid }, kind: LockKind::Flock, range: None, deed }
+}
+
+fn bytes(t: u64, pid: i32, start: u64, end: u64, deed: Deed) -> Change {
+    let range = Some(Range { start, end: Some(end) });
+    Change { lock: RECORD, kind: LockKind::Posix, range, ..change(t, pid, deed) }
+}
+
+const EX: LockMode = LockMode::Exclusive;
+const FREE: Deed = Deed::Acquired { mode: EX, contended: false };
+const WON: Deed = Deed::Acquired { mode: EX, contended: true };
+const WAITS: Deed = Deed::Waiting { mode: EX, before: false };
+
+fn events(changes: &[Change]) -> Vec<Event> {
+    let mut roster = Roster::new(1000);
+    let mut out = Vec::new();
+    for change in changes {
+        roster.begin_batch();
+        roster.apply(change, &mut |pid| Some(Known { comm: format!("p{pid}"), ..Known::default() }), &mut out);
+    }
+    out
+}
+
+fn begin() -> Begin {
+    Begin {
+        origin: Origin::Watch,
+        version: String::new(),
+        started_at: String::new(),
+        lock: LockInfo { name: "x".into(), kind: LockKind::Flock, file: None },
+        workers: 0,
+        hold_ns: 0,
+        think_ns: 0,
+        setup: Setup::default(),
+        watch: Some(Watching { how: How::Exact, precision_ns: 0, all: true, blind: Vec::new() }),
+    }
+}
+
+fn folded(events: &[Event]) -> Locks {
+    let mut locks = Locks::new(begin());
+    events.iter().for_each(|e| locks.apply(e));
+    locks
+}
+
+fn won(event: &Event) -> Option<Acquisition> {
+    match &event.what {
+        What::Acquired(a) | What::Cycle { acquired: a, .. } => Some(*a),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_wait_is_measured_from_its_begin_to_the_lock() {
+    let out = events(&[
+        change(0, 7, FREE),
+        change(5, 8, WAITS),
+        change(6, 9, WAITS),
+        change(20, 7, Deed::Released),
+        change(23, 8, WON),
+        change(30, 8, Deed::Released),
+        change(31, 9, WON),
+    ]);
+    let all: Vec<Acquisition> = out.iter().filter_map(won).collect();
+    let figures: Vec<_> = all.iter().map(|a| (a.seq, a.waited_ns, a.contended, a.handoff_ns, a.overtaken)).collect();
+    assert_eq!(figures, [(1, 0, false, None, 0), (2, 18, true, Some(3), 0), (3, 25, true, Some(1), 1)]);
+    let locks = folded(&out);
+    let model = locks.first();
+    assert_eq!((model.acquisitions(), model.holder_count(), model.waiting()), (3, 1, 0));
+    assert_eq!(model.holders().next().map(|h| (h.pid, h.name())), Some((9, "p9".into())));
+}
+
+#[test]
+fn what_began_before_is_not_counted_as_won() {
+    let out = events(&[
+        change(0, 7, Deed::Holding { mode: EX }),
+        change(0, 8, Deed::Waiting { mode: EX, before: true }),
+        change(50, 7, Deed::Released),
+        change(51, 8, WON),
+    ]);
+    let mut locks = folded(&out[..5]);
+    assert!(locks.first().actors().iter().any(|a| a.state.is_waiting() && a.before));
+    out[5..].iter().for_each(|e| locks.apply(e));
+    assert_eq!((locks.acquisitions(), locks.first().wait().all().max()), (1, Some(51)));
+}
+
+#[test]
+fn one_taken_and_let_go_within_a_batch_is_one_event() {
+    let mut roster = Roster::new(0);
+    let mut out = Vec::new();
+    for c in [change(0, 7, FREE), change(4, 7, Deed::Released), change(5, 7, FREE)] {
+        roster.apply(&c, &mut |_| None, &mut out);
+    }
+    assert!(matches!(out[2].what, What::Cycle { held_ns: 4, .. }), "{out:?}");
+    roster.begin_batch();
+    roster.apply(&change(9, 7, Deed::Released), &mut |_| None, &mut out);
+    assert!(matches!(out.last().unwrap().what, What::Released { held_ns: 4, seq: 2 }));
+}
+
+#[test]
+fn a_process_may_hold_some_bytes_and_wait_for_others() {
+    let out = events(&[bytes(0, 7, 0, 9, FREE), bytes(1, 8, 20, 29, FREE), bytes(2, 7, 20, 29, WAITS)]);
+    let locks = folded(&out);
+    let model = locks.first();
+    assert_eq!((model.holder_count(), model.waiting(), model.actors().len()), (2, 1, 3));
+    let waiter = model.actors().iter().find(|a| a.state.is_waiting()).unwrap();
+    let blockers = locks.blockers(0, waiter.id);
+    assert_eq!(blockers.len(), 1);
+    assert_eq!(model.actor(blockers[0].holder).unwrap().pid, 8);
+}
+
+#[test]
+fn a_conversion_ends_one_hold_and_begins_another() {
+    let shared = Deed::Acquired { mode: LockMode::Shared, contended: false };
+    let out = events(&[change(0, 7, FREE), change(5, 7, shared), change(6, 7, shared), change(9, 7, Deed::Released)]);
+    let held: Vec<u64> = out
+        .iter()
+        .filter_map(|e| match e.what {
+            What::Released { held_ns, .. } | What::Cycle { held_ns, .. } => Some(held_ns),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(held, [5, 4]);
+}
+
+#[test]
+fn pollers_wait_from_their_first_try() {
+    let tried = |count| Deed::Tried { mode: EX, count };
+    let out = events(&[
+        change(0, 7, FREE),
+        change(10, 8, tried(1)),
+        change(110, 8, tried(9)),
+        change(120, 7, Deed::Released),
+        change(130, 8, WON),
+    ]);
+    let locks = folded(&out[..out.len() - 2]);
+    let poller = locks.first().actors().iter().find(|a| a.polls()).unwrap();
+    assert_eq!((poller.pid, poller.tries), (8, 10));
+    assert_eq!(out.iter().filter_map(won).last().map(|a| (a.waited_ns, a.contended)), Some((120, true)));
+}
+
+#[test]
+fn names_may_come_later_and_change_nothing_else() {
+    let mut roster = Roster::new(1000);
+    let mut out = Vec::new();
+    roster.apply(&change(0, 7, FREE), &mut |_| None, &mut out);
+    let entry = roster.entries().next().unwrap();
+    assert!(!entry.named && !roster.is_named(0));
+    roster.name_row(1005, &entry, Known { comm: "cron".into(), ..Known::default() }, &mut out);
+    roster.name_lock(1006, 0, "/run/x".into(), LockKind::Flock, &mut out);
+    let locks = folded(&out);
+    let holder = locks.first().holders().next().unwrap();
+    assert_eq!((holder.name(), holder.got, locks.first().info().name.as_str()), ("cron".into(), 1, "/run/x"));
+}
+
+#[test]
+fn rows_are_given_anew_only_where_nobody_needs_them() {
+    let mut roster = Roster::new(0);
+    let mut out = Vec::new();
+    roster.apply(&change(0, 1, FREE), &mut |_| None, &mut out);
+    for pid in 2..(ROWS as i32 * 2) {
+        roster.begin_batch();
+        roster.apply(&change(pid as u64, pid, WAITS), &mut |_| None, &mut out);
+        roster.apply(&change(pid as u64, pid, Deed::GaveUp), &mut |_| None, &mut out);
+    }
+    assert_eq!(roster.entries().count(), ROWS);
+    let locks = folded(&out);
+    assert_eq!(locks.first().holders().map(|h| h.pid).collect::<Vec<_>>(), [1]);
+    assert_eq!(locks.first().actors().len(), ROWS);
+}
+
+#[test]
+fn a_circle_of_waits_is_a_deadlock_that_names_its_members() {
+    let other = LockKey { file: FileId { inode: 43, ..FILE }, ..KEY };
+    let at_other = |t, pid, deed| Change { lock: other, ..change(t, pid, deed) };
+    let out = events(&[change(0, 7, FREE), at_other(0, 8, FREE), at_other(1, 7, WAITS), change(2, 8, WAITS)]);
+    let mut locks = folded(&out);
+    assert_eq!(locks.deadlock(), None, "it might pass yet");
+    locks.advance(1_000_000_000);
+    assert_eq!(locks.deadlock().map(|c| c.len()), Some(2));
+    let text: Vec<String> = crate::model::finding::findings(&locks, locks.first())
+        .iter()
+        .map(crate::model::finding::Finding::text)
+        .collect();
+    assert!(
+        text.iter().any(|t| t.contains("p7 (pid 7)") && t.contains("p8 (pid 8)") && t.contains("deadlock")),
+        "{text:?}"
+    );
+    // A bystander behind them is in no circle.
+    let more = events(&[change(0, 7, FREE), change(1, 9, WAITS)]);
+    let mut locks = folded(&more);
+    locks.advance(1_000_000_000);
+    assert_eq!(locks.deadlock(), None);
+    assert_eq!(locks.chain(0, 2).len(), 1);
+}
+
+proptest! {
+    /// Whatever is seen, nobody counts twice and nothing is out of bounds.
+    #[test]
+    fn any_changes_are_survived(seen in prop::collection::vec((0u64..200, 0i32..5, 0u8..8, 0u64..4, any::<bool>()), 0..200)) {
+        let mut roster = Roster::new(1000);
+        let mut out = Vec::new();
+        let mut got = 0;
+        for (i, (t, pid, deed, at, record)) in seen.iter().enumerate() {
+            let mode = if *at % 2 == 0 { EX } else { LockMode::Shared };
+            let deed = match deed {
+                0 => Deed::Holding { mode },
+                1 => Deed::Waiting { mode, before: true },
+                2 => Deed::Waiting { mode, before: false },
+                3 => Deed::Tried { mode, count: 3 },
+                4 => Deed::Acquired { mode, contended: true },
+                5 => Deed::Kept { mode, since: None },
+                6 => Deed::Released,
+                _ => Deed::GaveUp,
+            };
+            let c = if *record { bytes(*t, *pid, at * 5, at * 5 + 9, deed) } else { change(*t, *pid, deed) };
+            if i % 3 == 0 { roster.begin_batch(); out.clear(); }
+            let from = out.len();
+            roster.apply(&c, &mut |_| None, &mut out);
+            got += out[from.min(out.len())..].iter().filter(|e| won(e).is_some()).count();
+            for entry in roster.entries() {
+                prop_assert!(!(entry.holds.is_some() && entry.waits));
+            }
+        }
+        prop_assert!(got <= seen.len());
+    }
+}
