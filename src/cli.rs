@@ -1,7 +1,7 @@
 //! The command line: types, and their validation before anything is touched.
 
 use crate::dist::{Dist, DurationError, parse_positive, plain};
-use crate::event::LockKind;
+use crate::event::{How, LockKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::{fmt, str::FromStr};
@@ -36,6 +36,8 @@ pub struct Cli {
 pub enum Sub {
     /// Show a recording on the same screen, or compute reports from it
     Replay(ReplayArgs),
+    /// Show locks that other programs use, on the same screen
+    Watch(WatchArgs),
     /// Print two runs side by side, a row a figure, with the ratio
     Compare {
         /// A summary (--output json) or a recording (--record)
@@ -46,6 +48,74 @@ pub enum Sub {
     /// Print the JSON Schema of recordings and summaries
     Schema,
 }
+
+/// Options of `flockmon watch`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = WATCH_HELP)]
+pub struct WatchArgs {
+    /// Files whose locks to watch [default: every lock of the system, in a list]
+    pub lockfiles: Vec<PathBuf>,
+
+    /// Watch the locks that this process holds or waits for; may be given again
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..), conflicts_with = "lockfiles")]
+    pub pid: Vec<i32>,
+
+    /// How to see: exact (the kernel's tracepoints; needs privilege) | sampled (/proc/locks, read again and again)
+    /// [default: exact where allowed]
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    pub how: Option<How>,
+
+    /// Time between two readings of /proc/locks when sampled, 1ms to 1m [default: 100ms]
+    #[arg(long, value_name = "DUR", value_parser = parse_interval)]
+    pub interval: Option<u64>,
+
+    /// Take the keys away that signal processes
+    #[arg(long)]
+    pub read_only: bool,
+
+    /// End after this time
+    #[arg(short, long, value_name = "DUR", value_parser = parse_positive, allow_hyphen_values = true)]
+    pub duration: Option<u64>,
+
+    /// End after N acquisitions in all
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub acquisitions: Option<u64>,
+
+    /// Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+
+    /// How to show it.
+    #[command(flatten)]
+    pub show: ShowArgs,
+}
+
+impl WatchArgs {
+    /// Time between two readings, in ns.
+    pub fn interval_ns(&self) -> u64 {
+        self.interval.unwrap_or(100_000_000)
+    }
+}
+
+fn parse_interval(text: &str) -> Result<u64, String> {
+    match parse_positive(text) {
+        Ok(ns) if (1_000_000..=60_000_000_000).contains(&ns) => Ok(ns),
+        Ok(_) => Err(format!("'{text}' is no interval to read in: use 1ms to 1m, such as 100ms")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+const WATCH_HELP: &str = "\
+Examples:
+  flockmon watch                              every lock of the system, the busiest first; enter opens one
+  flockmon watch /var/lib/dpkg/lock-frontend  one lock: who holds it, who waits, how long
+  flockmon watch --pid 4711                   the locks that a process holds or waits for
+  flockmon watch -d 60s -o json /run/x.lock   figures of a minute, for scripts
+
+Exact seeing needs CAP_PERFMON and CAP_DAC_READ_SEARCH (or root) and tracefs:
+  sudo mount -t tracefs tracefs /sys/kernel/tracing
+Anyone else sees what /proc/locks shows each time it is read; the screen says so.
+No lock is ever taken, and no process is signalled before you have confirmed it.";
 
 /// Options of `flockmon replay`.
 #[derive(Debug, Clone, Args)]

@@ -151,6 +151,11 @@ pub enum What {
         /// For how long it had waited, in ns, pauses left out.
         waited_ns: u64,
     },
+    /// The actor waited, and between two looks ceased to: it gave up, or won the lock and let go again.
+    Left {
+        /// For how long it was seen to wait, in ns.
+        waited_ns: u64,
+    },
     /// The actor let go of the lock.
     Released {
         /// The acquisition that ends.
@@ -415,7 +420,7 @@ pub struct Setup {
 }
 
 /// How foreign locks are seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
     /// Each request and release, as the kernel's tracepoints tell them.
@@ -441,8 +446,8 @@ pub struct Watching {
     pub how: How,
     /// Times are right to so many ns; 0 is to the ns. What is shorter may not have been seen.
     pub precision_ns: u64,
-    /// All locks of the system are watched, rather than those named.
-    pub all: bool,
+    /// More than one lock is looked for: all of the system, those of a process, several files.
+    pub list: bool,
     /// What cannot be seen from here, a sentence each.
     pub blind: Vec<String>,
 }

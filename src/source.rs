@@ -131,6 +131,11 @@ pub trait Source {
     /// What the screen shows: a lock, or rows of the list of locks. What is not looked at need not be known well.
     fn looked_at(&mut self, _opened: Option<LockId>, _rows: &[LockId]) {}
 
+    /// Why news have ceased to come.
+    fn broken(&mut self) -> Option<Error> {
+        None
+    }
+
     /// What is wrong with its input.
     fn fault(&mut self) -> Option<Error> {
         None

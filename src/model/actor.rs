@@ -217,6 +217,11 @@ impl Actor {
 
     pub(super) fn gave_up(&mut self, t: u64, waited_ns: u64) {
         self.gave_up += 1;
+        self.left(t, waited_ns);
+    }
+
+    /// It waits no more; whether it got the lock is not known.
+    pub(super) fn left(&mut self, t: u64, waited_ns: u64) {
         self.timeline.waited(t.saturating_sub(waited_ns), t);
     }
 

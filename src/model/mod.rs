@@ -228,6 +228,10 @@ impl Model {
                 self.actor_mut(event.actor).gave_up(t, *waited_ns);
                 self.set_state(event.actor, State::Thinking, t);
             }
+            What::Left { waited_ns } => {
+                self.actor_mut(event.actor).left(t, *waited_ns);
+                self.set_state(event.actor, State::Thinking, t);
+            }
             What::Exited { signal, .. } => {
                 self.kills += u64::from(*signal == Some(9));
                 if was_holding {

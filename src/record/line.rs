@@ -30,6 +30,7 @@ pub enum Kind {
     Condition,
     Acquired,
     GaveUp,
+    Left,
     Released,
     Exited,
     Failed,
@@ -360,6 +361,7 @@ fn told(line: Line, event: &What) -> Line {
         What::Condition(state) => Line { what: Kind::Condition, state: Some(*state), ..line },
         What::Waiting { mode } => Line { what: Kind::Waiting, mode: Some(*mode), ..line },
         What::Acquired(a) | What::Cycle { acquired: a, .. } => won(line, a),
+        What::Left { waited_ns } => Line { what: Kind::Left, waited_ns: Some(*waited_ns), ..line },
         What::GaveUp { waited_ns } => Line { what: Kind::GaveUp, waited_ns: Some(*waited_ns), ..line },
         What::Released { seq, held_ns } => {
             Line { what: Kind::Released, seq: Some(*seq), held_ns: Some(*held_ns), ..line }
@@ -431,6 +433,7 @@ impl Line {
                 handoff_ns: self.handoff_ns.flatten(),
                 overtaken: self.overtaken.unwrap_or(0),
             }),
+            Kind::Left => What::Left { waited_ns: self.waited_ns.ok_or_else(lacks("waited_ns"))? },
             Kind::GaveUp => What::GaveUp { waited_ns: self.waited_ns.ok_or_else(lacks("waited_ns"))? },
             Kind::Released => What::Released {
                 seq: self.seq.ok_or_else(lacks("seq"))?,

@@ -89,6 +89,7 @@ fn words(event: &Event) -> String {
         What::Acquired(acquisition) => won(acquisition),
         What::Released { held_ns, .. } => released(*held_ns),
         What::GaveUp { waited_ns } => format!("gave up, waited {}", seconds(*waited_ns)),
+        What::Left { waited_ns } => format!("waits no more, waited {}", seconds(*waited_ns)),
         What::Exited { signal: Some(signal), .. } => format!("killed by signal {signal}, pid {pid}"),
         What::Exited { code: None, .. } => format!("ended, pid {pid}"),
         What::Exited { code: Some(code), .. } => format!("ended with status {code}, pid {pid}"),

@@ -179,6 +179,7 @@ impl<W: Write + Send> Report for Perfetto<W> {
                 self.acquired(track, t, acquired)?;
                 self.released(track, t.saturating_add(*held_ns), "released")
             }
+            What::Left { .. } => self.waited(track, t, "left"),
             What::GaveUp { waited_ns } => {
                 self.open
                     .entry(track)

@@ -2,11 +2,13 @@
 
 mod session;
 
-use crate::cli::{Cli, LabArgs, Output, ReplayArgs, ShowArgs, Speed, Sub};
+use crate::cli::{Cli, LabArgs, Output, ReplayArgs, ShowArgs, Speed, Sub, WatchArgs};
+use crate::event::How;
 use crate::lab::target::Target;
 use crate::lab::{Config, Lab, LabSource};
 use crate::replay::Player;
 use crate::report::{Jsonl, hgrm};
+use crate::watch::Plan;
 use anyhow::{Context, Error, anyhow};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use session::Session;
@@ -40,6 +42,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     match &cli.sub {
         None => lab(&cli.lab),
         Some(Sub::Replay(args)) => replay(args),
+        Some(Sub::Watch(args)) => watch(args),
         Some(Sub::Compare { a, b }) => {
             let text = crate::compare::compare(a, b).map_err(Failure::BadInput)?;
             print(&text)
@@ -70,10 +73,33 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     let source = Box::new(LabSource::listen(lab)?);
     let mut run = Session::new(source, signals, &args.show, output)?;
     (run.end_at, run.limit) = (args.duration, args.acquisitions);
-    if let (Some(file), Some(path)) = (record, &args.record) {
-        run.open_outlet(format!("the recording {}", path.display()), false, Box::new(Jsonl::new(file)))?;
-    }
+    record_too(&mut run, record, args.record.as_deref())?;
     run.go()
+}
+
+fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
+    let output = choose_output(&args.show)?;
+    if args.interval.is_some() && args.how == Some(How::Exact) {
+        return Err(Failure::BadInput(anyhow!("--interval is for --how sampled: exact seeing has no interval")));
+    }
+    let plan = Plan::of(args).map_err(Failure::BadInput)?;
+    let record =
+        args.record.as_deref().map(|path| create(path, args.show.force)).transpose().map_err(Failure::BadInput)?;
+    prepare_hgrm(&args.show)?;
+    let signals = forward_signals()?;
+    let mut run = Session::new(Box::new(plan.start()?), signals, &args.show, output)?;
+    (run.end_at, run.limit) = (args.duration, args.acquisitions);
+    record_too(&mut run, record, args.record.as_deref())?;
+    run.go()
+}
+
+fn record_too(run: &mut Session, file: Option<File>, path: Option<&Path>) -> Result<(), Error> {
+    match (file, path) {
+        (Some(file), Some(path)) => {
+            run.open_outlet(format!("the recording {}", path.display()), false, Box::new(Jsonl::new(file)))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {

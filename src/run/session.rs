@@ -11,7 +11,7 @@ use crate::source::{Batch, Source};
 use crate::tui::input::{Input, Keyboard};
 use crate::tui::keymap::Place;
 use crate::tui::terminal::Screen;
-use crate::tui::{Look, Request, Ui, view};
+use crate::tui::{Column, Look, Request, Ui, view};
 use anyhow::{Context, Error, anyhow};
 use crossbeam_channel::{Receiver, Sender, never, select_biased, unbounded};
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
@@ -119,7 +119,11 @@ impl Session {
             (Some(_), true) => Place::Watch,
             (None, true) => Place::Lab,
         };
-        ui.opened = watch.is_none_or(|w| !w.all).then_some(0);
+        if watch.is_some() {
+            // Holders first, then the queue.
+            ui.sort = Column::State;
+        }
+        ui.opened = watch.is_none_or(|w| !w.list).then_some(0);
         self.on_screen = Some(Box::new(OnScreen {
             screen,
             ui,
@@ -173,7 +177,13 @@ impl Session {
                     if let Ok((number, error)) = trouble { self.trouble(number, &error); }
                 }
                 recv(batches) -> batch => {
-                    self.source.admit(batch.map_err(|_| anyhow!("the thread that reads events ended unexpectedly"))?);
+                    match batch {
+                        Ok(batch) => self.source.admit(batch),
+                        Err(_) => {
+                            let why = self.source.broken();
+                            return Err(why.unwrap_or_else(|| anyhow!("the thread that reads events ended unexpectedly")));
+                        }
+                    }
                 }
                 default(wake) => {}
             }

@@ -79,6 +79,11 @@ impl Column {
         Self::Container,
     ];
 
+    /// Its heading, for a lab or for tasks of other programs.
+    pub fn title_of(self, watched: bool) -> &'static str {
+        if watched && self == Self::Worker { "task" } else { self.title() }
+    }
+
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
@@ -389,13 +394,17 @@ impl Ui {
         match self.sort {
             Column::Worker => u64::from(a.id),
             Column::Pid => a.pid as u64,
-            Column::State => match a.state {
-                State::Holding(_) => 0,
-                State::Waiting(_) => 1,
-                State::Thinking => 2,
-                State::Starting => 3,
-                _ => 4,
-            },
+            Column::State => {
+                let rank: u64 = match a.state {
+                    State::Holding(_) => 0,
+                    State::Waiting(_) => 1,
+                    State::Thinking => 2,
+                    State::Starting => 3,
+                    _ => 4,
+                };
+                // Within a state the longest first: those that wait stand as they queue.
+                rank << 60 | a.since.min((1 << 60) - 1)
+            }
             Column::Now => model.in_state(a),
             Column::Last => a.last_wait.unwrap_or(0),
             Column::P50 => a.wait.quantile(0.5).unwrap_or(0),
@@ -471,7 +480,7 @@ impl Ui {
         if self.frozen.take().is_some() {
             return None;
         }
-        let listed = locks.begin().watch.as_ref().is_some_and(|w| w.all) || locks.all().len() > 1;
+        let listed = locks.begin().watch.as_ref().is_some_and(|w| w.list) || locks.all().len() > 1;
         if listed && self.opened.take().is_some() {
             return None;
         }

@@ -6,14 +6,24 @@
 //! - [`sampled`] makes changes of one reading after the other;
 //! - [`process`] tells who a process is, which descriptors keep a lock, and what cannot be seen from here;
 //! - [`tracepoint`] reads the kernel's own records, [`grammar`] makes sense of them, [`exact`] joins the two.
+//! - [`eyes`] are the two behind one face;
 //! - [`roster`] numbers locks and tasks and makes events of changes;
+//! - `watcher.rs` is the thread that sees, `probe.rs` the one that asks `/proc` who they are, [`action`] what is done to
+//!   them after a question, `source.rs` the main thread's end of it all.
 
+pub mod action;
 pub mod change;
 pub mod exact;
+pub mod eyes;
 pub mod file_id;
 pub mod grammar;
+mod probe;
 pub mod process;
 pub mod procfs;
 pub mod roster;
 pub mod sampled;
+mod source;
 pub mod tracepoint;
+mod watcher;
+
+pub use source::{Plan, WatchSource};

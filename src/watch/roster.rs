@@ -56,6 +56,8 @@ struct Row {
     used: u64,
     /// Its process has ended.
     over: bool,
+    /// That has been so for a while: it is shown no more, and its number may be another's.
+    removed: bool,
 }
 
 impl Row {
@@ -107,9 +109,9 @@ impl Lock {
         } else if self.rows.len() >= ROWS {
             oldest(&mut self.rows.iter().enumerate())
         } else {
-            None
+            self.rows.iter().position(|r| r.removed)
         };
-        let row = Row { task, kind, range, named: false, wait: None, hold: None, used: t, over: false };
+        let row = Row { task, kind, range, named: false, wait: None, hold: None, used: t, over: false, removed: false };
         let index = index.unwrap_or(self.rows.len());
         match self.rows.get_mut(index) {
             Some(old) => {
@@ -196,6 +198,19 @@ impl Roster {
         self.fresh.clear();
     }
 
+    /// Whether this row still holds what it held when it was listed.
+    pub fn holds(&self, entry: &Entry) -> bool {
+        let index = (entry.actor as usize).saturating_sub(1);
+        let row = self.locks.get(entry.lock as usize).and_then(|l| l.rows.get(index));
+        row.is_some_and(|r| r.task == entry.task && r.hold.map(|h| h.since) == entry.holds)
+    }
+
+    /// The kind of a lock: that of whoever used it last.
+    pub fn kind(&self, id: LockId) -> LockKind {
+        let rows = self.locks.get(id as usize).map(|l| l.rows.as_slice()).unwrap_or_default();
+        rows.iter().max_by_key(|r| r.used).map_or(LockKind::Flock, |r| r.kind)
+    }
+
     /// Takes in what was seen; gives what it means. `out` is the batch that was begun last.
     pub fn apply(&mut self, change: &Change, who: Who<'_>, out: &mut Vec<Event>) {
         let t = change.t.saturating_sub(self.epoch);
@@ -228,11 +243,12 @@ impl Roster {
                 row.wait.get_or_insert(Wait { since: t, seq_then });
                 told.event(index, row, What::Tried { mode, count });
             }
-            Deed::GaveUp => {
+            Deed::GaveUp | Deed::Left => {
                 let Some(index) = lock.waits(task) else { return };
                 let Some(row) = lock.rows.get_mut(index) else { return };
                 let waited_ns = row.wait.take().map_or(0, |w| t.saturating_sub(w.since));
-                told.event(index, row, What::GaveUp { waited_ns });
+                let left = change.deed == Deed::Left;
+                told.event(index, row, if left { What::Left { waited_ns } } else { What::GaveUp { waited_ns } });
             }
             Deed::Holding { mode } | Deed::Kept { mode, .. } => {
                 let index = told.place(lock, task, kind, range);
@@ -345,6 +361,20 @@ impl Roster {
         row.used = t;
         let what = What::Exited { code: None, signal };
         out.push(Event { t, lock: entry.lock, actor: entry.actor, pid: row.task.pid, what });
+    }
+
+    /// Those whose process ended before `t` are shown no more.
+    pub fn remove_ended(&mut self, t: u64, now: u64, out: &mut Vec<Event>) {
+        let (t, now) = (t.saturating_sub(self.epoch), now.saturating_sub(self.epoch));
+        for (number, lock) in self.locks.iter_mut().enumerate() {
+            for (index, row) in lock.rows.iter_mut().enumerate() {
+                if row.over && !row.removed && row.is_idle() && row.used < t {
+                    row.removed = true;
+                    let (lock, actor) = (number as LockId, index as ActorId + 1);
+                    out.push(Event { t: now, lock, actor, pid: row.task.pid, what: What::Removed });
+                }
+            }
+        }
     }
 
     /// Every row.

@@ -67,7 +67,11 @@ pub(super) fn spread(
     });
     let room = height.saturating_sub(lines.len() + usize::from(waiting.is_some()));
     match (latency.min(), latency.max()) {
-        (Some(min), Some(max)) => lines.extend(bars(latency, &edges(min, max, room), width, ui)),
+        (Some(min), Some(max)) => {
+            // Below what can be told apart there is but one range.
+            let least = model.precision();
+            lines.extend(bars(latency, &edges(min.max(least), max.max(least), room), width, ui));
+        }
         _ => lines.push(Line::styled(cut(" no samples yet", width, glyphs), theme.dim)),
     }
     lines.extend(waiting.map(|text| Line::styled(cut(&text, width, glyphs), theme.waiting)));

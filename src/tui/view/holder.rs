@@ -49,12 +49,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
 fn verdict(model: &Model, ui: &Ui, width: usize) -> (String, Style) {
     let theme = &ui.theme;
     let in_state = |a: &Actor| super::in_state(model, a, &ui.glyphs);
+    // Programs of one name are told apart by their pids; workers have their numbers.
+    let called = |a: &Actor| if a.task.is_some() { a.full_name() } else { a.name() };
     let blocks = match model.waiting() {
         0 => String::new(),
         n => format!(" and blocks {n}"),
     };
     let oldest =
-        model.longest_waiter().map(|(a, _)| format!("; {} waits {}", a.name(), in_state(a))).unwrap_or_default();
+        model.longest_waiter().map(|(a, _)| format!("; {} waits {}", called(a), in_state(a))).unwrap_or_default();
     let mut holders = model.holders();
     let Some(first) = holders.next() else {
         if model.is_watched() && model.waiting() == 0 {

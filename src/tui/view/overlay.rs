@@ -11,7 +11,7 @@ use crate::tui::ui::{Figure, Ui};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Clear, Paragraph};
+use ratatui::widgets::{Clear, Paragraph, Wrap};
 
 /// Columns of the keys in the help.
 const KEYS: usize = 11;
@@ -62,19 +62,23 @@ pub(super) fn findings(frame: &mut Frame<'_>, area: Rect, model: &Model, found: 
     if lines.is_empty() {
         lines.push(Line::styled(" nothing is wrong", theme.text));
     }
+    // Rows that sentences take beyond their first.
+    let mut hidden = 0;
     for text in model.begin().watch.iter().flat_map(|w| &w.blind) {
-        lines.push(Line::styled(cut(&format!(" {} {}", glyphs.dot, glyphs.plain(text)), width, glyphs), theme.text));
+        let sentence = Line::styled(format!(" {} {}", glyphs.dot, glyphs.plain(text)), theme.text);
+        hidden += sentence.width().saturating_sub(1) / width.max(1);
+        lines.push(sentence);
     }
     lines.push(Line::default());
     lines.push(Line::styled(" lately, newest first:", theme.dim));
-    let room = usize::from(inner.height).saturating_sub(lines.len());
+    let room = usize::from(inner.height).saturating_sub(lines.len() + hidden);
     lines.extend(model.notes().rev().take(room).map(|n| {
         let text = format!(" {}  {}", clock(n.event.t), glyphs.plain(&told(n, model)));
         Line::styled(cut(&text, width, glyphs), theme.text)
     }));
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
-    frame.render_widget(Paragraph::new(lines), inner);
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), inner);
 }
 
 fn told(note: &Note, model: &Model) -> String {

@@ -63,14 +63,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui
     } else {
         order.len().to_string()
     };
-    let sorted = format!("{about}, by {}{}", ui.sort.title(), if ui.reverse { ", reversed" } else { "" });
+    let sorted =
+        format!("{about}, by {}{}", ui.sort.title_of(model.is_watched()), if ui.reverse { ", reversed" } else { "" });
     let outer =
         block(title(if model.is_watched() { "tasks" } else { "workers" }, &sorted, theme, glyphs), theme, glyphs);
     frame.render_widget(outer, area);
     if inner.height == 0 {
         return;
     }
-    frame.render_widget(heading(&columns, ui), Rect { height: 1, ..inner });
+    frame.render_widget(heading(&columns, model.is_watched(), ui), Rect { height: 1, ..inner });
     let all = model.acquisitions();
     for (row, id) in order.iter().skip(ui.scroll).take(height).enumerate() {
         let Some(actor) = model.actor(*id) else { continue };
@@ -84,7 +85,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui
 
 /// Columns of the longest name and the longest pid: what grows with the fleet, not with time.
 fn widest(model: &Model) -> [(Column, usize); 2] {
-    let name = model.actors().last().map_or(0, |a| a.name().len());
+    // Other programs choose their names: those get a fixed width.
+    let name = model.actors().last().filter(|_| !model.is_watched()).map_or(0, |a| a.name().len());
     let pid = model.actors().iter().map(|a| a.pid).max().unwrap_or(0).to_string().len();
     [(Column::Worker, name), (Column::Pid, pid.max(5))]
 }
@@ -105,7 +107,7 @@ fn fitting(width: usize, model: &Model) -> Vec<(Column, usize)> {
             _ => true,
         })
         .collect();
-    fit(width, &used, &[])
+    fit(width, &used, &widest(model))
 }
 
 fn fit(width: usize, columns: &[(Column, usize)], widest: &[(Column, usize)]) -> Vec<(Column, usize)> {
@@ -122,11 +124,11 @@ fn fit(width: usize, columns: &[(Column, usize)], widest: &[(Column, usize)]) ->
     fit
 }
 
-fn heading(columns: &[(Column, usize)], ui: &Ui) -> Line<'static> {
+fn heading(columns: &[(Column, usize)], watched: bool, ui: &Ui) -> Line<'static> {
     let mut spans = vec![Span::raw(" ".repeat(POINTER))];
     for (column, width) in columns {
         let style = if ui.sort == *column { ui.theme.strong.add_modifier(Modifier::UNDERLINED) } else { ui.theme.dim };
-        let (title, gap) = (column.title(), " ".repeat(GAP));
+        let (title, gap) = (column.title_of(watched), " ".repeat(GAP));
         let pad = width.saturating_sub(title.len());
         if left_aligned(*column) {
             spans.extend([Span::styled(title, style), Span::raw(" ".repeat(pad) + &gap)]);

@@ -1,6 +1,6 @@
 //! Who held and who waited over the last half minute, a row a worker.
 
-use super::{block, title};
+use super::{block, cut, title};
 use crate::model::timeline::{SLOT_NS, SLOTS, Slot};
 use crate::model::{Actor, Model};
 use crate::tui::ui::Ui;
@@ -35,7 +35,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     let cells = usize::from(inner.width).saturating_sub(NAME + 1);
     for (row, id) in ui.order(model).iter().skip(ui.scroll).take(usize::from(inner.height)).enumerate() {
         let Some(actor) = model.actor(*id) else { continue };
-        let mut spans = vec![Span::styled(format!(" {:<NAME$}", actor.name()), theme.text)];
+        let name = match &actor.task {
+            Some(task) => cut(&glyphs.plain(&format!("{} {}", actor.pid, task.comm)), NAME, glyphs),
+            None => actor.name(),
+        };
+        let mut spans = vec![Span::styled(format!(" {name:<NAME$}"), theme.text)];
         spans.extend(lane(actor, model, ui, cells));
         let y = inner.y.saturating_add(u16::try_from(row).unwrap_or(u16::MAX));
         frame.render_widget(Line::from(spans), Rect { y, height: 1, ..inner }.intersection(inner));

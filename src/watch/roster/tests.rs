@@ -44,7 +44,7 @@ fn begin() -> Begin {
         hold_ns: 0,
         think_ns: 0,
         setup: Setup::default(),
-        watch: Some(Watching { how: How::Exact, precision_ns: 0, all: true, blind: Vec::new() }),
+        watch: Some(Watching { how: How::Exact, precision_ns: 0, list: true, blind: Vec::new() }),
     }
 }
 
@@ -147,7 +147,7 @@ fn pollers_wait_from_their_first_try() {
     let locks = folded(&out[..out.len() - 2]);
     let poller = locks.first().actors().iter().find(|a| a.polls()).unwrap();
     assert_eq!((poller.pid, poller.tries), (8, 10));
-    assert_eq!(out.iter().filter_map(won).last().map(|a| (a.waited_ns, a.contended)), Some((120, true)));
+    assert_eq!(out.iter().rev().find_map(won).map(|a| (a.waited_ns, a.contended)), Some((120, true)));
 }
 
 #[test]
@@ -221,6 +221,7 @@ proptest! {
                 3 => Deed::Tried { mode, count: 3 },
                 4 => Deed::Acquired { mode, contended: true },
                 5 => Deed::Kept { mode, since: None },
+                6 if *at == 3 => Deed::Left,
                 6 => Deed::Released,
                 _ => Deed::GaveUp,
             };

@@ -1,0 +1,133 @@
+//! Signals to processes of others: never without having named each of them, what the signal will do and what not.
+
+use super::change::FileId;
+use super::probe::keeps;
+use super::process::signal::{Expect, Target};
+use super::process::{Names, life, owners};
+use super::roster::Entry;
+use crate::source::Question;
+use nix::sys::signal::Signal;
+
+/// What a user wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// To kill.
+    Kill,
+    /// To stop, or to resume where one is stopped already.
+    Stall,
+}
+
+/// A wish, and whom it concerns.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// What.
+    pub deed: Deed,
+    /// Rows that hold or wait.
+    pub rows: Vec<Entry>,
+}
+
+/// A wish with its processes held fast, ready to be carried out.
+#[derive(Debug)]
+pub struct Asked {
+    /// What the user is asked; where nothing can be done, its title says why and there is nobody in it.
+    pub question: Question,
+    /// Whom to signal, and what must be true of each then.
+    pub targets: Vec<(Target, Expect)>,
+    /// The signal.
+    pub signal: Signal,
+}
+
+/// Finds every process that keeps what `wish` is about, and puts the question.
+pub fn prepare(wish: &Wish, names: &mut Names) -> Asked {
+    let holders: Vec<&Entry> = wish.rows.iter().filter(|r| r.holds.is_some()).collect();
+    let mut pids: Vec<(i32, Expect)> = Vec::new();
+    let mut shared = Vec::new();
+    for row in &wish.rows {
+        let file = row.key.file;
+        if row.holds.is_some() {
+            let keepers = keepers(file, row);
+            if keepers.len() > 1 || keepers.first().is_some_and(|pid| *pid != row.task.pid) {
+                shared.push((row.task.pid, keepers.clone()));
+            }
+            pids.extend(keepers.into_iter().map(|pid| (pid, Expect::Keeps(file))));
+        } else {
+            pids.push((row.task.pid, if row.waits { Expect::Waits(file) } else { Expect::Lives }));
+        }
+    }
+    pids.retain(|(pid, _)| *pid > 1 && *pid != std::process::id() as i32);
+    pids.sort_unstable_by_key(|(pid, _)| *pid);
+    pids.dedup_by_key(|(pid, _)| *pid);
+
+    let stopped = pids.iter().any(|(pid, _)| life(*pid).is_some_and(|l| l.state == 'T'));
+    let (signal, verb, yes) = match (wish.deed, stopped) {
+        (Deed::Kill, _) => (Signal::SIGKILL, "Kill", "kill (SIGKILL)"),
+        (Deed::Stall, false) => (Signal::SIGSTOP, "Stop", "stop (SIGSTOP)"),
+        (Deed::Stall, true) => (Signal::SIGCONT, "Resume", "resume (SIGCONT)"),
+    };
+    let (mut lines, mut targets) = (Vec::new(), Vec::new());
+    for (pid, expect) in pids {
+        let Some(who) = names.of(pid).cloned() else { continue };
+        match Target::open(pid, who.start) {
+            Ok(target) => targets.push((target, expect)),
+            Err(refusal) => {
+                lines.push(refusal.to_string());
+                continue;
+            }
+        }
+        let container = who.container.as_ref().map(|c| format!(", container {c}")).unwrap_or_default();
+        lines.push(format!("pid {pid}  {}  user {}{container}", who.command, who.user));
+    }
+    for (listed, keepers) in &shared {
+        lines.push(together(*listed, keepers));
+    }
+    lines.extend(effect(signal, !holders.is_empty(), targets.len()).map(str::to_owned));
+    let title = match targets.len() {
+        0 => "nobody to signal: no living process was found that keeps it".to_owned(),
+        1 => format!("{verb} this process?"),
+        n => format!("{verb} these {n} processes?"),
+    };
+    Asked { question: Question { title, lines, yes: yes.to_owned() }, targets, signal }
+}
+
+/// Every process that keeps the lock of a row: those with its line among their descriptors; the one that took it where
+/// that cannot be read.
+fn keepers(file: FileId, row: &Entry) -> Vec<i32> {
+    let found = owners::scan(Some(&[file])).unwrap_or_default();
+    let mut pids: Vec<i32> = found.owners.iter().filter(|o| keeps(o, row)).map(|o| o.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    if pids.is_empty() && found.refused > 0 && row.task.pid > 0 {
+        pids.push(row.task.pid);
+    }
+    pids
+}
+
+/// Why the one that the kernel lists is not the one that matters.
+fn together(listed: i32, keepers: &[i32]) -> String {
+    let all: Vec<String> = keepers.iter().map(ToString::to_string).collect();
+    match keepers.len() {
+        0 => format!("pid {listed} took the lock and is gone; no process that can be seen keeps it"),
+        1 => format!(
+            "pid {listed} took the lock, but pid {} keeps it: signalling {listed} would free nothing",
+            all.concat()
+        ),
+        _ => format!(
+            "they share one open file ({}): the lock is free only when all of them are gone or have closed it",
+            all.join(", ")
+        ),
+    }
+}
+
+fn effect(signal: Signal, holds: bool, targets: usize) -> impl Iterator<Item = &'static str> {
+    let text = match (signal, holds, targets) {
+        (_, _, 0) => None,
+        (Signal::SIGKILL, true, _) => {
+            Some("The kernel frees the lock, the next waiter gets it. Work in progress is lost.")
+        }
+        (Signal::SIGKILL, false, _) => Some("It loses its place in the queue. Work in progress is lost."),
+        (Signal::SIGSTOP, true, _) => Some("It keeps the lock while it is stopped: everyone else goes on waiting."),
+        (Signal::SIGSTOP, false, _) => Some("A waiter that is stopped loses its place in the queue."),
+        _ => Some("It goes on where it was stopped."),
+    };
+    text.into_iter()
+}

@@ -1,0 +1,197 @@
+//! The two ways of seeing behind one face: the kernel's records, or `/proc/locks` read again and again.
+
+use super::change::{Change, Family, FileId, LockKey, TaskId};
+use super::exact::{Options, ReadLocks, Tracer};
+use super::grammar::SnapshotEntry;
+use super::process::{owners, pids, waits};
+use super::procfs::{Reader, Row};
+use super::sampled::{Sampler, Tasks};
+use super::tracepoint::{Scope, TraceError};
+use crate::event::LockKind;
+use crate::lab::clock;
+use anyhow::{Context, Result};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// Who has the open-file-description locks of a file is asked no more often than this, in ns, nor for more than one
+/// part in so many of the time.
+const ASK_EVERY_NS: u64 = 1_000_000_000;
+const ASK_SHARE: u64 = 20;
+
+/// A way of seeing.
+pub enum Eyes {
+    /// By the kernel's own records.
+    Exact(Box<Tracer>),
+    /// By reading `/proc/locks`.
+    Sampled(Box<Readings>),
+}
+
+impl std::fmt::Debug for Eyes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Exact(_) => "Exact",
+            Self::Sampled(_) => "Sampled",
+        })
+    }
+}
+
+/// Readings of `/proc/locks`, one after the other.
+#[derive(Debug)]
+pub struct Readings {
+    reader: Reader,
+    sampler: Sampler,
+    every_ns: u64,
+    due: u64,
+    askers: Askers,
+}
+
+/// Who has the open-file-description locks of files: not asked at each reading.
+#[derive(Debug, Default)]
+struct Askers {
+    known: HashMap<FileId, (u64, Tasks)>,
+    cost: u64,
+}
+
+impl Askers {
+    fn ask(&mut self, file: FileId) -> Tasks {
+        let now = clock::now();
+        let fresh_for = ASK_EVERY_NS.max(self.cost.saturating_mul(ASK_SHARE));
+        if let Some((at, tasks)) = self.known.get(&file)
+            && now.saturating_sub(*at) < fresh_for
+        {
+            return tasks.clone();
+        }
+        let tasks = tasks_of(file);
+        self.cost = clock::now().saturating_sub(now);
+        self.known.retain(|_, (at, _)| now.saturating_sub(*at) < fresh_for);
+        self.known.insert(file, (now, tasks.clone()));
+        tasks
+    }
+}
+
+/// Who keeps and who waits for locks on a file, by the descriptors of all processes.
+fn tasks_of(file: FileId) -> Tasks {
+    let keepers = owners::scan(Some(&[file])).map(|s| s.owners).unwrap_or_default();
+    let waits = pids().into_iter().flat_map(waits::of).filter(|w| w.file == Some(file)).collect();
+    Tasks { keepers, waits }
+}
+
+impl Eyes {
+    /// Sees what the kernel records about `files`, or about all.
+    ///
+    /// # Errors
+    /// Which privilege or setting is missing, and how to grant it.
+    pub fn exact(files: Option<&[FileId]>) -> Result<Self, TraceError> {
+        let mut reader = None;
+        let mut askers = Askers::default();
+        let read: ReadLocks = Box::new(move || {
+            if reader.is_none() {
+                reader = Some(Reader::new().map_err(std::io::Error::other)?);
+            }
+            let Some(reader) = reader.as_mut() else { return Ok(Vec::new()) };
+            let snapshot = reader.read().map_err(std::io::Error::other)?;
+            Ok(snapshot.rows.iter().filter_map(|row| entry(row, &mut askers)).collect())
+        });
+        Tracer::open(&scope(files), Options::default(), read).map(|tracer| Self::Exact(Box::new(tracer)))
+    }
+
+    /// Sees what stands in `/proc/locks` every `every_ns`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn sampled(files: Option<&[FileId]>, every_ns: u64) -> Result<Self> {
+        let reader = Reader::new()?;
+        let sampler = Sampler::new(keys(files));
+        Ok(Self::Sampled(Box::new(Readings { reader, sampler, every_ns, due: 0, askers: Askers::default() })))
+    }
+
+    /// Waits until there is something to see, `patience` at most, and appends it to `changes` in the order of time.
+    ///
+    /// # Errors
+    /// It can see no more.
+    pub fn see(&mut self, patience: Duration, changes: &mut Vec<Change>) -> Result<()> {
+        match self {
+            Self::Exact(tracer) => tracer.poll(patience, changes).context("the kernel's records cannot be read on"),
+            Self::Sampled(readings) => readings.see(patience, changes),
+        }
+    }
+
+    /// What was held back, at the end.
+    pub fn finish(&mut self, changes: &mut Vec<Change>) {
+        match self {
+            // What is on its way comes within a moment; who is wrong about the last milliseconds harms nobody.
+            Self::Exact(tracer) => drop(tracer.poll(Duration::ZERO, changes)),
+            Self::Sampled(readings) => changes.extend(readings.sampler.finish()),
+        }
+    }
+
+    /// Looks at other files from now on; none is all.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn look_at(&mut self, files: Option<&[FileId]>) -> Result<()> {
+        match self {
+            Self::Exact(tracer) => tracer.set_scope(&scope(files)).context("cannot watch another file"),
+            Self::Sampled(readings) => {
+                readings.sampler.look_at(keys(files));
+                Ok(())
+            }
+        }
+    }
+
+    /// How many records were lost so far.
+    pub fn lost(&self) -> u64 {
+        match self {
+            Self::Exact(tracer) => tracer.stats().lost,
+            Self::Sampled(_) => 0,
+        }
+    }
+}
+
+/// Which kind of lock a file has now, if any.
+pub fn kind_in_use(file: FileId) -> Option<LockKind> {
+    Reader::new().ok()?.read().ok()?.of(file).find_map(|row| row.kind.lock())
+}
+
+impl Readings {
+    fn see(&mut self, patience: Duration, changes: &mut Vec<Change>) -> Result<()> {
+        let now = clock::now();
+        if let Some(wait) = self.due.checked_sub(now).filter(|ns| *ns > 0) {
+            std::thread::sleep(Duration::from_nanos(wait).min(patience));
+            return Ok(());
+        }
+        // A reading that comes late does not make the next ones come in a heap.
+        self.due = now.max(self.due).saturating_add(self.every_ns);
+        let snapshot = self.reader.read()?;
+        let askers = &mut self.askers;
+        changes.extend(self.sampler.fold(snapshot.began, snapshot, |file| askers.ask(file)));
+        Ok(())
+    }
+}
+
+fn scope(files: Option<&[FileId]>) -> Scope {
+    files.map_or(Scope::All, |files| Scope::Files(files.to_vec()))
+}
+
+fn keys(files: Option<&[FileId]>) -> Option<HashSet<LockKey>> {
+    let both = |file: &FileId| [Family::Flock, Family::Record].map(|family| LockKey { file: *file, family });
+    files.map(|files| files.iter().flat_map(both).collect())
+}
+
+/// A row as the exact way takes it; the owner of an open-file-description lock, which the row does not name, is asked for.
+fn entry(row: &Row, askers: &mut Askers) -> Option<SnapshotEntry> {
+    let (kind, file, mode) = (row.kind.lock()?, row.file?, row.mode?);
+    let waiting = row.depth > 0;
+    let pid = match kind {
+        LockKind::Ofd => {
+            let tasks = askers.ask(file);
+            let waits = tasks.waits.iter().find(|w| w.kind == kind && w.range.is_none_or(|r| r == row.range));
+            let keeps = tasks.keepers.iter().find(|o| o.kind == kind && o.range == row.range);
+            if waiting { waits.map(|w| w.pid) } else { keeps.map(|o| o.pid) }.unwrap_or(row.pid)
+        }
+        _ => row.pid,
+    };
+    let range = (kind != LockKind::Flock).then_some(row.range);
+    let lock = LockKey { file, family: kind.into() };
+    Some(SnapshotEntry { lock, task: TaskId { pid, tid: 0 }, kind, mode, range, waiting })
+}

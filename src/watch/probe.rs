@@ -1,0 +1,264 @@
+//! Finds out about processes what the seeing itself does not tell: who they are, how they are, which of them keep a
+//! lock, what a lock is called. Reading `/proc` takes its time, so it is done in a thread of its own, for what is
+//! looked at only, one [`Job`] after the other.
+
+use super::change::{FileId, LockKey};
+use super::file_id::locate;
+use super::process::{self, Names, Owner, owners, waits};
+use super::roster::{Entry, Known};
+use crate::event::{Condition, Keeper, LockId, LockMode};
+use crate::lab::clock;
+use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, Sender};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+/// A scan of all descriptors may take at most one part in so many of the time.
+const SCAN_SHARE: u64 = 20;
+/// Nor is one made more often, in ns.
+const SCAN_EVERY_NS: u64 = 2_000_000_000;
+/// A process hangs in the kernel once it was found so this many times in a row: a second.
+const HANGS: u32 = 4;
+
+/// What is to be found out.
+#[derive(Debug, Default)]
+pub struct Job {
+    /// Rows of which it is not known who they are.
+    pub unnamed: Vec<Entry>,
+    /// Rows that hold or wait: how are their processes?
+    pub active: Vec<Entry>,
+    /// Rows that do neither: do their processes live?
+    pub idle: Vec<Entry>,
+    /// Locks without a name, with processes that have the file open.
+    pub nameless: Vec<(LockId, LockKey, Vec<i32>)>,
+    /// Paths that were named, and what each was when it was last looked at.
+    pub paths: Vec<(PathBuf, Option<FileId>)>,
+    /// Processes whose locks are wanted.
+    pub pids: Vec<i32>,
+    /// Signals to be asked about.
+    pub ask: Option<super::action::Wish>,
+}
+
+/// What was found out.
+#[derive(Debug)]
+pub enum Fact {
+    /// Who a row is.
+    Named(Entry, Known),
+    /// What a lock is called.
+    Path(LockId, LockKey, String),
+    /// Who keeps the lock of a row.
+    Keepers(Entry, Vec<Keeper>),
+    /// How the process of a row is.
+    Condition(Entry, Condition),
+    /// The process of a row was stopped, or goes on.
+    Stopped(Entry, bool),
+    /// The process of a row has ended.
+    Ended(Entry),
+    /// The path names this file now, or nothing.
+    PathIs(PathBuf, Option<FileId>),
+    /// The files that the wanted processes hold or wait for locks on.
+    Files(Vec<FileId>),
+    /// All of the job was done.
+    Done,
+}
+
+/// How a process was when it was looked at last, so that only changes are said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Life {
+    condition: Condition,
+    stopped: bool,
+    /// How often in a row it was found uninterruptible: anyone is for a moment.
+    hangs: u32,
+}
+
+/// The probe and what it remembers.
+#[derive(Debug)]
+struct Probe {
+    names: Names,
+    /// How those that hold and wait were last.
+    lives: HashMap<(i32, LockId, u32), Life>,
+    keepers: HashMap<(LockId, u32), (u64, Vec<Keeper>)>,
+    scanned: u64,
+    scan_cost: u64,
+    facts: Sender<Fact>,
+    asked: Sender<super::action::Asked>,
+}
+
+/// Starts the thread; it ends when nobody gives it jobs any more.
+///
+/// # Errors
+/// No thread is to be had.
+pub fn spawn(jobs: Receiver<Job>, facts: Sender<Fact>, asked: Sender<super::action::Asked>) -> Result<()> {
+    let mut probe = Probe {
+        names: Names::new(),
+        lives: HashMap::new(),
+        keepers: HashMap::new(),
+        scanned: 0,
+        scan_cost: 0,
+        facts,
+        asked,
+    };
+    let run = move || {
+        for job in jobs {
+            crate::panic_if_asked("probe");
+            // Nobody listens any more: the watch is over.
+            if probe.work(&job).is_none() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("probe".into()).spawn(run).context("cannot start the thread that reads /proc")?;
+    Ok(())
+}
+
+impl Probe {
+    fn tell(&self, fact: Fact) -> Option<()> {
+        self.facts.send(fact).ok()
+    }
+
+    fn work(&mut self, job: &Job) -> Option<()> {
+        if let Some(wish) = &job.ask {
+            // Where nobody waits for the answer any more, the watch is over.
+            self.asked.send(super::action::prepare(wish, &mut self.names)).ok()?;
+        }
+        for entry in &job.unnamed {
+            if let Some(known) = known(&mut self.names, entry.task.pid) {
+                self.tell(Fact::Named(*entry, known))?;
+            }
+        }
+        for (path, was) in &job.paths {
+            let now = locate(path).ok().map(|l| l.id);
+            if now != *was {
+                self.tell(Fact::PathIs(path.clone(), now))?;
+            }
+        }
+        if !job.pids.is_empty() {
+            self.tell(Fact::Files(files_of(&job.pids)))?;
+        }
+        self.lives(job)?;
+        for entry in &job.idle {
+            if entry.task.pid > 0 && process::life(entry.task.pid).is_none_or(|l| l.state == 'Z') {
+                self.tell(Fact::Ended(*entry))?;
+            }
+        }
+        for (id, key, pids) in &job.nameless {
+            if let Some(name) = path_of(key.file, pids) {
+                self.tell(Fact::Path(*id, *key, name))?;
+            }
+        }
+        self.keepers(job)?;
+        self.tell(Fact::Done)
+    }
+
+    fn lives(&mut self, job: &Job) -> Option<()> {
+        for entry in job.active.iter().filter(|e| e.task.pid > 0) {
+            let state = process::life(entry.task.pid).map(|l| l.state);
+            let key = (entry.task.pid, entry.lock, entry.actor);
+            let was = self.lives.get(&key).copied().unwrap_or_default();
+            let hangs = if state == Some('D') { was.hangs + 1 } else { 0 };
+            let condition = match state {
+                None | Some('X' | 'x') => Condition::Gone,
+                Some('Z') => Condition::Zombie,
+                Some('D') if hangs >= HANGS => Condition::Uninterruptible,
+                Some(_) => Condition::Alive,
+            };
+            let stopped = matches!(state, Some('T' | 't'));
+            self.lives.insert(key, Life { condition, stopped, hangs });
+            if condition != was.condition {
+                self.tell(Fact::Condition(*entry, condition))?;
+            }
+            if stopped != was.stopped {
+                self.tell(Fact::Stopped(*entry, stopped))?;
+            }
+        }
+        let live: HashSet<_> = job.active.iter().map(|e| (e.task.pid, e.lock, e.actor)).collect();
+        self.lives.retain(|key, _| live.contains(key));
+        Some(())
+    }
+
+    /// Every process that keeps what these rows hold. The rows of one hold are told once, and again when it changes.
+    fn keepers(&mut self, job: &Job) -> Option<()> {
+        let holders: Vec<&Entry> = job.active.iter().filter(|e| e.holds.is_some()).collect();
+        let current: HashSet<_> = holders.iter().map(|e| (e.lock, e.actor)).collect();
+        self.keepers.retain(|key, _| current.contains(key));
+        let now = clock::now();
+        let rest = SCAN_EVERY_NS.max(self.scan_cost.saturating_mul(SCAN_SHARE));
+        let fresh = holders.iter().any(|e| self.since(e) != e.holds);
+        if holders.is_empty() || now.saturating_sub(self.scanned) < if fresh { rest / 4 } else { rest } {
+            return Some(());
+        }
+        let files: Vec<FileId> = holders.iter().map(|e| e.key.file).collect();
+        let scan = owners::scan(Some(&files)).ok();
+        self.scanned = now;
+        self.scan_cost = clock::now().saturating_sub(now);
+        // Where descriptors may not be read, nothing can be said of who else keeps it.
+        let Some(scan) = scan.filter(|s| s.refused == 0 || !s.owners.is_empty()) else { return Some(()) };
+        for entry in holders {
+            let mut found: Vec<Keeper> = Vec::new();
+            for owner in scan.owners.iter().filter(|o| keeps(o, entry)) {
+                // One process may have it open more than once.
+                if found.iter().all(|k| k.pid != owner.pid) {
+                    let comm = process::comm(owner.pid).unwrap_or_default();
+                    found.push(Keeper { pid: owner.pid, fd: owner.fd, comm });
+                }
+            }
+            if found.is_empty() && scan.refused > 0 {
+                continue;
+            }
+            let since = entry.holds.unwrap_or(0);
+            let known = self.keepers.get(&(entry.lock, entry.actor));
+            if known.is_none_or(|(s, k)| *s != since || *k != found) {
+                self.keepers.insert((entry.lock, entry.actor), (since, found.clone()));
+                self.tell(Fact::Keepers(*entry, found))?;
+            }
+        }
+        Some(())
+    }
+
+    fn since(&self, entry: &Entry) -> Option<u64> {
+        self.keepers.get(&(entry.lock, entry.actor)).map(|(since, _)| *since)
+    }
+}
+
+/// Whether a descriptor keeps what `entry` took: its own, or one of those that share the open file description.
+/// The line of an open-file-description lock names nobody.
+pub fn keeps(owner: &Owner, entry: &Entry) -> bool {
+    let nameless = owner.named <= 0 && owner.mode == Some(LockMode::Exclusive);
+    owner.key() == entry.key
+        && entry.range.is_none_or(|r| r.overlaps(owner.range))
+        && (owner.named == entry.task.pid || owner.pid == entry.task.pid || nameless)
+}
+
+/// Who a process is, in the words of events.
+pub fn known(names: &mut Names, pid: i32) -> Option<Known> {
+    if pid <= 0 {
+        return None;
+    }
+    let identity = names.of(pid)?;
+    Some(Known {
+        comm: identity.comm.clone(),
+        cmdline: identity.command.clone(),
+        user: identity.user.clone(),
+        container: identity.container.as_ref().map(ToString::to_string),
+    })
+}
+
+/// The path of a lock file, by the descriptors of those that hold it or wait for it.
+fn path_of(file: FileId, pids: &[i32]) -> Option<String> {
+    let held = owners::scan_among(pids.iter().copied(), Some(&[file])).owners;
+    let descriptors = held.into_iter().map(|o| (o.pid, o.fd));
+    let waiting = pids.iter().flat_map(|pid| waits::of(*pid)).filter(|w| w.file == Some(file)).map(|w| (w.pid, w.fd));
+    let path = descriptors.chain(waiting).find_map(|(pid, fd)| owners::path_of(pid, fd))?;
+    let gone = if path.deleted { " (deleted)" } else { "" };
+    Some(format!("{}{gone}", path.path.display()))
+}
+
+/// The files on which processes hold locks or wait for them.
+pub fn files_of(pids: &[i32]) -> Vec<FileId> {
+    let held = owners::scan_among(pids.iter().copied(), None).owners.into_iter().map(|o| o.file);
+    let wanted = pids.iter().flat_map(|pid| waits::of(*pid)).filter_map(|w| w.file);
+    let mut files: Vec<FileId> = held.chain(wanted).collect();
+    files.sort_unstable();
+    files.dedup();
+    files
+}

@@ -1,0 +1,282 @@
+//! A watch as a source of events: the main thread's end of it.
+
+use super::action::{Asked, Deed};
+use super::eyes::Eyes;
+use super::file_id::locate;
+use super::probe::files_of;
+use super::process::sight::Sight;
+use super::process::{comm, life};
+use super::watcher::{Link, Order, Wanted, spawn};
+use crate::cli::WatchArgs;
+use crate::dist::plain;
+use crate::event::{Begin, Command, Event, How, LockId, LockInfo, LockKind, Origin, Setup, Watching, What};
+use crate::lab::clock;
+use crate::source::{Batch, Question, Source};
+use anyhow::{Error, Result, bail};
+use crossbeam_channel::Receiver;
+use nix::sys::signal::Signal;
+use std::path::PathBuf;
+
+/// How long the watcher may take to end.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What is to be watched and how, found out before anything is begun.
+#[derive(Debug)]
+pub struct Plan {
+    wanted: Wanted,
+    eyes: Eyes,
+    files: Vec<super::change::FileId>,
+    begin: Begin,
+    read_only: bool,
+    epoch: u64,
+}
+
+/// A watch that runs.
+#[derive(Debug)]
+pub struct WatchSource {
+    begin: Begin,
+    epoch: u64,
+    read_only: bool,
+    link: Link,
+    ready: Vec<Event>,
+    pending: Option<Asked>,
+    /// Processes that we stopped and did not resume.
+    stopped: Vec<i32>,
+    looked: (Option<LockId>, Vec<LockId>),
+}
+
+impl Plan {
+    /// Finds what the options name, and the way to see it.
+    ///
+    /// # Errors
+    /// A path that names nothing lockable, a process that is not there, a privilege that is missing: bad input all.
+    pub fn of(args: &WatchArgs) -> Result<Self> {
+        let mut blind = Vec::new();
+        let mut paths: Vec<(PathBuf, Option<super::change::FileId>)> = Vec::new();
+        let mut files = Vec::new();
+        for path in &args.lockfiles {
+            let located = locate(path)?;
+            blind.extend(located.ambiguity);
+            if !files.contains(&located.id) {
+                files.push(located.id);
+                paths.push((path.clone(), Some(located.id)));
+            }
+        }
+        if let Some(pid) = args.pid.iter().find(|pid| life(**pid).is_none()) {
+            bail!("cannot watch the locks of pid {pid}: there is no such process; ps lists those there are");
+        }
+        files.extend(files_of(&args.pid).into_iter().filter(|f| !files.contains(f)).collect::<Vec<_>>());
+        let wanted = Wanted { paths, pids: args.pid.clone() };
+        let some = (!wanted.is_all()).then_some(files.as_slice());
+        let (eyes, how, why) = choose(args, some)?;
+        let precision_ns = if how == How::Sampled { args.interval_ns() } else { 0 };
+        blind.extend(Sight::look().sentences());
+        if how == How::Sampled {
+            let often = plain(precision_ns);
+            let why = why.map(|w| format!("; {w}")).unwrap_or_default();
+            blind.insert(
+                0,
+                format!("sampled every {often}: waits are known to \u{b1} {often}, what falls between two readings is not seen{why}"),
+            );
+        }
+        let first = wanted.paths.first();
+        let lock = LockInfo {
+            name: first.map(|(p, _)| p.display().to_string()).unwrap_or_default(),
+            kind: LockKind::Flock,
+            file: first.and_then(|(_, f)| *f).map(|f| (f.device(), f.inode)),
+        };
+        let list = wanted.paths.len() != 1;
+        let begin = Begin {
+            origin: Origin::Watch,
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at: humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
+            lock,
+            workers: 0,
+            hold_ns: 0,
+            think_ns: 0,
+            setup: Setup::default(),
+            watch: Some(Watching { how, precision_ns, list, blind }),
+        };
+        Ok(Self { wanted, eyes, files, begin, read_only: args.read_only, epoch: clock::now() })
+    }
+
+    /// Begins to watch.
+    ///
+    /// # Errors
+    /// No thread is to be had.
+    pub fn start(self) -> Result<WatchSource> {
+        let link = spawn(self.epoch, self.eyes, self.wanted, self.files)?;
+        Ok(WatchSource {
+            begin: self.begin,
+            epoch: self.epoch,
+            read_only: self.read_only,
+            link,
+            ready: Vec::new(),
+            pending: None,
+            stopped: Vec::new(),
+            looked: (None, Vec::new()),
+        })
+    }
+}
+
+/// The way that was asked for, or the better one that is allowed; where that is the lesser one, why.
+fn choose(args: &WatchArgs, files: Option<&[super::change::FileId]>) -> Result<(Eyes, How, Option<String>)> {
+    let sampled = || Eyes::sampled(files, args.interval_ns());
+    match args.how {
+        Some(How::Sampled) => Ok((sampled()?, How::Sampled, None)),
+        Some(How::Exact) => Ok((Eyes::exact(files)?, How::Exact, None)),
+        None => match Eyes::exact(files) {
+            Ok(eyes) => Ok((eyes, How::Exact, None)),
+            Err(error) => Ok((sampled()?, How::Sampled, Some(error.to_string()))),
+        },
+    }
+}
+
+impl WatchSource {
+    fn order(&self, order: Order) {
+        // Where the watcher has ended, the loop hears of it by its channel.
+        let _ = self.link.orders.send(order);
+    }
+
+    fn ask(&mut self, deed: Deed, lock: LockId, actor: Option<u32>) -> Option<String> {
+        if self.read_only {
+            return Some("read-only: nothing is done to other programs".into());
+        }
+        self.order(Order::Ask(deed, lock, actor));
+        None
+    }
+
+    /// Sends what was asked about; each process is looked at again first.
+    fn carry_out(&mut self, asked: &Asked) -> String {
+        let (mut done, mut said) = (Vec::new(), Vec::new());
+        if asked.signal == Signal::SIGKILL {
+            self.order(Order::Killed(asked.targets.iter().map(|(t, _)| t.pid()).collect()));
+        }
+        for (target, expect) in &asked.targets {
+            match target.send(asked.signal, *expect) {
+                Ok(()) => done.push(target.pid()),
+                Err(refusal) => said.push(refusal.to_string()),
+            }
+        }
+        match asked.signal {
+            Signal::SIGSTOP => self.stopped.extend(&done),
+            _ => self.stopped.retain(|pid| !done.contains(pid)),
+        }
+        if !done.is_empty() {
+            let pids: Vec<String> = done.iter().map(ToString::to_string).collect();
+            said.insert(0, format!("sent {} to {}", asked.signal, pids.join(", ")));
+        }
+        said.join("; ")
+    }
+}
+
+impl Source for WatchSource {
+    fn begin(&self) -> Begin {
+        self.begin.clone()
+    }
+
+    fn now(&self) -> u64 {
+        clock::now().saturating_sub(self.epoch)
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    fn incoming(&self) -> Receiver<Batch> {
+        self.link.batches.clone()
+    }
+
+    fn admit(&mut self, mut batch: Batch) {
+        if self.ready.is_empty() {
+            self.ready = batch.events;
+        } else {
+            self.ready.append(&mut batch.events);
+        }
+    }
+
+    fn due(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.ready)
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        None
+    }
+
+    fn command(&mut self, command: Command) -> Result<Option<String>> {
+        Ok(match command {
+            Command::KillHolder(lock) => self.ask(Deed::Kill, lock, None),
+            Command::StallHolder(lock) => self.ask(Deed::Stall, lock, None),
+            Command::Kill(lock, actor) => self.ask(Deed::Kill, lock, Some(actor)),
+            Command::Answer(yes) => match self.pending.take() {
+                Some(asked) if yes => Some(self.carry_out(&asked)),
+                Some(_) => Some("nothing was done".into()),
+                None => None,
+            },
+            Command::Reset => {
+                self.order(Order::Say(Event::of_run(self.now(), What::Reset)));
+                None
+            }
+            _ => Some("not in a watch: these are programs of others; ? lists the keys".into()),
+        })
+    }
+
+    /// Other programs are never paused.
+    fn pause(&mut self, _: bool) {}
+
+    fn is_paused(&self) -> bool {
+        false
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn finish(&mut self) -> Vec<Event> {
+        self.order(Order::Stop);
+        let mut last = std::mem::take(&mut self.ready);
+        let began = std::time::Instant::now();
+        // It ends by closing the channel; what is in it was seen before.
+        while let Some(left) = FAREWELL.checked_sub(began.elapsed()) {
+            match self.link.batches.recv_timeout(left) {
+                Ok(batch) => last.extend(batch.events),
+                Err(_) => break,
+            }
+        }
+        last
+    }
+
+    fn broken(&mut self) -> Option<Error> {
+        self.link.thread.take()?.join().ok()?.err()
+    }
+
+    fn farewell(&self) -> Option<String> {
+        let still = |pid: &&i32| life(**pid).is_some_and(|l| l.state == 'T');
+        let left: Vec<&i32> = self.stopped.iter().filter(still).collect();
+        let names = left.iter().map(|pid| format!("{pid} ({})", comm(**pid).unwrap_or_default()));
+        let names: Vec<String> = names.collect();
+        let pids: Vec<String> = left.iter().map(ToString::to_string).collect();
+        (!left.is_empty()).then(|| {
+            format!("still stopped, as you asked: {}; kill -CONT {} resumes", names.join(", "), pids.join(" "))
+        })
+    }
+
+    fn question(&mut self) -> Option<Question> {
+        let asked = self.link.asked.try_iter().last()?;
+        let question = asked.question.clone();
+        self.pending = Some(asked);
+        Some(question)
+    }
+
+    fn looked_at(&mut self, opened: Option<LockId>, rows: &[LockId]) {
+        let rows = if opened.is_some() { &[] } else { rows };
+        if self.looked.0 != opened || self.looked.1 != rows {
+            self.looked = (opened, rows.to_vec());
+            self.order(Order::Look(opened, rows.to_vec()));
+        }
+    }
+}
