@@ -154,4 +154,7 @@ pub enum Deed {
     Released,
     /// It waits no more and did not get the lock: interrupted, timed out, refused, dead.
     GaveUp,
+    /// It was seen to wait, and then neither to wait nor to hold: between two looks it gave up, or got the lock and let
+    /// go again. Only a way of seeing that looks now and then says this.
+    Left,
 }

@@ -63,11 +63,7 @@ const KERNEL_BUFFER: usize = 4096;
 pub struct Reader {
     path: PathBuf,
     file: File,
-    buffer: Vec<u8>,
-    /// Where each read ended.
-    ends: Vec<usize>,
-    /// At least so many bytes can one read give, since it did.
-    kernel_buffer: usize,
+    text: Text,
     seen: HashSet<Held>,
     snapshot: Snapshot,
 }
@@ -100,9 +96,7 @@ impl Reader {
         Ok(Self {
             path: path.to_owned(),
             file,
-            buffer: vec![0; BUFFER],
-            ends: Vec::new(),
-            kernel_buffer: KERNEL_BUFFER,
+            text: Text::default(),
             seen: HashSet::new(),
             snapshot: Snapshot::default(),
         })
@@ -114,7 +108,8 @@ impl Reader {
     /// What the kernel says.
     pub fn read(&mut self) -> Result<&Snapshot> {
         self.snapshot.began = clock::now();
-        self.fill().with_context(|| format!("cannot read {}", self.path.display()))?;
+        let read = self.file.rewind().and_then(|()| self.text.fill(&self.file));
+        read.with_context(|| format!("cannot read {}", self.path.display()))?;
         self.parse();
         self.snapshot.cost_ns = clock::now().saturating_sub(self.snapshot.began);
         Ok(&self.snapshot)
@@ -125,19 +120,60 @@ impl Reader {
         &self.snapshot
     }
 
+    fn parse(&mut self) {
+        let Snapshot { rows, approximate, malformed, .. } = &mut self.snapshot;
+        rows.clear();
+        *malformed = 0;
+        *approximate = self.text.ends.len() > 1 || self.text.cut;
+        self.seen.clear();
+        let mut from = 0;
+        for (number, &end) in self.text.ends.iter().enumerate() {
+            let first = rows.len();
+            *malformed += parse::parse(&self.text.buffer[from..end], rows);
+            from = end;
+            if number > 0 {
+                leave_out_seen(rows, first, &self.seen);
+            }
+            // Within one read nothing is told twice: equal rows are equal locks (two threads that wait alike).
+            if *approximate {
+                self.seen.extend(rows[first..].iter().filter(|row| row.depth == 0).map(held));
+            }
+        }
+    }
+}
+
+/// What the reads gave.
+#[derive(Debug)]
+struct Text {
+    buffer: Vec<u8>,
+    /// Where each read ended.
+    ends: Vec<usize>,
+    /// At least so many bytes can one read give, since one did.
+    kernel_buffer: usize,
+    /// The buffer was too small once; it is larger by now.
+    cut: bool,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { buffer: vec![0; BUFFER], ends: Vec::new(), kernel_buffer: KERNEL_BUFFER, cut: false }
+    }
+}
+
+impl Text {
     /// Reads all of it. A read may end early because the next record did not fit, or because the list has ended. Which
     /// of the two, the next read tells: nothing more, or a record that would have fitted, so that it is a lock
     /// taken since or one that moved up: it belongs to another moment and is left out.
-    fn fill(&mut self) -> std::io::Result<()> {
-        self.file.rewind()?;
+    fn fill(&mut self, mut from: impl Read) -> std::io::Result<()> {
         self.ends.clear();
+        self.cut = false;
         let (mut filled, mut last, mut cut) = (0, None, false);
         loop {
-            if self.buffer.len() - filled < BUFFER / 2 {
+            if self.buffer.len() - filled < self.kernel_buffer.max(BUFFER / 2) {
                 self.buffer.resize(self.buffer.len() * 2, 0);
             }
             let space = &mut self.buffer[filled..];
-            let got = match self.file.read(space) {
+            let got = match from.read(space) {
                 Ok(0) => return Ok(()),
                 Ok(got) => got,
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -155,31 +191,11 @@ impl Reader {
                 self.ends.pop();
             }
             self.ends.push(filled);
-            // A full buffer of ours may have cut a record in two: the rest belongs to the same read.
+            // A full buffer of ours may have cut a record in two; the next read begins with its rest.
             cut = full;
+            self.cut |= full;
             last = Some(got);
             self.kernel_buffer = self.kernel_buffer.max((got + 1).next_power_of_two());
-        }
-    }
-
-    fn parse(&mut self) {
-        let Snapshot { rows, approximate, malformed, .. } = &mut self.snapshot;
-        rows.clear();
-        *malformed = 0;
-        *approximate = self.ends.len() > 1;
-        self.seen.clear();
-        let mut from = 0;
-        for (number, &end) in self.ends.iter().enumerate() {
-            let first = rows.len();
-            *malformed += parse::parse(&self.buffer[from..end], rows);
-            from = end;
-            if number > 0 {
-                leave_out_seen(rows, first, &self.seen);
-            }
-            // Within one read nothing is told twice: equal rows are equal locks (two threads that wait alike).
-            if *approximate {
-                self.seen.extend(rows[first..].iter().filter(|row| row.depth == 0).map(held));
-            }
         }
     }
 }
@@ -207,32 +223,99 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    /// A reader over what a pipe gives, one piece a read.
+    /// Gives one piece a read, as a seq_file does.
+    struct Pieces<'a>(Vec<&'a [u8]>);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let Some(piece) = self.0.first_mut() else { return Ok(0) };
+            let count = piece.len().min(into.len());
+            into[..count].copy_from_slice(&piece[..count]);
+            *piece = &piece[count..];
+            if piece.is_empty() {
+                self.0.remove(0);
+            }
+            Ok(count)
+        }
+    }
+
     fn read_all(pieces: &[&str]) -> (Vec<Row>, bool) {
         let mut reader = Reader::over(Path::new("/dev/null")).unwrap();
-        let text = pieces.concat();
-        reader.buffer[..text.len()].copy_from_slice(text.as_bytes());
-        let mut end = 0;
-        reader.ends = pieces
-            .iter()
-            .map(|p| {
-                end += p.len();
-                end
-            })
-            .collect();
+        reader.text.fill(Pieces(pieces.iter().map(|p| p.as_bytes()).collect())).unwrap();
         reader.parse();
         (reader.snapshot.rows, reader.snapshot.approximate)
     }
 
+    /// A record of one holder and `waiters` behind it.
+    fn record(ordinal: usize, inode: usize, waiters: usize) -> String {
+        let line = |n: usize| {
+            let arrow = if n == 0 { String::new() } else { format!("{:>w$}", "-> ", w = n + 2) };
+            format!("{ordinal}: {arrow}FLOCK  ADVISORY  WRITE {} fe:00:{inode} 0 EOF\n", 1000 * inode + n)
+        };
+        (0..=waiters).map(line).collect()
+    }
+
+    #[test]
+    fn a_long_queue_behind_a_short_lock_is_read() {
+        // The first read ends early because the second record is longer than what was left of the page.
+        let (short, long) = (record(1, 1, 0), record(2, 2, 100));
+        assert!(long.len() > 4096);
+        let (rows, approximate) = read_all(&[&short, &long]);
+        assert_eq!((rows.len(), approximate), (102, true));
+    }
+
+    #[test]
+    fn what_would_have_fitted_is_of_another_moment() {
+        // A lock was taken after the first read, so that the last one moved up; and one that is new at the end.
+        let both = record(1, 1, 0) + &record(2, 2, 1);
+        for later in [record(3, 2, 1), record(3, 3, 0)] {
+            let (rows, approximate) = read_all(&[&both, &later]);
+            assert_eq!((rows.len(), approximate), (3, false));
+        }
+    }
+
+    #[test]
+    fn many_locks_take_many_reads() {
+        // As many whole records a read as fit into a page.
+        let mut pages = vec![String::new()];
+        for n in 1..=270 {
+            let next = record(n, n, 0);
+            if pages.last().unwrap().len() + next.len() >= 4096 {
+                pages.push(String::new());
+            }
+            pages.last_mut().unwrap().push_str(&next);
+        }
+        let (rows, approximate) = read_all(&pages.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!((rows.len(), approximate), (270, true));
+    }
+
+    #[test]
+    fn a_record_longer_than_our_buffer_is_one_read() {
+        let long = record(1, 1, 1500);
+        assert!(long.len() > BUFFER);
+        let mut text = Text::default();
+        for cut in [true, false] {
+            text.fill(Pieces(vec![long.as_bytes()])).unwrap();
+            assert_eq!(text.cut, cut);
+            assert_eq!(text.ends, [long.len()]);
+            assert_eq!(&text.buffer[..long.len()], long.as_bytes());
+        }
+    }
+
     #[test]
     fn what_two_reads_tell_is_told_once() {
+        let filler: String = (100..177).map(|n| record(n, n, 0)).collect();
         let one = "1: FLOCK  ADVISORY  WRITE 10 fe:00:1 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 11 fe:00:1 0 EOF\n\
             2: FLOCK  ADVISORY  WRITE 20 fe:00:2 0 EOF\n";
         let two = "3: FLOCK  ADVISORY  WRITE 10 fe:00:1 0 EOF\n3: -> FLOCK  ADVISORY  WRITE 11 fe:00:1 0 EOF\n\
             4: FLOCK  ADVISORY  WRITE 30 fe:00:3 0 EOF\n4: -> FLOCK  ADVISORY  WRITE 31 fe:00:3 0 EOF\n\
             4:  -> FLOCK  ADVISORY  WRITE 32 fe:00:3 0 EOF\n";
-        let (rows, approximate) = read_all(&[one, two]);
+        let one = filler + one;
+        assert!((4000..4096).contains(&one.len()), "{}", one.len());
+        let (mut rows, approximate) = read_all(&[&one, two]);
         assert!(approximate);
+        rows.drain(..77);
+        rows.iter_mut().for_each(|r| r.behind = r.behind.map(|b| b - 77));
         assert_eq!(rows.iter().map(|r| r.pid).collect::<Vec<_>>(), [10, 11, 20, 30, 31, 32]);
         assert_eq!(rows.iter().map(|r| r.behind).collect::<Vec<_>>(), [None, Some(0), None, None, Some(3), Some(4)]);
         let snapshot = Snapshot { rows, ..Snapshot::default() };
