@@ -371,6 +371,7 @@ impl Session {
         on.ui.position = self.source.position();
         on.changed = false;
         on.drawn = Instant::now();
+        on.ui.follow(&self.locks);
         let (ui, locks) = (&mut on.ui, &self.locks);
         on.screen.draw(|frame| view::draw(frame, locks, ui)).context("cannot draw on the terminal")?;
         self.source.looked_at(on.ui.opened, &on.ui.picker.rows);

@@ -186,6 +186,8 @@ pub struct Ui {
     pub picker: Picker,
     /// The lock that is opened; none shows the list.
     pub opened: Option<LockId>,
+    /// Locks that were left because their path names another file.
+    left: Vec<LockId>,
     /// What the source wants to have confirmed.
     pub question: Option<Question>,
     /// What is open.
@@ -218,6 +220,7 @@ impl Ui {
             place: Place::Lab,
             picker: Picker::default(),
             opened: Some(0),
+            left: Vec::new(),
             question: None,
             overlay: None,
             enlarged: None,
@@ -237,6 +240,27 @@ impl Ui {
     pub fn model<'a>(&'a self, locks: &'a Locks) -> &'a Model {
         let shown = self.shown(locks);
         self.opened.and_then(|id| shown.get(id)).unwrap_or_else(|| shown.first())
+    }
+
+    /// Where the path of the lock that is shown names another file by now, shows that one; once, since a user may want to
+    /// see what became of the first.
+    pub fn follow(&mut self, locks: &Locks) {
+        let Some(model) = self.opened.and_then(|id| locks.get(id)).filter(|m| !self.left.contains(&m.lock())) else {
+            return;
+        };
+        let Some((was, Some(now))) = model.path_change() else { return };
+        let (name, kind) = (&model.info().name, model.info().kind);
+        let successor = locks.all().iter().find(|m| {
+            let info = m.info();
+            info.name == *name && info.kind == kind && info.file.as_ref().is_some_and(|(_, inode)| *inode == now)
+        });
+        if let Some(successor) = successor {
+            self.left.push(model.lock());
+            (self.opened, self.selected, self.scroll) = (Some(successor.lock()), None, 0);
+            self.say(format!(
+                "the path names another file now (inode {was} to {now}): this is that one; esc lists both"
+            ));
+        }
     }
 
     /// The source asks something.

@@ -123,7 +123,7 @@ impl Probe {
         }
         for entry in &job.unnamed {
             if let Some(known) = known(&mut self.names, entry.task.pid) {
-                self.tell(Fact::Named(*entry, known))?;
+                self.tell(Fact::Named(entry.clone(), known))?;
             }
         }
         for (path, was) in &job.paths {
@@ -138,7 +138,7 @@ impl Probe {
         self.lives(job)?;
         for entry in &job.idle {
             if entry.task.pid > 0 && process::life(entry.task.pid).is_none_or(|l| l.state == 'Z') {
-                self.tell(Fact::Ended(*entry))?;
+                self.tell(Fact::Ended(entry.clone()))?;
             }
         }
         for (id, key, pids) in &job.nameless {
@@ -152,7 +152,12 @@ impl Probe {
 
     fn lives(&mut self, job: &Job) -> Option<()> {
         for entry in job.active.iter().filter(|e| e.task.pid > 0) {
-            let state = process::life(entry.task.pid).map(|l| l.state);
+            let (state, comm) = process::glance(entry.task.pid).map(|(l, comm)| (l.state, comm)).unzip();
+            // It became another program (execve(2)), as flock(1) does once it has the lock.
+            if comm.is_some() && comm != entry.comm && state != Some('Z') {
+                let known = known(&mut self.names, entry.task.pid);
+                known.map_or(Some(()), |known| self.tell(Fact::Named(entry.clone(), known)))?;
+            }
             let key = (entry.task.pid, entry.lock, entry.actor);
             let was = self.lives.get(&key).copied().unwrap_or_default();
             let hangs = if state == Some('D') { was.hangs + 1 } else { 0 };
@@ -165,10 +170,10 @@ impl Probe {
             let stopped = matches!(state, Some('T' | 't'));
             self.lives.insert(key, Life { condition, stopped, hangs });
             if condition != was.condition {
-                self.tell(Fact::Condition(*entry, condition))?;
+                self.tell(Fact::Condition(entry.clone(), condition))?;
             }
             if stopped != was.stopped {
-                self.tell(Fact::Stopped(*entry, stopped))?;
+                self.tell(Fact::Stopped(entry.clone(), stopped))?;
             }
         }
         let live: HashSet<_> = job.active.iter().map(|e| (e.task.pid, e.lock, e.actor)).collect();
@@ -209,7 +214,7 @@ impl Probe {
             let known = self.keepers.get(&(entry.lock, entry.actor));
             if known.is_none_or(|(s, k)| *s != since || *k != found) {
                 self.keepers.insert((entry.lock, entry.actor), (since, found.clone()));
-                self.tell(Fact::Keepers(*entry, found))?;
+                self.tell(Fact::Keepers(entry.clone(), found))?;
             }
         }
         Some(())
@@ -244,7 +249,7 @@ pub fn known(names: &mut Names, pid: i32) -> Option<Known> {
 }
 
 /// The path of a lock file, by the descriptors of those that hold it or wait for it.
-fn path_of(file: FileId, pids: &[i32]) -> Option<String> {
+pub fn path_of(file: FileId, pids: &[i32]) -> Option<String> {
     let held = owners::scan_among(pids.iter().copied(), Some(&[file])).owners;
     let descriptors = held.into_iter().map(|o| (o.pid, o.fd));
     let waiting = pids.iter().flat_map(|pid| waits::of(*pid)).filter(|w| w.file == Some(file)).map(|w| (w.pid, w.fd));

@@ -26,8 +26,13 @@ pub struct Known {
     pub container: Option<String>,
 }
 
-/// Tells who a process is, by its pid; none where that is not known, or not yet.
-pub type Who<'a> = &'a mut dyn FnMut(i32) -> Option<Known>;
+/// Tells what the seeing itself does not; none where that is not known, or not yet.
+pub trait Informant {
+    /// Who a process is.
+    fn process(&mut self, pid: i32) -> Option<Known>;
+    /// What a file is called, by a process that has it open.
+    fn path(&mut self, file: FileId, pid: i32) -> Option<String>;
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Wait {
@@ -50,7 +55,8 @@ struct Row {
     kind: LockKind,
     /// As it was told.
     range: Option<Range>,
-    named: bool,
+    /// The name it was told by; none as long as it is not known.
+    comm: Option<String>,
     wait: Option<Wait>,
     hold: Option<Hold>,
     used: u64,
@@ -111,7 +117,7 @@ impl Lock {
         } else {
             self.rows.iter().position(|r| r.removed)
         };
-        let row = Row { task, kind, range, named: false, wait: None, hold: None, used: t, over: false, removed: false };
+        let row = Row { task, kind, range, comm: None, wait: None, hold: None, used: t, over: false, removed: false };
         let index = index.unwrap_or(self.rows.len());
         match self.rows.get_mut(index) {
             Some(old) => {
@@ -131,7 +137,7 @@ impl Lock {
 }
 
 /// A row, as others are told of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The lock's number.
     pub lock: LockId,
@@ -149,8 +155,8 @@ pub struct Entry {
     pub holds: Option<u64>,
     /// Whether it waits.
     pub waits: bool,
-    /// Whether it is known who it is.
-    pub named: bool,
+    /// The name that it is known by; none as long as it is not known.
+    pub comm: Option<String>,
     /// Its process has ended.
     pub over: bool,
     /// When it did anything last, in ns since the run began.
@@ -212,8 +218,12 @@ impl Roster {
     }
 
     /// Takes in what was seen; gives what it means. `out` is the batch that was begun last.
-    pub fn apply(&mut self, change: &Change, who: Who<'_>, out: &mut Vec<Event>) {
+    pub fn apply(&mut self, change: &Change, who: &mut dyn Informant, out: &mut Vec<Event>) {
         let t = change.t.saturating_sub(self.epoch);
+        if !self.by_key.contains_key(&change.lock) && !self.names.contains_key(&change.lock.file) {
+            let path = who.path(change.lock.file, change.task.pid);
+            self.names.extend(path.map(|path| (change.lock.file, path)));
+        }
         let Some(number) = self.lock(t, change.lock, change.kind, out) else {
             self.refused += 1;
             return;
@@ -305,6 +315,7 @@ impl Roster {
             let (number, oldest) = rows.iter().filter(unused).min_by_key(|(_, l)| l.used)?;
             let (number, former) = (*number, oldest.key);
             self.by_key.remove(&former);
+            self.names.remove(&former.file);
             *self.locks.get_mut(number)? = Lock::new(key, name, t);
             self.fresh.retain(|(lock, _), _| *lock != number);
             number
@@ -345,7 +356,10 @@ impl Roster {
         if row.task != entry.task || row.range != entry.range {
             return;
         }
-        row.named = true;
+        if row.comm.as_ref() == Some(&known.comm) {
+            return;
+        }
+        row.comm = Some(known.comm.clone());
         out.push(seen(t, entry.lock as usize, index, row, known));
     }
 
@@ -389,7 +403,7 @@ impl Roster {
                 range: row.range,
                 holds: row.hold.map(|h| h.since),
                 waits: row.wait.is_some(),
-                named: row.named,
+                comm: row.comm.clone(),
                 over: row.over,
                 used: row.used,
             })
@@ -401,9 +415,15 @@ impl Roster {
         self.by_key.get(&key).map(|n| *n as LockId)
     }
 
-    /// The numbers of the locks on a file.
-    pub fn numbers(&self, file: FileId) -> impl Iterator<Item = LockId> {
-        self.locks.iter().enumerate().filter(move |(_, l)| l.key.file == file).map(|(n, _)| n as LockId)
+    /// The numbers of the locks that a name was given to, on whichever file.
+    pub fn called(&self, name: &str) -> impl Iterator<Item = LockId> {
+        let named = |l: &Lock| l.name.as_deref() == Some(name);
+        self.locks.iter().enumerate().filter(move |(_, l)| named(l)).map(|(n, _)| n as LockId)
+    }
+
+    /// The inode of a lock's file; 0 where there is no such lock.
+    pub fn inode(&self, id: LockId) -> u64 {
+        self.locks.get(id as usize).map_or(0, |l| l.key.file.inode)
     }
 }
 
@@ -411,7 +431,7 @@ impl Roster {
 struct Telling<'a> {
     number: usize,
     t: u64,
-    who: Who<'a>,
+    who: &'a mut dyn Informant,
     out: &'a mut Vec<Event>,
 }
 
@@ -426,8 +446,8 @@ impl Telling<'_> {
     fn place(&mut self, lock: &mut Lock, task: TaskId, kind: LockKind, range: Option<Range>) -> usize {
         let (index, fresh) = lock.place(task, kind, range, self.t);
         if let Some(row) = lock.rows.get_mut(index).filter(|_| fresh) {
-            let known = (self.who)(task.pid);
-            row.named = known.is_some();
+            let known = self.who.process(task.pid);
+            row.comm = known.as_ref().map(|k| k.comm.clone());
             self.out.push(seen(self.t, self.number, index, row, known.unwrap_or_default()));
         }
         index

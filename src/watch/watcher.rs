@@ -2,11 +2,11 @@
 //! It alone has the [`Roster`]; orders come in and events go out through channels.
 
 use super::action::{self, Asked, Wish};
-use super::change::{Change, Family, FileId, LockKey};
+use super::change::{Change, FileId, LockKey};
 use super::eyes::{Eyes, kind_in_use};
 use super::probe::{self, Fact, Job};
 use super::process::Names;
-use super::roster::{Entry, Roster};
+use super::roster::{Entry, Informant, Known, Roster};
 use crate::event::{ActorId, Event, LockId, LockKind, What};
 use crate::lab::clock;
 use crate::source::Batch;
@@ -75,17 +75,35 @@ pub struct Link {
 /// Batches under way to the loop.
 const BATCHES: usize = 256;
 
+/// Names what appears at once, as long as that is not too much at a time.
+#[derive(Debug)]
+struct Namer {
+    names: Names,
+    budget: usize,
+}
+
+impl Informant for Namer {
+    fn process(&mut self, pid: i32) -> Option<Known> {
+        self.budget = self.budget.checked_sub(1)?;
+        probe::known(&mut self.names, pid)
+    }
+
+    fn path(&mut self, file: FileId, pid: i32) -> Option<String> {
+        self.budget = self.budget.checked_sub(1).filter(|_| pid > 0)?;
+        probe::path_of(file, &[pid])
+    }
+}
+
 #[derive(Debug)]
 struct Watcher {
     epoch: u64,
     eyes: Eyes,
     roster: Roster,
-    names: Names,
-    /// How many may still be named at once.
-    budget: usize,
+    names: Namer,
     wanted: Wanted,
     /// Files that are looked at, where not all are.
     files: Vec<FileId>,
+    on_screen: bool,
     opened: Option<LockId>,
     visible: Vec<LockId>,
     killed: HashSet<i32>,
@@ -116,10 +134,10 @@ pub fn spawn(epoch: u64, eyes: Eyes, wanted: Wanted, files: Vec<FileId>) -> Resu
         epoch,
         eyes,
         roster: Roster::new(epoch),
-        names: Names::new(),
-        budget: NAMES_A_JOB,
+        names: Namer { names: Names::new(), budget: NAMES_A_JOB },
         wanted,
         files,
+        on_screen: false,
         opened: None,
         visible: Vec::new(),
         killed: HashSet::new(),
@@ -199,16 +217,8 @@ impl Watcher {
         if self.batch.is_empty() {
             self.roster.begin_batch();
         }
-        let (names, budget) = (&mut self.names, &mut self.budget);
-        let mut who = |pid| {
-            if *budget == 0 {
-                return None;
-            }
-            *budget -= 1;
-            probe::known(names, pid)
-        };
         for change in changes {
-            self.roster.apply(change, &mut who, &mut self.batch);
+            self.roster.apply(change, &mut self.names, &mut self.batch);
         }
     }
 
@@ -220,7 +230,7 @@ impl Watcher {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Say(event) => self.batch.push(event),
-            Order::Look(opened, visible) => (self.opened, self.visible) = (opened, visible),
+            Order::Look(opened, visible) => (self.on_screen, self.opened, self.visible) = (true, opened, visible),
             Order::Ask(deed, lock, actor) => {
                 self.wish = Some((deed, lock, actor));
                 self.probed = 0;
@@ -250,7 +260,7 @@ impl Watcher {
             return;
         }
         self.roster.remove_ended(now.saturating_sub(SHOWN_NS), now, &mut self.batch);
-        self.budget = NAMES_A_JOB;
+        self.names.budget = NAMES_A_JOB;
         let job = self.job();
         match self.jobs.try_send(job) {
             Ok(()) => (self.probing, self.probed) = (true, now),
@@ -264,8 +274,8 @@ impl Watcher {
             Some(lock) => HashSet::from([lock]),
             None => self.visible.iter().copied().collect(),
         };
-        // Without a screen that says what it shows, the locks that were asked for are what matters.
-        let everything = looked.is_empty() && !self.wanted.is_all();
+        // Where no screen says what it shows, all of it matters.
+        let everything = !self.on_screen;
         let mut job = Job { paths: self.wanted.paths.clone(), pids: self.wanted.pids.clone(), ..Job::default() };
         let mut nameless: HashMap<LockId, (LockKey, Vec<i32>)> = HashMap::new();
         let entries: Vec<Entry> = self.roster.entries().filter(|e| !e.over).collect();
@@ -275,17 +285,17 @@ impl Watcher {
                 nameless.entry(entry.lock).or_insert((entry.key, Vec::new())).1.push(entry.task.pid);
             }
             if active && seen && job.active.len() < ROWS_A_JOB {
-                job.active.push(*entry);
+                job.active.push(entry.clone());
             }
-            if !entry.named && active && (seen || entry.waits) && job.unnamed.len() < ROWS_A_JOB {
-                job.unnamed.push(*entry);
+            if entry.comm.is_none() && active && (seen || entry.waits) && job.unnamed.len() < ROWS_A_JOB {
+                job.unnamed.push(entry.clone());
             }
         }
         let idle: Vec<&Entry> = entries.iter().filter(|e| e.holds.is_none() && !e.waits).collect();
         if !idle.is_empty() {
             let from = self.turn % idle.len();
             let some = idle.iter().cycle().skip(from).take(idle.len().min(ROWS_A_JOB));
-            job.idle = some.map(|e| **e).collect();
+            job.idle = some.map(|e| (*e).clone()).collect();
             self.turn = from + job.idle.len();
         }
         job.nameless = nameless.into_iter().take(ROWS_A_JOB).map(|(id, (key, pids))| (id, key, pids)).collect();
@@ -296,8 +306,8 @@ impl Watcher {
     fn wish_of(&self, deed: action::Deed, lock: LockId, actor: Option<ActorId>, entries: &[Entry]) -> Wish {
         let at_lock = entries.iter().filter(|e| e.lock == lock);
         let rows = match actor {
-            Some(actor) => at_lock.filter(|e| e.actor == actor).copied().collect(),
-            None => at_lock.filter(|e| e.holds.is_some()).copied().collect(),
+            Some(actor) => at_lock.filter(|e| e.actor == actor).cloned().collect(),
+            None => at_lock.filter(|e| e.holds.is_some()).cloned().collect(),
         };
         Wish { deed, rows }
     }
@@ -346,20 +356,27 @@ impl Watcher {
     /// The path names another file than it did: from now on both are watched, since both may be locked.
     fn follow(&mut self, path: PathBuf, file: Option<FileId>) -> Result<()> {
         let Some(entry) = self.wanted.paths.iter_mut().find(|(p, _)| *p == path) else { return Ok(()) };
-        let was = std::mem::replace(&mut entry.1, file);
-        let former: Vec<LockId> = was.map(|f| self.roster.numbers(f).collect()).unwrap_or_default();
-        if let (Some(was), false) = (was, former.is_empty()) {
-            for lock in former {
-                self.say(lock, 0, 0, What::PathChanged { was: was.inode, now: file.map(|f| f.inode) });
-            }
+        entry.1 = file;
+        let name = path.display().to_string();
+        let former: Vec<LockId> = self.roster.called(&name).collect();
+        for lock in &former {
+            let was = self.roster.inode(*lock);
+            self.say(*lock, 0, 0, What::PathChanged { was, now: file.map(|f| f.inode) });
         }
         let Some(file) = file else { return Ok(()) };
-        self.roster.call(file, &path.display().to_string());
+        self.roster.call(file, &name);
         if !self.files.contains(&file) {
             self.files.push(file);
             self.eyes.look_at(Some(&self.files))?;
         }
-        self.roster.announce(clock::now(), LockKey { file, family: Family::Flock }, LockKind::Flock, &mut self.batch);
+        // Whatever locked the one before will lock this one in the same way.
+        let mut kinds: Vec<LockKind> = former.iter().map(|id| self.roster.kind(*id)).collect();
+        if kinds.is_empty() {
+            kinds.push(LockKind::Flock);
+        }
+        for kind in kinds {
+            self.roster.announce(clock::now(), LockKey { file, family: kind.into() }, kind, &mut self.batch);
+        }
         Ok(())
     }
 }

@@ -55,15 +55,13 @@ pub(super) fn findings(frame: &mut Frame<'_>, area: Rect, model: &Model, found: 
     let outer = block(title("findings", "! or esc closes", theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
     let width = usize::from(inner.width);
-    let mut lines: Vec<Line<'_>> = found
-        .iter()
-        .map(|f| Line::styled(cut(&format!(" ! {}", glyphs.plain(&f.text())), width, glyphs), theme.alarm))
-        .collect();
+    let mut lines: Vec<Line<'_>> =
+        found.iter().map(|f| Line::styled(format!(" ! {}", glyphs.plain(&f.text())), theme.alarm)).collect();
     if lines.is_empty() {
         lines.push(Line::styled(" nothing is wrong", theme.text));
     }
     // Rows that sentences take beyond their first.
-    let mut hidden = 0;
+    let mut hidden: usize = lines.iter().map(|l| l.width().saturating_sub(1) / width.max(1)).sum();
     for text in model.begin().watch.iter().flat_map(|w| &w.blind) {
         let sentence = Line::styled(format!(" {} {}", glyphs.dot, glyphs.plain(text)), theme.text);
         hidden += sentence.width().saturating_sub(1) / width.max(1);

@@ -78,6 +78,11 @@ pub fn life(pid: i32) -> Option<Life> {
     Stat::read(pid).map(|s| s.life)
 }
 
+/// State and start of a process, and its name, escaped for display; none where there is none.
+pub fn glance(pid: i32) -> Option<(Life, String)> {
+    Stat::read(pid).map(|s| (s.life, s.comm))
+}
+
 /// Its name alone, escaped for display: the cheapest that can be told of a process.
 pub fn comm(pid: i32) -> Option<String> {
     let text = read(&format!("/proc/{pid}/comm"))?;

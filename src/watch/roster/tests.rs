@@ -24,12 +24,25 @@ const FREE: Deed = Deed::Acquired { mode: EX, contended: false };
 const WON: Deed = Deed::Acquired { mode: EX, contended: true };
 const WAITS: Deed = Deed::Waiting { mode: EX, before: false };
 
+/// Knows names made of pids, or nothing.
+struct Rumour(bool);
+
+impl Informant for Rumour {
+    fn process(&mut self, pid: i32) -> Option<Known> {
+        self.0.then(|| Known { comm: format!("p{pid}"), ..Known::default() })
+    }
+
+    fn path(&mut self, file: FileId, _: i32) -> Option<String> {
+        self.0.then(|| format!("/run/{}", file.inode))
+    }
+}
+
 fn events(changes: &[Change]) -> Vec<Event> {
     let mut roster = Roster::new(1000);
     let mut out = Vec::new();
     for change in changes {
         roster.begin_batch();
-        roster.apply(change, &mut |pid| Some(Known { comm: format!("p{pid}"), ..Known::default() }), &mut out);
+        roster.apply(change, &mut Rumour(true), &mut out);
     }
     out
 }
@@ -100,11 +113,11 @@ fn one_taken_and_let_go_within_a_batch_is_one_event() {
     let mut roster = Roster::new(0);
     let mut out = Vec::new();
     for c in [change(0, 7, FREE), change(4, 7, Deed::Released), change(5, 7, FREE)] {
-        roster.apply(&c, &mut |_| None, &mut out);
+        roster.apply(&c, &mut Rumour(false), &mut out);
     }
     assert!(matches!(out[2].what, What::Cycle { held_ns: 4, .. }), "{out:?}");
     roster.begin_batch();
-    roster.apply(&change(9, 7, Deed::Released), &mut |_| None, &mut out);
+    roster.apply(&change(9, 7, Deed::Released), &mut Rumour(false), &mut out);
     assert!(matches!(out.last().unwrap().what, What::Released { held_ns: 4, seq: 2 }));
 }
 
@@ -154,9 +167,9 @@ fn pollers_wait_from_their_first_try() {
 fn names_may_come_later_and_change_nothing_else() {
     let mut roster = Roster::new(1000);
     let mut out = Vec::new();
-    roster.apply(&change(0, 7, FREE), &mut |_| None, &mut out);
+    roster.apply(&change(0, 7, FREE), &mut Rumour(false), &mut out);
     let entry = roster.entries().next().unwrap();
-    assert!(!entry.named && !roster.is_named(0));
+    assert!(entry.comm.is_none() && !roster.is_named(0));
     roster.name_row(1005, &entry, Known { comm: "cron".into(), ..Known::default() }, &mut out);
     roster.name_lock(1006, 0, "/run/x".into(), LockKind::Flock, &mut out);
     let locks = folded(&out);
@@ -168,11 +181,11 @@ fn names_may_come_later_and_change_nothing_else() {
 fn rows_are_given_anew_only_where_nobody_needs_them() {
     let mut roster = Roster::new(0);
     let mut out = Vec::new();
-    roster.apply(&change(0, 1, FREE), &mut |_| None, &mut out);
+    roster.apply(&change(0, 1, FREE), &mut Rumour(false), &mut out);
     for pid in 2..(ROWS as i32 * 2) {
         roster.begin_batch();
-        roster.apply(&change(pid as u64, pid, WAITS), &mut |_| None, &mut out);
-        roster.apply(&change(pid as u64, pid, Deed::GaveUp), &mut |_| None, &mut out);
+        roster.apply(&change(pid as u64, pid, WAITS), &mut Rumour(false), &mut out);
+        roster.apply(&change(pid as u64, pid, Deed::GaveUp), &mut Rumour(false), &mut out);
     }
     assert_eq!(roster.entries().count(), ROWS);
     let locks = folded(&out);
@@ -228,7 +241,7 @@ proptest! {
             let c = if *record { bytes(*t, *pid, at * 5, at * 5 + 9, deed) } else { change(*t, *pid, deed) };
             if i % 3 == 0 { roster.begin_batch(); out.clear(); }
             let from = out.len();
-            roster.apply(&c, &mut |_| None, &mut out);
+            roster.apply(&c, &mut Rumour(false), &mut out);
             got += out[from.min(out.len())..].iter().filter(|e| won(e).is_some()).count();
             for entry in roster.entries() {
                 prop_assert!(!(entry.holds.is_some() && entry.waits));

@@ -1,0 +1,314 @@
+//! Locks of programs that flockmon did not start: real ones, seen from outside.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use support::*;
+use tempfile::TempDir;
+
+/// Opens, locks, works, closes, for ever: one line with its pid when it begins.
+const WORKER: &str = "
+import fcntl, sys, time
+while True:
+    with open(sys.argv[1], 'a') as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        time.sleep(float(sys.argv[2]))
+";
+
+/// A process that is gone when the test is over, children included.
+struct Job(Child);
+
+impl Job {
+    fn start(program: &str, args: &[&str]) -> Self {
+        use std::os::unix::process::CommandExt;
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        Self(command.spawn().unwrap_or_else(|e| panic!("{program}: {e}")))
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(self.pid()), Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
+struct Place {
+    _folder: TempDir,
+    file: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("jobs.lock");
+        fs::write(&file, "precious").unwrap();
+        Self { _folder: folder, file }
+    }
+
+    fn path(&self) -> &str {
+        self.file.to_str().unwrap()
+    }
+
+    /// Waits until so many hold and wait, as the kernel lists them.
+    fn queue(&self, holders: usize, waiters: usize) -> Vec<(bool, i32)> {
+        wait_for("the queue", || {
+            let rows = proc_locks(&self.file);
+            let waits = rows.iter().filter(|(waits, _)| *waits).count();
+            (waits == waiters && rows.len() - waits == holders).then_some(rows)
+        })
+    }
+}
+
+fn flock(file: &Path, command: &[&str]) -> Job {
+    Job::start("flock", &[&[file.to_str().unwrap()], command].concat())
+}
+
+fn sleeper(file: &Path) -> Job {
+    Job::start("flock", &["-F", file.to_str().unwrap(), "sleep", "1000"])
+}
+
+fn sampled<'a>(rest: &[&'a str]) -> Vec<&'a str> {
+    [&["watch", "--how", "sampled", "--interval", "20ms"], rest].concat()
+}
+
+#[test]
+fn the_screen_names_the_holder_and_the_queue_in_its_order() {
+    let place = Place::new();
+    let holder = sleeper(&place.file);
+    place.queue(1, 0);
+    let first = sleeper(&place.file);
+    place.queue(1, 1);
+    let second = sleeper(&place.file);
+    place.queue(1, 2);
+    let mut t = Terminal::start(&sampled(&[place.path()]));
+    let text = t.see_that("a holder that blocks two", |s| s.contains("has held it for") && s.contains("blocks 2"));
+    assert!(text.contains(&format!("sleep (pid {})", holder.pid())), "{text}");
+    assert!(text.contains("sampled") && text.contains("watching"), "{text}");
+    let row = |pid: i32| text.lines().position(|l| l.contains(&format!(" {pid} "))).unwrap();
+    assert!(row(holder.pid()) < row(first.pid()) && row(first.pid()) < row(second.pid()), "{text}");
+    // The next in the queue gets it when the holder ends.
+    drop(holder);
+    t.see(&format!("sleep (pid {}) has held it for", first.pid()));
+    t.end();
+    assert_eq!(fs::read_to_string(&place.file).unwrap(), "precious");
+}
+
+#[test]
+fn nothing_is_killed_that_was_not_named_and_confirmed() {
+    let place = Place::new();
+    let mut holder = sleeper(&place.file);
+    place.queue(1, 0);
+    let next = sleeper(&place.file);
+    place.queue(1, 1);
+    let mut t = Terminal::start(&sampled(&[place.path()]));
+    t.see("blocks 1");
+    t.press("k");
+    let asked = t.see("Kill this process?");
+    assert!(asked.contains(&format!("pid {}  sleep 1000  user", holder.pid())), "{asked}");
+    t.press("n");
+    t.see("nothing was done");
+    assert_eq!(holder.0.try_wait().unwrap(), None);
+    // Stopped, it keeps the lock, which the screen says; then it goes on.
+    t.press("s");
+    t.see("Stop this process?");
+    t.press("y");
+    wait_for("it to be stopped", || (state(holder.pid()) == Some('T')).then_some(()));
+    t.see(", is stopped");
+    t.press("s");
+    t.see("Resume this process?");
+    t.press("y");
+    wait_for("it to go on", || (state(holder.pid()) != Some('T')).then_some(()));
+    t.see_that("it to go on", |s| !s.contains(", is stopped"));
+    t.press("k");
+    t.see("Kill this process?");
+    t.press("y");
+    t.see(&format!("sleep (pid {}) has held it for", next.pid()));
+    assert!(!holder.0.wait().unwrap().success());
+    t.end();
+}
+
+#[test]
+fn the_one_that_keeps_an_inherited_lock_is_named() {
+    let place = Place::new();
+    let mut job = flock(&place.file, &["sleep", "1000"]);
+    let taker = job.pid();
+    place.queue(1, 0);
+    let keeper = wait_for("its child", || children(taker).first().copied());
+    wait_for("sleep to run", || (fs::read_to_string(format!("/proc/{keeper}/comm")).ok()? == "sleep\n").then_some(()));
+    signal(taker, Signal::SIGKILL);
+    job.0.wait().unwrap();
+    let mut t = Terminal::start(&sampled(&[place.path()]));
+    t.see(&format!("kept by sleep (pid {keeper})"));
+    t.press("k");
+    let asked = t.see("Kill this process?");
+    assert!(asked.contains(&format!("pid {taker} took the lock, but pid {keeper} keeps it")), "{asked}");
+    t.press("y");
+    t.see("nobody holds it and nobody waits");
+    assert!(proc_locks(&place.file).is_empty());
+    t.end();
+}
+
+#[test]
+fn read_only_takes_the_keys_away() {
+    let place = Place::new();
+    let mut holder = sleeper(&place.file);
+    place.queue(1, 0);
+    let mut t = Terminal::start(&sampled(&["--read-only", place.path()]));
+    let text = t.see("has held it for");
+    assert!(!text.contains("kill holder"), "{text}");
+    for key in ["k", "s", "x"] {
+        t.press(key);
+        t.see("read-only: nothing is done to other programs");
+        t.press("w");
+    }
+    t.end();
+    assert_eq!(holder.0.try_wait().unwrap(), None);
+}
+
+#[test]
+fn the_list_opens_a_lock_and_comes_back() {
+    let place = Place::new();
+    let holder = sleeper(&place.file);
+    place.queue(1, 0);
+    let waiters = [sleeper(&place.file), sleeper(&place.file), sleeper(&place.file)];
+    place.queue(1, 3);
+    let mut t = Terminal::start(&sampled(&["--pid", &holder.pid().to_string()]));
+    let text =
+        t.see_that("three waiters", |s| s.contains("all locks") && s.contains(&format!("{} sleep", holder.pid())));
+    assert!(text.contains("jobs.lock") && text.contains("waiters"), "{text}");
+    t.press("\r");
+    t.see("blocks 3");
+    t.press("\x1b");
+    t.see("all locks");
+    t.press("\r");
+    t.see("blocks 3");
+    t.end();
+    drop(waiters);
+    // All locks of the system: ours is among them.
+    let out = run(&sampled(&["-d", "300ms", "-o", "json"]));
+    let all: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let ours = all["locks"].as_array().unwrap().iter().find(|l| l["lock"]["path"] == place.path());
+    assert_eq!(ours.unwrap()["workers"][0]["pid"], holder.pid(), "{all}");
+}
+
+#[test]
+fn a_recording_of_a_watch_is_as_the_schema_says_and_gives_the_same_figures() {
+    let place = Place::new();
+    let record = place.file.with_extension("jsonl");
+    let jobs: Vec<Job> = (0..3).map(|_| Job::start("python3", &["-c", WORKER, place.path(), "0.02"])).collect();
+    wait_for("the jobs to contend", || (proc_locks(&place.file).len() >= 2).then_some(()));
+    let out = run(&sampled(&["-n", "20", "-o", "json", "--record", record.to_str().unwrap(), place.path()]));
+    drop(jobs);
+    let live: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!((&live["source"], &live["watch"]["how"]), (&"watch".into(), &"sampled".into()));
+    assert!(live["acquisitions"].as_u64().unwrap() >= 20, "{live}");
+    assert_eq!(live["locks"][0]["acquisitions"], live["acquisitions"]);
+    let again = run(&["replay", "-o", "json", record.to_str().unwrap()]);
+    assert_eq!(String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&out.stdout));
+    let copy = run(&["replay", "-o", "jsonl", record.to_str().unwrap()]);
+    let lines = fs::read_to_string(&record).unwrap();
+    assert_eq!(String::from_utf8_lossy(&copy.stdout), lines);
+    let schema: Value = serde_json::from_slice(&run(&["schema"]).stdout).unwrap();
+    let any = jsonschema::validator_for(&schema).unwrap();
+    for line in lines.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(any.is_valid(&line), "{line}");
+        if line["type"] == "acquired" {
+            assert_eq!((&line["precision_ns"], &line["lock"]), (&20_000_000.into(), &0.into()), "{line}");
+        }
+    }
+    assert!(any.is_valid(&live));
+    let log = run(&["replay", "-o", "log", record.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&log.stdout).contains("python3"), "the log names programs");
+}
+
+#[test]
+fn a_circle_of_waits_is_found_and_its_members_named() {
+    let (a, b) = (Place::new(), Place::new());
+    // Each takes one and then wants the other.
+    let both = |first: &Place, second: &Place| {
+        let script = "exec 8>>$0 9>>$1; flock 8; while ! [ -e $2 ]; do sleep 0.01; done; flock 9";
+        Job::start("bash", &["-c", script, first.path(), second.path(), a.file.with_extension("go").to_str().unwrap()])
+    };
+    let jobs = [both(&a, &b), both(&b, &a)];
+    (a.queue(1, 0), b.queue(1, 0));
+    fs::write(a.file.with_extension("go"), "").unwrap();
+    (a.queue(1, 1), b.queue(1, 1));
+    let waiting = |place: &Place| place.queue(1, 1).iter().find(|(waits, _)| *waits).unwrap().1;
+    let mut t = Terminal::start(&sampled(&[a.path(), b.path()]));
+    t.see("deadlock, nothing will end it but a signal");
+    // The list has room for all of it.
+    t.press("!");
+    let text = t.see("! or esc closes");
+    let text: String = text.lines().map(|l| l.trim_matches(['\u{2502}', ' ']).to_owned() + " ").collect();
+    for place in [&a, &b] {
+        assert!(text.contains(&format!("(pid {})", waiting(place))), "{text}");
+    }
+    t.end();
+    drop(jobs);
+}
+
+#[test]
+fn a_path_that_names_another_file_is_followed() {
+    let place = Place::new();
+    let first = sleeper(&place.file);
+    place.queue(1, 0);
+    let mut t = Terminal::start(&sampled(&[place.path()]));
+    t.see(&format!("sleep (pid {}) has held it for", first.pid()));
+    fs::rename(&place.file, place.file.with_extension("old")).unwrap();
+    t.see("the path names nothing any more");
+    fs::write(&place.file, "").unwrap();
+    t.see("the path names another file now");
+    let second = sleeper(&place.file);
+    t.see(&format!("sleep (pid {}) has held it for", second.pid()));
+    t.press("\x1b");
+    let both = t.see("all locks");
+    assert!(both.contains(&first.pid().to_string()) && both.contains(&second.pid().to_string()), "{both}");
+    t.end();
+}
+
+#[test]
+fn watching_takes_no_lock_and_needs_none() {
+    let place = Place::new();
+    let mut watch = Headless::start(&sampled(&["-o", "jsonl", place.path()]));
+    watch.see("\"type\":\"lock\"");
+    for _ in 0..20 {
+        let taken = Command::new("flock").args(["-n", place.path(), "true"]).status().unwrap();
+        assert!(taken.success());
+    }
+    signal(watch.pid(), Signal::SIGTERM);
+    let (text, status) = watch.wait();
+    assert_eq!(status, Some(0));
+    assert!(text.lines().last().unwrap().contains("\"type\":\"summary\""), "{text}");
+    assert_eq!(fs::read_to_string(&place.file).unwrap(), "precious");
+}
+
+#[test]
+fn bad_input_is_refused_with_what_to_do() {
+    let place = Place::new();
+    let folder = place.file.parent().unwrap().to_str().unwrap();
+    let missing = place.file.with_extension("missing");
+    for (args, words) in [
+        (vec!["watch", missing.to_str().unwrap()], &["jobs.missing", "No such file"][..]),
+        (vec!["watch", folder], &["is a folder", "name the lock file"]),
+        (vec!["watch", "--pid", "2147483647"], &["no such process", "2147483647"]),
+        (vec!["watch", "--pid", "0"], &["--pid"]),
+        (vec!["watch", "--interval", "1ns", place.path()], &["interval", "100ms"]),
+        (vec!["watch", "--how", "exact", "--interval", "1s", place.path()], &["--interval is for --how sampled"]),
+        (vec!["watch", "--how", "guess", place.path()], &["--how"]),
+    ] {
+        let args: Vec<&str> = args;
+        refused(&[&args[..], &["-o", "json"]].concat(), words);
+    }
+}
