@@ -242,9 +242,11 @@ fn a_circle_of_waits_is_found_and_its_members_named() {
         Job::start("bash", &["-c", script, first.path(), second.path(), a.file.with_extension("go").to_str().unwrap()])
     };
     let jobs = [both(&a, &b), both(&b, &a)];
-    (a.queue(1, 0), b.queue(1, 0));
+    a.queue(1, 0);
+    b.queue(1, 0);
     fs::write(a.file.with_extension("go"), "").unwrap();
-    (a.queue(1, 1), b.queue(1, 1));
+    a.queue(1, 1);
+    b.queue(1, 1);
     let waiting = |place: &Place| place.queue(1, 1).iter().find(|(waits, _)| *waits).unwrap().1;
     let mut t = Terminal::start(&sampled(&[a.path(), b.path()]));
     t.see("deadlock, nothing will end it but a signal");
