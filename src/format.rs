@@ -61,14 +61,25 @@ pub fn seconds(ns: u64) -> String {
     format!("{}.{:03} s", ms / 1000, ms % 1000)
 }
 
+/// Seconds as [`seconds`] has them, in no more digits than are known to `precision` ns.
+pub fn seconds_within(ns: u64, precision: u64) -> String {
+    let digits = match precision {
+        0..=5_000_000 => return seconds(ns),
+        5_000_001..=50_000_000 => 2,
+        50_000_001..=500_000_000 => 1,
+        _ => 0,
+    };
+    format!("{:.digits$} s", ns as f64 / 1e9)
+}
+
 /// `text` without what would move a terminal's cursor or change its colours: a recording may come from anyone.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// A duration of `ns`, or a dash where there is none.
-pub fn dur_or_dash(ns: Option<u64>) -> String {
-    ns.map_or_else(|| "-".into(), dur)
+/// A duration of `ns` known to `precision` ns, or a dash where there is none.
+pub fn dur_or_dash(ns: Option<u64>, precision: u64) -> String {
+    ns.map_or_else(|| "-".into(), |ns| dur_within(ns, precision, false))
 }
 
 /// A count as `950`, `12.3k`, `1.05M`.
@@ -154,6 +165,9 @@ mod tests {
         for (ns, precision, text) in cases {
             assert_eq!(dur_within(ns, precision, false), text, "{ns}");
         }
+        assert_eq!(seconds_within(2_005_000_000, 0), "2.005 s");
+        assert_eq!(seconds_within(2_065_000_000, tenth), "2.1 s");
+        assert_eq!(seconds_within(2_065_000_000, 20_000_000), "2.06 s");
     }
 
     #[test]

@@ -2,31 +2,71 @@
 
 use super::{Report, Summary};
 use crate::dist::plain;
-use crate::event::{Acquisition, Begin, Condition, Event, Keeper, LockMode, Task, What};
-use crate::format::{dur, printable, seconds};
+use crate::event::{Acquisition, ActorId, Begin, Condition, Event, Keeper, LockId, LockMode, Task, What};
+use crate::format::{dur, printable, seconds, seconds_within};
 use crate::model::Locks;
+use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 
 /// Writes lines such as `    9.052 s  worker-10  acquired #10, waited 9.052 s, handoff 41.2 µs`.
 #[derive(Debug)]
 pub struct Log<W: Write> {
     out: BufWriter<W>,
+    /// What tasks of other programs are called, and what locks are, where there is more than one.
+    tasks: HashMap<(LockId, ActorId), String>,
+    locks: Vec<String>,
+    /// How far times may be off, in ns.
+    precision: u64,
 }
 
 impl<W: Write> Log<W> {
     /// A log to `out`.
     pub fn new(out: W) -> Self {
-        Self { out: BufWriter::new(out) }
+        Self { out: BufWriter::new(out), tasks: HashMap::new(), locks: Vec::new(), precision: 0 }
     }
 
-    fn line(&mut self, t: u64, actor: u32, text: &str) -> io::Result<()> {
-        let who = if actor == 0 { "-".to_owned() } else { format!("worker-{actor}") };
-        writeln!(self.out, "{:>11}  {who:<10} {text}", seconds(t))
+    fn line(&mut self, t: u64, lock: LockId, actor: ActorId, text: &str) -> io::Result<()> {
+        let who = match (actor, self.tasks.get(&(lock, actor))) {
+            (0, _) => "-".to_owned(),
+            (_, Some(task)) => task.clone(),
+            (_, None) => format!("worker-{actor}"),
+        };
+        let at = match self.locks.get(lock as usize) {
+            Some(name) if self.locks.len() > 1 && actor != 0 => format!("  at {name}"),
+            _ => String::new(),
+        };
+        writeln!(self.out, "{:>11}  {who:<10} {text}{at}", seconds(t))
+    }
+
+    /// Remembers what locks and tasks are called.
+    fn learn(&mut self, event: &Event) {
+        match &event.what {
+            What::Announced(info) => {
+                let at = event.lock as usize;
+                if self.locks.len() <= at {
+                    self.locks.resize(at + 1, String::new());
+                }
+                if let Some(name) = self.locks.get_mut(at) {
+                    *name = printable(&info.name);
+                }
+            }
+            What::Seen(task) => {
+                let name = printable(&format!("{} {}", event.pid, task.comm));
+                self.tasks.insert((event.lock, event.actor), name);
+            }
+            _ => {}
+        }
     }
 }
 
 impl<W: Write + Send> Report for Log<W> {
     fn begin(&mut self, begin: &Begin) -> io::Result<()> {
+        if let Some(watch) = &begin.watch {
+            self.precision = watch.precision_ns;
+            let what = if begin.lock.name.is_empty() { "locks".to_owned() } else { printable(&begin.lock.name) };
+            self.line(0, 0, 0, &format!("watching {what}, {}", watch.how.as_str()))?;
+            return watch.blind.iter().try_for_each(|text| self.line(0, 0, 0, &printable(text)));
+        }
         let file = begin.lock.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
         let text = format!(
             "{} workers on {} lock {}{file}, hold {}, think {}",
@@ -36,17 +76,20 @@ impl<W: Write + Send> Report for Log<W> {
             plain(begin.hold_ns),
             plain(begin.think_ns)
         );
-        self.line(0, 0, &text)
+        self.line(0, 0, 0, &text)
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        let (t, actor) = (event.t, event.actor);
+        let (t, lock, actor) = (event.t, event.lock, event.actor);
+        self.learn(event);
         match &event.what {
             What::Cycle { acquired, held_ns } => {
-                self.line(t, actor, &won(acquired))?;
-                self.line(t.saturating_add(*held_ns), actor, &released(*held_ns))
+                self.line(t, lock, actor, &won(acquired, self.precision))?;
+                self.line(t.saturating_add(*held_ns), lock, actor, &released(*held_ns, self.precision))
             }
-            _ => self.line(t, actor, &words(event)),
+            // That a process keeps what it took goes without saying.
+            What::Keepers(keepers) if keepers.len() == 1 && keepers.iter().all(|k| k.pid == event.pid) => Ok(()),
+            _ => self.line(t, lock, actor, &words(event, self.precision)),
         }
     }
 
@@ -64,13 +107,14 @@ impl<W: Write + Send> Report for Log<W> {
 /// An event in one line, as the screen says it.
 pub fn told(event: &Event) -> String {
     let who = if event.actor == 0 { String::new() } else { format!("worker-{} ", event.actor) };
-    format!("{}  {who}{}", seconds(event.t), words(event))
+    format!("{}  {who}{}", seconds(event.t), words(event, 0))
 }
 
-fn words(event: &Event) -> String {
+fn words(event: &Event, precision: u64) -> String {
+    let seconds = |ns| seconds_within(ns, precision);
     let pid = event.pid;
     match &event.what {
-        What::Cycle { acquired, .. } => won(acquired),
+        What::Cycle { acquired, .. } => won(acquired, precision),
         What::Spawned => format!("started, pid {pid}"),
         What::Announced(info) => {
             let file = info.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
@@ -86,8 +130,8 @@ fn words(event: &Event) -> String {
         What::Condition(Condition::Zombie) => "has ended and was not reaped".into(),
         What::Condition(Condition::Gone) => "has ended".into(),
         What::Waiting { mode } => format!("waits{}", shared(*mode)),
-        What::Acquired(acquisition) => won(acquisition),
-        What::Released { held_ns, .. } => released(*held_ns),
+        What::Acquired(acquisition) => won(acquisition, precision),
+        What::Released { held_ns, .. } => released(*held_ns, precision),
         What::GaveUp { waited_ns } => format!("gave up, waited {}", seconds(*waited_ns)),
         What::Left { waited_ns } => format!("waits no more, waited {}", seconds(*waited_ns)),
         What::Exited { signal: Some(signal), .. } => format!("killed by signal {signal}, pid {pid}"),
@@ -139,13 +183,13 @@ fn kept_by(keepers: &[Keeper]) -> String {
     printable(&format!("kept by {}", names.join(", ")))
 }
 
-fn won(a: &Acquisition) -> String {
+fn won(a: &Acquisition, precision: u64) -> String {
     let handoff = a.handoff_ns.map(|ns| format!(", handoff {}", dur(ns))).unwrap_or_default();
-    format!("acquired #{}{}, waited {}{handoff}", a.seq, shared(a.mode), seconds(a.waited_ns))
+    format!("acquired #{}{}, waited {}{handoff}", a.seq, shared(a.mode), seconds_within(a.waited_ns, precision))
 }
 
-fn released(held_ns: u64) -> String {
-    format!("released, held {}", seconds(held_ns))
+fn released(held_ns: u64, precision: u64) -> String {
+    format!("released, held {}", seconds_within(held_ns, precision))
 }
 
 fn shared(mode: LockMode) -> &'static str {

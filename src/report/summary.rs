@@ -75,17 +75,17 @@ impl<W: Write> Summary<W> {
         for (name, latency) in
             [("wait", model.wait().all()), ("hold", model.hold().all()), ("handoff", model.handoff().all())]
         {
-            self.latency(name, latency)?;
+            self.latency(name, latency, model.precision())?;
         }
         Ok(())
     }
 
-    fn latency(&mut self, name: &str, latency: &Latency) -> io::Result<()> {
+    fn latency(&mut self, name: &str, latency: &Latency, precision: u64) -> io::Result<()> {
         let f = latency.figures();
         let mean = f.mean.map(|m| m.round() as u64);
         write!(self.out, "{name:<10}{:>9}", count(f.count))?;
         for figure in [f.min, mean, f.p50, f.p90, f.p99, f.max] {
-            write!(self.out, "{:>10}", dur_or_dash(figure))?;
+            write!(self.out, "{:>10}", dur_or_dash(figure, precision))?;
         }
         writeln!(self.out)
     }
@@ -106,10 +106,10 @@ impl<W: Write> Summary<W> {
                 a.restarts,
                 count(a.got),
                 percent(a.got as f64 / all),
-                dur_or_dash(a.wait.quantile(0.5)),
-                dur_or_dash(a.wait.quantile(0.99)),
-                dur_or_dash(a.wait.max()),
-                dur_or_dash(a.hold.quantile(0.5)),
+                dur_or_dash(a.wait.quantile(0.5), model.precision()),
+                dur_or_dash(a.wait.quantile(0.99), model.precision()),
+                dur_or_dash(a.wait.max(), model.precision()),
+                dur_or_dash(a.hold.quantile(0.5), model.precision()),
                 count(a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0))),
                 a.state.as_str(),
             )?;

@@ -139,6 +139,11 @@ impl Eyes {
         }
     }
 
+    /// Whether times are right to the ns, rather than to the interval.
+    pub fn is_exact(&self) -> bool {
+        matches!(self, Self::Exact(_))
+    }
+
     /// How many records were lost so far.
     pub fn lost(&self) -> u64 {
         match self {

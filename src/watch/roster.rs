@@ -168,6 +168,7 @@ pub struct Entry {
 pub struct Roster {
     /// `CLOCK_MONOTONIC` when the run began, in ns.
     epoch: u64,
+    exact: bool,
     locks: Vec<Lock>,
     by_key: HashMap<LockKey, usize>,
     /// What the user called a file.
@@ -178,9 +179,10 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// Nobody yet; the run began at `epoch`, in ns of `CLOCK_MONOTONIC`.
-    pub fn new(epoch: u64) -> Self {
-        Self { epoch, ..Self::default() }
+    /// Nobody yet; the run began at `epoch`, in ns of `CLOCK_MONOTONIC`. Where times are not `exact`, nothing is said of
+    /// how long a handoff took: both of its ends were seen in one look.
+    pub fn new(epoch: u64, exact: bool) -> Self {
+        Self { epoch, exact, ..Self::default() }
     }
 
     /// The file is called so from now on.
@@ -284,7 +286,7 @@ impl Roster {
                     seq,
                     waited_ns: wait.map_or(0, |w| t.saturating_sub(w.since)),
                     contended: contended || wait.is_some(),
-                    handoff_ns: wait.filter(|w| released > w.since).map(|_| t.saturating_sub(released)),
+                    handoff_ns: wait.filter(|w| self.exact && released > w.since).map(|_| t.saturating_sub(released)),
                     overtaken: wait.map_or(0, |w| seq.saturating_sub(w.seq_then + 1)),
                 };
                 row.hold = Some(Hold { since: t, seq, mode, range });

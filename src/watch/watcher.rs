@@ -132,8 +132,8 @@ pub fn spawn(epoch: u64, eyes: Eyes, wanted: Wanted, files: Vec<FileId>) -> Resu
     probe::spawn(to_do, to_watcher, to_main)?;
     let mut watcher = Watcher {
         epoch,
+        roster: Roster::new(epoch, eyes.is_exact()),
         eyes,
-        roster: Roster::new(epoch),
         names: Namer { names: Names::new(), budget: NAMES_A_JOB },
         wanted,
         files,

@@ -38,7 +38,7 @@ impl Informant for Rumour {
 }
 
 fn events(changes: &[Change]) -> Vec<Event> {
-    let mut roster = Roster::new(1000);
+    let mut roster = Roster::new(1000, true);
     let mut out = Vec::new();
     for change in changes {
         roster.begin_batch();
@@ -110,7 +110,7 @@ fn what_began_before_is_not_counted_as_won() {
 
 #[test]
 fn one_taken_and_let_go_within_a_batch_is_one_event() {
-    let mut roster = Roster::new(0);
+    let mut roster = Roster::new(0, true);
     let mut out = Vec::new();
     for c in [change(0, 7, FREE), change(4, 7, Deed::Released), change(5, 7, FREE)] {
         roster.apply(&c, &mut Rumour(false), &mut out);
@@ -165,7 +165,7 @@ fn pollers_wait_from_their_first_try() {
 
 #[test]
 fn names_may_come_later_and_change_nothing_else() {
-    let mut roster = Roster::new(1000);
+    let mut roster = Roster::new(1000, true);
     let mut out = Vec::new();
     roster.apply(&change(0, 7, FREE), &mut Rumour(false), &mut out);
     let entry = roster.entries().next().unwrap();
@@ -179,7 +179,7 @@ fn names_may_come_later_and_change_nothing_else() {
 
 #[test]
 fn rows_are_given_anew_only_where_nobody_needs_them() {
-    let mut roster = Roster::new(0);
+    let mut roster = Roster::new(0, true);
     let mut out = Vec::new();
     roster.apply(&change(0, 1, FREE), &mut Rumour(false), &mut out);
     for pid in 2..(ROWS as i32 * 2) {
@@ -222,7 +222,7 @@ proptest! {
     /// Whatever is seen, nobody counts twice and nothing is out of bounds.
     #[test]
     fn any_changes_are_survived(seen in prop::collection::vec((0u64..200, 0i32..5, 0u8..8, 0u64..4, any::<bool>()), 0..200)) {
-        let mut roster = Roster::new(1000);
+        let mut roster = Roster::new(1000, true);
         let mut out = Vec::new();
         let mut got = 0;
         for (i, (t, pid, deed, at, record)) in seen.iter().enumerate() {
