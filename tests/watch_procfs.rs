@@ -100,8 +100,9 @@ impl Drop for Program {
     }
 }
 
+/// Past the test harness, which would swallow it.
 fn skipped(why: &str) {
-    eprintln!("SKIPPED, {why}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED, {why}");
 }
 
 struct Lockfile {
@@ -433,9 +434,13 @@ fn elsewhere(command: &[&str], test: &str, env: &[(&str, &str)]) -> Option<Strin
     let program = folder.path().join("test");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let (name, rest) = command.split_first().unwrap();
-    let try_out = Command::new(name).args(rest).arg("true").output();
-    if !try_out.as_ref().is_ok_and(|o| o.status.success()) {
-        skipped(&format!("{command:?} is not possible here: {try_out:?}"));
+    let failed = match Command::new(name).args(rest).arg("true").output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(e) => Some(e.to_string()),
+    };
+    if let Some(why) = failed {
+        skipped(&format!("{} is not possible here: {why}", command.join(" ")));
         return None;
     }
     let mut inside = Command::new(name);
@@ -443,7 +448,7 @@ fn elsewhere(command: &[&str], test: &str, env: &[(&str, &str)]) -> Option<Strin
     let output = inside.envs(env.iter().copied()).stdin(Stdio::null()).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
-    text.lines().filter(|l| l.starts_with("SKIPPED")).for_each(|l| eprintln!("{l}"));
+    text.lines().filter_map(|l| l.strip_prefix("SKIPPED, ")).for_each(skipped);
     Some(text)
 }
 
