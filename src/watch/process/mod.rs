@@ -163,8 +163,20 @@ pub(crate) fn read(path: &str) -> Option<Vec<u8>> {
 }
 
 fn try_read(path: &str) -> std::io::Result<Vec<u8>> {
-    let mut text = Vec::with_capacity(1024);
-    File::open(path)?.read_to_end(&mut text)?;
+    let (mut file, mut text, mut filled) = (File::open(path)?, vec![0; 2048], 0);
+    // Not read_to_end: it asks for size and offset first, which files of /proc do not have.
+    loop {
+        match file.read(&mut text[filled..]) {
+            Ok(0) => break,
+            Ok(got) => filled += got,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+        if filled == text.len() {
+            text.resize(2 * filled, 0);
+        }
+    }
+    text.truncate(filled);
     Ok(text)
 }
 

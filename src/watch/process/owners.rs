@@ -7,10 +7,14 @@
 use super::numbers;
 use crate::event::{LockKind, LockMode};
 use crate::watch::change::{FileId, LockKey, Range};
-use crate::watch::procfs::parse;
-use std::fmt::Write;
+use crate::watch::procfs::{Row, parse};
+use anyhow::{Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -70,38 +74,67 @@ pub fn scan(files: Option<&[FileId]>) -> std::io::Result<Scan> {
 
 /// As [`scan`], of some processes only. One that is gone keeps nothing; what vanishes while it is read is left out.
 pub fn scan_among(pids: impl IntoIterator<Item = i32>, files: Option<&[FileId]>) -> Scan {
-    let (mut found, mut path, mut text) = (Scan::default(), String::new(), Vec::new());
+    let (mut found, mut text) = (Scan::default(), vec![0; 4096]);
     for pid in pids {
-        path.clear();
-        let _ = write!(path, "/proc/{pid}/fdinfo");
-        let fds = match numbers(&path) {
-            Ok(fds) => fds,
+        match scan_one(pid, files, &mut text, &mut found.owners) {
+            Ok(()) => found.processes += 1,
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
                 found.processes += 1;
                 found.refused += 1;
-                continue;
             }
-            Err(_) => continue,
-        };
-        found.processes += 1;
-        let stem = path.len();
-        for fd in fds {
-            path.truncate(stem);
-            let _ = write!(path, "/{fd}");
-            text.clear();
-            match File::open(&path).and_then(|mut f| f.read_to_end(&mut text)) {
-                Ok(_) => {
-                    found.owners.extend(locks(pid, fd, &text).filter(|o| files.is_none_or(|f| f.contains(&o.file))))
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-                    found.refused += 1;
-                    break;
-                }
-                Err(_) => {}
-            }
+            Err(_) => {}
         }
     }
     found
+}
+
+/// Most of what there is to do on a whole system, hence by as few system calls as can be: three a descriptor.
+fn scan_one(pid: i32, files: Option<&[FileId]>, text: &mut Vec<u8>, owners: &mut Vec<Owner>) -> std::io::Result<()> {
+    let path = format!("/proc/{pid}/fdinfo");
+    let folder = File::open(&path)?;
+    for fd in numbers(&path)? {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = match openat(&folder, fd.to_string().as_str(), flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(errno @ (Errno::EACCES | Errno::EPERM)) => return Err(errno.into()),
+            Err(_) => continue,
+        };
+        // A seq_file with one record: one read gives all of it, if it has the room.
+        let length = loop {
+            match nix::unistd::read(&file, text) {
+                Ok(length) if length < text.len() => break length,
+                Ok(_) => {
+                    text.resize(2 * text.len(), 0);
+                    if nix::unistd::lseek(&file, 0, nix::unistd::Whence::SeekSet).is_err() {
+                        break 0;
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                Err(_) => break 0,
+            }
+        };
+        let wanted = |o: &Owner| files.is_none_or(|f| f.contains(&o.file));
+        owners.extend(locks(pid, fd, &text[..length]).filter(wanted));
+    }
+    Ok(())
+}
+
+/// The locks that a process keeps or waits for: by its descriptors and threads, and by the rows of `/proc/locks` that
+/// name it.
+///
+/// # Errors
+/// There is no such process.
+pub fn locks_of(pid: i32, rows: &[Row]) -> Result<BTreeSet<LockKey>> {
+    if super::life(pid).is_none() {
+        bail!(
+            "there is no process {pid} here: it has ended, or lives in another pid namespace and has another number here"
+        );
+    }
+    let named = rows.iter().filter(|r| r.pid == pid).filter_map(Row::key);
+    let kept = scan_among([pid], None).owners.into_iter().map(|o| o.key());
+    let waits = super::waits::of(pid);
+    let awaited = waits.iter().filter_map(|w| Some(LockKey { file: w.file?, family: w.kind.into() }));
+    Ok(named.chain(kept).chain(awaited).collect())
 }
 
 /// The `lock:` lines of one fdinfo.
@@ -142,6 +175,20 @@ pub fn path_of(pid: i32, fd: i32) -> Option<LockPath> {
     Some(LockPath { path: std::ffi::OsStr::from_bytes(stem).into(), deleted: true })
 }
 
+/// The paths of some files, by the descriptors of processes that keep locks on them: for the rows that are on the
+/// screen. A file whose keepers are not among `pids`, or may not be read, is left out.
+pub fn paths(pids: impl IntoIterator<Item = i32>, files: &[FileId]) -> HashMap<FileId, LockPath> {
+    let mut found = HashMap::new();
+    for owner in scan_among(pids, Some(files)).owners {
+        if let Entry::Vacant(free) = found.entry(owner.file)
+            && let Some(path) = path_of(owner.pid, owner.fd)
+        {
+            free.insert(path);
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +219,8 @@ mod tests {
         assert_eq!((scan.processes, scan.refused, scan.owners.len()), (1, 0, 1));
         let owner = scan.of(id).next().unwrap();
         assert_eq!((owner.fd, owner.kind, owner.named), (file.as_raw_fd(), LockKind::Ofd, -1));
+        assert!(locks_of(me, &[]).unwrap().contains(&owner.key()));
+        assert!(locks_of(i32::MAX, &[]).unwrap_err().to_string().contains("no process"));
         assert_eq!(path_of(me, owner.fd), Some(LockPath { path: path.clone(), deleted: false }));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(path_of(me, owner.fd), Some(LockPath { path, deleted: true }));

@@ -1,12 +1,21 @@
 //! What cannot be seen from here, and why: said before anyone wonders.
 
-use super::read;
+use super::{read, waits};
+use crate::event::{LockKind, LockMode};
+use crate::lock::Lock;
+use crate::watch::change::FileId;
+use crate::watch::procfs::Reader;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 /// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// Bit of `CAP_SYS_PTRACE` (capabilities(7)): the right to read other users' descriptors.
 const CAP_SYS_PTRACE: u32 = 19;
+
+/// How often to look whether our threads have come to wait, 1 ms apart.
+const TRIES: usize = 1000;
 
 /// What may be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +28,8 @@ pub struct Sight {
     pub hides_processes: bool,
     /// Other users' descriptors may be read.
     pub reads_descriptors: bool,
+    /// `/proc/locks` shows all that wait; none where that could not be found out.
+    pub whole_queue: Option<bool>,
 }
 
 impl Sight {
@@ -33,6 +44,7 @@ impl Sight {
             // hidepid spares those who may trace.
             hides_processes: !privileged && read("/proc/self/mountinfo").is_some_and(|table| hides(&table)),
             reads_descriptors: privileged,
+            whole_queue: shows_whole_queue(),
         }
     }
 
@@ -59,8 +71,60 @@ impl Sight {
                 "not root: the descriptors of other users' processes may not be read, so that keepers of an inherited lock, owners of OFD locks and paths are known for your own processes only. Run flockmon as root, or with CAP_SYS_PTRACE",
             );
         }
+        if self.whole_queue == Some(false) {
+            said.push(
+                "this kernel (Linux 5.0 to 5.12) leaves out of /proc/locks who waits behind a waiter: there are more of them than are shown. Use --how exact, which sees all",
+            );
+        }
         said.into_iter().map(str::to_owned).collect()
     }
+}
+
+/// Whether `/proc/locks` has those that wait behind a waiter. Linux 5.0 to 5.12 left them out; distributions mended
+/// some of these, so there it is tried out.
+fn shows_whole_queue() -> Option<bool> {
+    let release = read("/proc/sys/kernel/osrelease")?;
+    if may_cut_queues(&release) { try_queue() } else { Some(true) }
+}
+
+fn may_cut_queues(release: &[u8]) -> bool {
+    let release = String::from_utf8_lossy(release);
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => major == 5 && minor < 13,
+        _ => true,
+    }
+}
+
+/// Two threads of ours wait for a lock on a file that nobody else knows. None if that cannot be done, or if the machine
+/// is so busy that they do not come to wait.
+fn try_queue() -> Option<bool> {
+    let file = tempfile::NamedTempFile::new().ok()?;
+    let id = FileId::of_path(file.path()).ok()?;
+    let lock = LockKind::Flock;
+    lock.try_acquire(file.as_file().as_raw_fd(), LockMode::Exclusive).ok()?.then_some(())?;
+    let others = [file.reopen().ok()?, file.reopen().ok()?];
+    std::thread::scope(|scope| {
+        for other in &others {
+            // Its end is the end of the other's wait, if not ours.
+            scope.spawn(move || {
+                lock.acquire(other.as_raw_fd(), LockMode::Exclusive).and_then(|()| lock.release(other.as_raw_fd()))
+            });
+        }
+        let me = std::process::id() as i32;
+        let both_wait = || waits::of(me).iter().filter(|w| w.file == Some(id)).count() == 2;
+        let tries = (0..TRIES).any(|_| {
+            let done = both_wait();
+            if !done {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            done
+        });
+        let shown =
+            tries.then(|| Some(Reader::new().ok()?.read().ok()?.of(id).filter(|r| r.waits()).count())).flatten();
+        let _ = lock.release(file.as_file().as_raw_fd());
+        shown.filter(|n| *n > 0).map(|n| n == 2)
+    })
 }
 
 /// `pid:[4026531836]`.
@@ -112,12 +176,32 @@ mod tests {
     }
 
     #[test]
+    fn kernels_that_may_cut_queues() {
+        for release in ["5.0.0", "5.4.0-169-generic\n", "5.10.0-28-amd64\n", "5.12.19", "nonsense"] {
+            assert!(may_cut_queues(release.as_bytes()), "{release}");
+        }
+        for release in ["4.19.0-26-amd64", "5.13.0", "5.15.153.1-microsoft-standard-WSL2", "6.1", "10.5.1"] {
+            assert!(!may_cut_queues(release.as_bytes()), "{release}");
+        }
+    }
+
+    #[test]
+    fn a_queue_of_our_own_is_seen_as_the_kernel_shows_it() {
+        let shown = try_queue();
+        match read("/proc/sys/kernel/osrelease") {
+            Some(release) if !may_cut_queues(&release) => assert_eq!(shown, Some(true)),
+            _ => assert!(shown.is_some()),
+        }
+    }
+
+    #[test]
     fn nothing_is_said_where_all_is_seen() {
         let all = Sight {
             initial_pid_namespace: Some(true),
             own_proc: true,
             hides_processes: false,
             reads_descriptors: true,
+            whole_queue: Some(true),
         };
         assert!(all.sentences().is_empty());
         let none = Sight {
@@ -125,7 +209,8 @@ mod tests {
             own_proc: false,
             hides_processes: true,
             reads_descriptors: false,
+            whole_queue: Some(false),
         };
-        assert_eq!(none.sentences().len(), 4);
+        assert_eq!(none.sentences().len(), 5);
     }
 }

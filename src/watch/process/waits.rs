@@ -1,6 +1,7 @@
 //! Which thread of a process waits, on which descriptor and how: `/proc/PID/task/TID/syscall`, `wchan` and, for the
 //! range that fcntl(2) was asked for, `/proc/PID/mem`. All three need the right to trace the process
-//! (ptrace(2), PTRACE_MODE_ATTACH): root, or the same user.
+//! (ptrace(2), PTRACE_MODE_ATTACH): root, or the same user. 32-bit programs on a 64-bit kernel number their system calls
+//! otherwise and are not recognized.
 
 use super::{numbers, read};
 use crate::event::{LockKind, LockMode};
