@@ -10,7 +10,7 @@ use crate::report::{Json, Jsonl, Log, Outlet, Perfetto, Progress, Report, Summar
 use crate::source::{Batch, Source};
 use crate::tui::input::{Input, Keyboard};
 use crate::tui::terminal::Screen;
-use crate::tui::{Look, Request, Ui, view};
+use crate::tui::{Request, Ui, view};
 use anyhow::{Context, Error, anyhow};
 use crossbeam_channel::{Receiver, Sender, never, select_biased, unbounded};
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
@@ -106,11 +106,10 @@ impl Session {
     }
 
     fn take_terminal(&mut self, show: &ShowArgs) -> Result<(), Error> {
-        let look = Look { theme: show.theme, ascii: show.ascii, no_color: show.no_color || no_color() };
         let screen = Screen::enter()?;
         let (tx, rx) = unbounded();
         self.inputs = rx;
-        let ui = Ui::new(look);
+        let ui = Ui::new(show.look.clone());
         self.on_screen = Some(Box::new(OnScreen {
             screen,
             ui,
@@ -452,9 +451,4 @@ impl OnScreen {
 /// Says something on standard error; where that is gone too, there is nobody to tell.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(format!("flockmon: {text}\n").as_bytes());
-}
-
-/// no-color.org: set and not empty.
-fn no_color() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
 }

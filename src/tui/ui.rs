@@ -1,6 +1,6 @@
 //! What the screen itself remembers: selection, order, what is open. Pure: no clock, no I/O.
 
-use super::keymap::{Action, action};
+use super::keymap::{Action, Keymap};
 use super::theme::{Glyphs, Theme};
 use crate::cli::ThemeName;
 use crate::event::{ActorId, Command};
@@ -16,14 +16,20 @@ const WHEEL: isize = 3;
 const JUMP_NS: i64 = 10_000_000_000;
 
 /// How the screen shall look.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Look {
-    /// Colours.
-    pub theme: ThemeName,
+    /// Colours, as the terminal can show them.
+    pub theme: Theme,
     /// ASCII characters only.
     pub ascii: bool,
-    /// No colours.
-    pub no_color: bool,
+    /// The keys in force.
+    pub keys: Keymap,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { theme: Theme::built_in(ThemeName::Auto), ascii: false, keys: Keymap::default() }
+    }
 }
 
 /// What a user asks of the loop.
@@ -151,6 +157,8 @@ pub struct Ui {
     pub theme: Theme,
     /// Characters.
     pub glyphs: Glyphs,
+    /// Keys.
+    pub keys: Keymap,
     /// The selected worker.
     pub selected: Option<ActorId>,
     /// The first row shown.
@@ -183,8 +191,9 @@ impl Ui {
     /// As it is at the start.
     pub fn new(look: Look) -> Self {
         Self {
-            theme: Theme::new(look.theme, look.no_color),
+            theme: look.theme,
             glyphs: Glyphs::new(look.ascii),
+            keys: look.keys,
             selected: None,
             scroll: 0,
             sort: Column::Worker,
@@ -216,7 +225,7 @@ impl Ui {
         self.message = None;
         let source = |command| Some(Request::Source(command));
         // What a source cannot do it says itself.
-        match action(key, self.recorded()).or_else(|| action(key, !self.recorded()))? {
+        match self.keys.action(key, self.recorded()).or_else(|| self.keys.action(key, !self.recorded()))? {
             Action::Step => return source(Command::Step),
             Action::NextLandmark => return source(Command::NextLandmark),
             Action::JumpBack => return source(Command::Jump(-JUMP_NS)),
@@ -405,7 +414,7 @@ mod tests {
     use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 
     fn ui() -> Ui {
-        Ui::new(Look { theme: ThemeName::Auto, ascii: false, no_color: false })
+        Ui::new(Look::default())
     }
 
     fn model(workers: u32) -> Model {

@@ -26,6 +26,7 @@ use crate::model::Model;
 use crate::model::finding::{Finding, findings};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph};
 
@@ -42,7 +43,8 @@ const HISTOGRAM: [u16; 3] = [28, 34, 46];
 pub fn draw(frame: &mut Frame<'_>, live: &Model, ui: &mut Ui) {
     let area = frame.area();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-        return too_small(frame, area, ui);
+        too_small(frame, area, ui);
+        return backdrop(frame, ui.theme.screen);
     }
     let frozen = ui.frozen.take();
     let model = frozen.as_deref().unwrap_or(live);
@@ -55,6 +57,19 @@ pub fn draw(frame: &mut Frame<'_>, live: &Model, ui: &mut Ui) {
         None => {}
     }
     ui.frozen = frozen;
+    backdrop(frame, ui.theme.screen);
+}
+
+/// Gives the theme's own background and ink to what has none.
+fn backdrop(frame: &mut Frame<'_>, screen: Style) {
+    for cell in &mut frame.buffer_mut().content {
+        if cell.bg == Color::Reset {
+            cell.bg = screen.bg.unwrap_or(Color::Reset);
+        }
+        if cell.fg == Color::Reset {
+            cell.fg = screen.fg.unwrap_or(Color::Reset);
+        }
+    }
 }
 
 fn panels(frame: &mut Frame<'_>, area: Rect, model: &Model, found: &[Finding], ui: &mut Ui, frozen: bool) {
@@ -116,7 +131,7 @@ fn too_small(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
 
 /// A panel's frame with its title.
 fn block<'a>(title: impl Into<Line<'a>>, theme: &Theme, glyphs: &Glyphs) -> Block<'a> {
-    Block::bordered().border_set(glyphs.border).border_style(theme.dim).title(title)
+    Block::bordered().border_set(glyphs.border).border_style(theme.border).title(title)
 }
 
 /// A panel's title: its name, then what it shows.
