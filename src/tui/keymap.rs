@@ -65,6 +65,15 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// The screens, as a heading says it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::All => "On every screen",
+            Self::Lab => "In the lab",
+            Self::Replay => "In a recording",
+        }
+    }
+
     /// Whether some screen has the keys of both.
     fn meets(self, other: Self) -> bool {
         [false, true].iter().any(|recorded| self.includes(*recorded) && other.includes(*recorded))
