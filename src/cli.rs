@@ -4,7 +4,9 @@ use crate::dist::{Dist, DurationError, parse_positive, plain};
 use crate::document::suggestion;
 use crate::event::LockKind;
 use crate::tui::Look;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Args, Command, Parser, Subcommand, ValueEnum};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::{fmt, str::FromStr};
 
@@ -134,7 +136,7 @@ pub struct ShowArgs {
 
     /// Colours: auto (the terminal's own 16) | dark | light | safe (for the colour-blind) | mono | a file
     /// (its name has a / or ends in .toml); see flockmon theme
-    #[arg(long, value_name = "NAME", default_value = "auto")]
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = ThemeParser, hide_possible_values = true)]
     pub theme: ThemeChoice,
 
     /// Draw with ASCII characters only
@@ -368,6 +370,22 @@ impl FromStr for ThemeChoice {
                 suggestion(text, names)
             )
         })
+    }
+}
+
+/// Reads a [`ThemeChoice`] and tells shells the names that they can complete.
+#[derive(Clone)]
+struct ThemeParser;
+
+impl TypedValueParser for ThemeParser {
+    type Value = ThemeChoice;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<ThemeChoice, clap::Error> {
+        TypedValueParser::parse_ref(&ThemeChoice::from_str, command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(ThemeName::value_variants().iter().filter_map(ValueEnum::to_possible_value)))
     }
 }
 

@@ -1,12 +1,15 @@
 //! The manual page and the completions, made from the tables of options, keys and preferences. What they print is
 //! kept in `assets/` too; a test sees that it is the same.
 
-use crate::cli::Shell;
-use crate::config::{PREFERENCES, command, variable};
+use crate::cli::{Cli, Shell};
+use crate::config::{PREFERENCES, variable};
 use crate::tui::keymap::{BINDINGS, Scope};
 use crate::tui::theme::ROLES;
-use clap::{Arg, Command};
+use clap::{Arg, Command, CommandFactory};
 use roff::{Inline, Roff, bold, italic, roman};
+
+/// When the page last changed in substance.
+const DATE: &str = "2026-11-24";
 
 /// The script that makes a shell complete our options.
 pub fn completions(shell: Shell) -> String {
@@ -16,17 +19,17 @@ pub fn completions(shell: Shell) -> String {
         Shell::Zsh => clap_complete::Shell::Zsh,
         Shell::Fish => clap_complete::Shell::Fish,
     };
-    clap_complete::generate(generator, &mut command(), "flockmon", &mut out);
+    clap_complete::generate(generator, &mut Cli::command(), "flockmon", &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 
 /// The manual page, as roff.
 pub fn page() -> String {
-    let mut root = command();
+    let mut root = Cli::command();
     root.build();
     let mut roff = Roff::new();
     let source = format!("flockmon {}", env!("CARGO_PKG_VERSION"));
-    roff.control("TH", ["FLOCKMON", "1", "", &source, "User Commands"]);
+    roff.control("TH", ["FLOCKMON", "1", DATE, &source, "User Commands"]);
     roff.control("SH", ["NAME"]);
     let about = root.get_about().map(ToString::to_string).unwrap_or_default();
     roff.text([roman(format!("flockmon - {}", lower_first(&about)))]);
@@ -157,15 +160,20 @@ fn subcommand(roff: &mut Roff, sub: &Command, root: &Command) {
 fn keys(roff: &mut Roff) {
     roff.control("SH", ["KEYS"]);
     roff.text([roman("On the screen. The mouse works too: a click selects a worker, the wheel scrolls.")]);
-    let mut scope = None;
+    let mut scopes: Vec<Scope> = Vec::new();
     for binding in BINDINGS {
-        if scope.replace(binding.scope) != Some(binding.scope) {
-            roff.control("SS", [binding.scope.title()]);
+        if !scopes.contains(&binding.scope) {
+            scopes.push(binding.scope);
         }
-        roff.control("TP", []);
-        let keys: Vec<Inline> = binding.keys.split(' ').flat_map(|key| [roman(" "), bold(key)]).skip(1).collect();
-        roff.text(keys);
-        roff.text([roman(sentence(binding.long)), roman(" ("), italic(binding.name()), roman(")")]);
+    }
+    for scope in scopes {
+        roff.control("SS", [scope.title()]);
+        for binding in BINDINGS.iter().filter(|b| b.scope == scope) {
+            roff.control("TP", []);
+            let keys: Vec<Inline> = binding.keys.split(' ').flat_map(|key| [roman(" "), bold(key)]).skip(1).collect();
+            roff.text(keys);
+            roff.text([roman(sentence(binding.long)), roman(" ("), italic(binding.name()), roman(")")]);
+        }
     }
 }
 
@@ -256,12 +264,11 @@ fn examples(roff: &mut Roff, root: &Command) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_page_has_all_that_the_tables_have() {
         let page = page().replace("\\-", "-");
-        for arg in crate::cli::Cli::command().get_arguments() {
+        for arg in Cli::command().get_arguments() {
             let long = arg.get_long().map_or_else(|| value_names(arg), |long| format!("--{long}"));
             assert!(page.contains(&long), "{long}");
         }
