@@ -127,3 +127,25 @@ fn as_many_colours_as_the_terminal_has() {
         terminal.wait_exit();
     }
 }
+
+#[test]
+fn the_settings_that_the_readme_shows_are_good() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let text = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, text).unwrap();
+    std::fs::write(folder.path().join("mine.toml"), run(&["theme", "dark"]).stdout).unwrap();
+    let told = printed(&at(&path, &[]));
+    assert!(told.contains("kill-holder = [\"K\", \"ctrl-k\"]") && told.contains("stall-holder = []"), "{told}");
+}
+
+#[test]
+fn a_theme_named_from_here_is_found_from_anywhere() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(here.path().join("mine.toml"), "").unwrap();
+    let out = command(&["--theme", "mine.toml", "--print-config"]).current_dir(here.path()).output().unwrap();
+    let path = there.path().join("config.toml");
+    std::fs::write(&path, out.stdout).unwrap();
+    assert!(printed(&at(&path, &[])).contains(here.path().join("mine.toml").to_str().unwrap()));
+}

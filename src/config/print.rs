@@ -1,6 +1,7 @@
 //! The settings in force, as a configuration file that gives the same.
 
 use super::{PREFERENCES, Settings, find, find_anywhere, is_flag};
+use crate::cli::ThemeChoice;
 use crate::document::quoted;
 use clap::Arg;
 use std::fmt::Write;
@@ -30,7 +31,11 @@ impl Settings {
     fn raw(&self, arg: &Arg, name: &str) -> Option<String> {
         let given = find(&self.command, name).and_then(|arg| self.matches.get_raw(arg.get_id().as_str())?.next());
         let value = given.or_else(|| arg.get_default_values().first().map(AsRef::as_ref));
-        value.map(|v| v.to_string_lossy().into_owned())
+        let value = value?.to_string_lossy().into_owned();
+        let file = name == "theme" && matches!(value.parse(), Ok(ThemeChoice::File(_)));
+        // A relative name would be sought beside the file that these settings are written to.
+        let whole = file.then(|| std::path::absolute(&value).ok()).flatten();
+        Some(whole.map_or(value, |path| path.display().to_string()))
     }
 }
 
