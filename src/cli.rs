@@ -161,7 +161,7 @@ pub struct ShowArgs {
 
     /// What the screen is made of: theme, characters and keys, once configuration has been read.
     #[arg(skip)]
-    pub look: Look,
+    pub look: Box<Look>,
 }
 
 /// Options of the lab.
@@ -322,7 +322,7 @@ pub enum Output {
 /// Names of the built-in themes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ThemeName {
-    /// The terminal's own 16 colours.
+    /// The 16 colours of the terminal.
     Auto,
     /// For dark backgrounds.
     Dark,

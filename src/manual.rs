@@ -20,7 +20,12 @@ pub fn completions(shell: Shell) -> String {
         Shell::Fish => clap_complete::Shell::Fish,
     };
     clap_complete::generate(generator, &mut Cli::command(), "flockmon", &mut out);
-    String::from_utf8_lossy(&out).into_owned()
+    let script = String::from_utf8_lossy(&out).into_owned();
+    match shell {
+        // After an option that still lacks its value, what clap_complete makes finds a fault instead of values.
+        Shell::Fish => script.replacen("\n    or return\n", "\n    or return 0\n", 1),
+        Shell::Bash | Shell::Zsh => script,
+    }
 }
 
 /// The manual page, as roff.

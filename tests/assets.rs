@@ -56,3 +56,23 @@ fn shells_can_read_their_completions() {
         checked(shell, &["-n"], &["completions", shell]);
     }
 }
+
+#[test]
+fn shells_complete_the_names_of_themes() {
+    let folder = tempfile::tempdir().unwrap();
+    for (shell, ask) in [
+        ("bash", "COMP_WORDS=(flockmon --theme d); COMP_CWORD=2; _flockmon flockmon d --theme; echo ${COMPREPLY[@]}"),
+        ("fish", "complete -C 'flockmon --theme d'"),
+    ] {
+        let path = folder.path().join(shell);
+        std::fs::write(&path, run(&["completions", shell]).stdout).unwrap();
+        let script = format!("source {}; {ask}", path.display());
+        match Command::new(shell).args(["-c", &script]).current_dir(folder.path()).output() {
+            Err(error) => eprintln!("SKIPPED: {shell} cannot be run: {error}"),
+            Ok(out) => {
+                let text = String::from_utf8_lossy(&out.stdout);
+                assert_eq!(text.split_whitespace().next(), Some("dark"), "{shell}: {text}");
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ function __fish_flockmon_needs_command
     set -l cmd (commandline -opc)
     set -e cmd[1]
     argparse -s (__fish_flockmon_global_optspecs) -- $cmd 2>/dev/null
-    or return
+    or return 0
     if set -q argv[1]
         # Also print the command, so this can be used to figure out what it is.
         echo $argv[1]
@@ -45,7 +45,7 @@ json\t'One JSON object at the end'
 summary\t'A summary at the end'
 perfetto\t'A trace for ui.perfetto.dev'"
 complete -c flockmon -n "__fish_flockmon_needs_command" -l hgrm -d 'In the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters' -r -F
-complete -c flockmon -n "__fish_flockmon_needs_command" -l theme -d 'Colours: auto (the terminal\'s own 16) | dark | light | safe (for the colour-blind) | mono | a file (its name has a / or ends in .toml); see flockmon theme' -r -f -a "auto\t'The terminal\'s own 16 colours'
+complete -c flockmon -n "__fish_flockmon_needs_command" -l theme -d 'Colours: auto (the terminal\'s own 16) | dark | light | safe (for the colour-blind) | mono | a file (its name has a / or ends in .toml); see flockmon theme' -r -f -a "auto\t'The 16 colours of the terminal'
 dark\t'For dark backgrounds'
 light\t'For light backgrounds'
 safe\t'For the colour-blind, on black'
@@ -74,7 +74,7 @@ json\t'One JSON object at the end'
 summary\t'A summary at the end'
 perfetto\t'A trace for ui.perfetto.dev'"
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l hgrm -d 'In the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters' -r -F
-complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l theme -d 'Colours: auto (the terminal\'s own 16) | dark | light | safe (for the colour-blind) | mono | a file (its name has a / or ends in .toml); see flockmon theme' -r -f -a "auto\t'The terminal\'s own 16 colours'
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l theme -d 'Colours: auto (the terminal\'s own 16) | dark | light | safe (for the colour-blind) | mono | a file (its name has a / or ends in .toml); see flockmon theme' -r -f -a "auto\t'The 16 colours of the terminal'
 dark\t'For dark backgrounds'
 light\t'For light backgrounds'
 safe\t'For the colour-blind, on black'

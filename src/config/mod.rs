@@ -109,7 +109,7 @@ impl Settings {
             Err(wrong) => return Ok(Err(wrong)),
         };
         if let Some(show) = show_mut(&mut cli) {
-            show.look = look(show, file.keys.clone(), env)?;
+            *show.look = look(show, file.keys.clone(), env)?;
         }
         Ok(Ok(Self { cli, command: set, matches, keys: file.keys }))
     }

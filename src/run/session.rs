@@ -10,7 +10,7 @@ use crate::report::{Json, Jsonl, Log, Outlet, Perfetto, Progress, Report, Summar
 use crate::source::{Batch, Source};
 use crate::tui::input::{Input, Keyboard};
 use crate::tui::terminal::Screen;
-use crate::tui::{Request, Ui, view};
+use crate::tui::{Look, Request, Ui, view};
 use anyhow::{Context, Error, anyhow};
 use crossbeam_channel::{Receiver, Sender, never, select_biased, unbounded};
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
@@ -109,7 +109,7 @@ impl Session {
         let screen = Screen::enter()?;
         let (tx, rx) = unbounded();
         self.inputs = rx;
-        let ui = Ui::new(show.look.clone());
+        let ui = Ui::new(Look::clone(&show.look));
         self.on_screen = Some(Box::new(OnScreen {
             screen,
             ui,
