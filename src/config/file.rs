@@ -2,7 +2,7 @@
 
 use super::{PREFERENCES, check, find_anywhere, is_flag};
 use crate::document::{Document, Entry, Fault, in_order, suggestion};
-use crate::tui::keymap::{Chord, Keymap};
+use crate::tui::keymap::{BINDINGS, Chord, Keymap};
 use clap::Command;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -57,6 +57,8 @@ fn unknown(document: Document<'_>, entry: &Entry<'_>, command: &Command) -> Faul
     let key = &entry.key;
     let text = if find_anywhere(command, key).is_some() {
         format!("'{key}' is for the command line alone: --{key}")
+    } else if BINDINGS.iter().any(|b| b.name() == *key) {
+        format!("'{key}' is an action: its keys stand in the table [keys]")
     } else {
         let names = PREFERENCES.iter().chain(TABLES).copied();
         format!("there is no setting '{key}'; {}", suggestion(key, names))
@@ -90,6 +92,9 @@ fn keys(document: Document<'_>, entry: Entry<'_>) -> Result<Keymap, Fault> {
     let mut keys = Keymap::default();
     let mut lines: Vec<(String, usize)> = Vec::new();
     for entry in in_order(table) {
+        if PREFERENCES.contains(&entry.key.as_ref()) {
+            return Err(document.fault(entry.at, format!("'{}' is no action: it must stand above [keys]", entry.key)));
+        }
         let one = |at: usize, value: &DeValue<'_>| match value.as_str() {
             Some(word) => word.parse::<Chord>().map_err(|e| document.fault(at, e.to_string())),
             None => Err(document

@@ -341,6 +341,8 @@ mod tests {
         assert_eq!(told("\nthme = \"dark\""), "/x/config.toml:2: there is no setting 'thme'; did you mean theme?");
         assert_eq!(told("[key]\n"), "/x/config.toml:1: there is no setting 'key'; did you mean keys?");
         assert!(told("duration = \"1s\"").contains("'duration' is for the command line alone: --duration"));
+        assert!(told("quit = \"Q\"").contains("'quit' is an action: its keys stand in the table [keys]"));
+        assert!(told("[keys]\nfps = 3").contains("config.toml:2: 'fps' is no action: it must stand above [keys]"));
         assert!(told("theme = ").contains("/x/config.toml:1: not TOML"));
     }
 
