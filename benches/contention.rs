@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use crossbeam_channel::bounded;
-use flockmon::cli::{Acquire, Restart, ThemeName};
+use flockmon::cli::{Acquire, Restart};
 use flockmon::dist::Dist;
 use flockmon::event::{LockKind, LockMode};
 use flockmon::lab::ledger::{Doing, Shared};
@@ -115,7 +115,7 @@ fn monitored(workers: u32, run_for: Duration) -> (f64, u64) {
     let mut model = Locks::new(lab.begin());
     let (tx, batches) = bounded(256);
     lab.listen(tx).expect("a collector");
-    let mut ui = Ui::new(Look { theme: ThemeName::Auto, ascii: false, no_color: false });
+    let mut ui = Ui::new(Look::default());
     let sink = File::options().write(true).open("/dev/null").expect("/dev/null");
     let viewport = Viewport::Fixed(Rect::new(0, 0, 120, 36));
     let mut terminal =

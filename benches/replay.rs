@@ -71,7 +71,7 @@ fn parse(file: &Path) {
 /// The real program: reads, folds, and prints the summary.
 fn replay(file: &Path) {
     let status = Command::new(env!("CARGO_BIN_EXE_flockmon"))
-        .args(["replay", "--output", "json"])
+        .args(["replay", "--no-config", "--output", "json"])
         .arg(file)
         .stdout(Stdio::null())
         .status()

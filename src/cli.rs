@@ -1,8 +1,12 @@
 //! The command line: types, and their validation before anything is touched.
 
 use crate::dist::{Dist, DurationError, parse_positive, plain};
+use crate::document::suggestion;
 use crate::event::{How, LockKind};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::tui::Look;
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Args, Command, Parser, Subcommand, ValueEnum};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::{fmt, str::FromStr};
 
@@ -47,6 +51,29 @@ pub enum Sub {
     },
     /// Print the JSON Schema of recordings and summaries
     Schema,
+    /// Print a built-in theme as a file to start from, for --theme FILE; without NAME, list them
+    Theme {
+        /// auto | dark | light | safe | mono
+        #[arg(hide_possible_values = true)]
+        name: Option<ThemeName>,
+    },
+    /// Print completions for a shell: bash | zsh | fish
+    Completions {
+        /// bash | zsh | fish
+        #[arg(hide_possible_values = true)]
+        shell: Shell,
+    },
+    /// Print the manual page; flockmon man | man -l -
+    Man,
+}
+
+/// A shell that completes our options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 /// Options of `flockmon watch`.
@@ -177,9 +204,10 @@ pub struct ShowArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Colours: auto (the terminal's own 16) | dark | light | mono
-    #[arg(long, value_name = "NAME", default_value = "auto", hide_possible_values = true)]
-    pub theme: ThemeName,
+    /// Colours: auto (the terminal's own 16) | dark | light | safe (for the colour-blind) | mono | a file
+    /// (its name has a / or ends in .toml); see flockmon theme
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = ThemeParser, hide_possible_values = true)]
+    pub theme: ThemeChoice,
 
     /// Draw with ASCII characters only
     #[arg(long)]
@@ -192,6 +220,18 @@ pub struct ShowArgs {
     /// Frames a second at most, 1 to 60
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub fps: u32,
+
+    /// Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Read no configuration file
+    #[arg(long, conflicts_with = "config")]
+    pub no_config: bool,
+
+    /// What the screen is made of: theme, characters and keys, once configuration has been read.
+    #[arg(skip)]
+    pub look: Box<Look>,
 }
 
 /// Options of the lab.
@@ -247,6 +287,10 @@ pub struct LabArgs {
     /// Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+
+    /// Print the settings in force as a configuration file, and end
+    #[arg(long)]
+    pub print_config: bool,
 
     /// How to show it.
     #[command(flatten)]
@@ -348,14 +392,71 @@ pub enum Output {
 /// Names of the built-in themes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ThemeName {
-    /// The terminal's own 16 colours.
+    /// The 16 colours of the terminal.
     Auto,
     /// For dark backgrounds.
     Dark,
     /// For light backgrounds.
     Light,
-    /// No colours, only bold, dim and reverse.
+    /// For the colour-blind, on black.
+    Safe,
+    /// No colours, only bold and reverse.
     Mono,
+}
+
+impl ThemeName {
+    /// As on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Dark => "dark",
+            Self::Light => "light",
+            Self::Safe => "safe",
+            Self::Mono => "mono",
+        }
+    }
+}
+
+/// The theme asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ThemeChoice {
+    /// One of ours.
+    BuiltIn(ThemeName),
+    /// One of the user's.
+    File(PathBuf),
+}
+
+impl FromStr for ThemeChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains('/') || text.ends_with(".toml") {
+            return Ok(Self::File(text.into()));
+        }
+        ThemeName::from_str(text, false).map(Self::BuiltIn).map_err(|_| {
+            let names = ThemeName::value_variants().iter().map(|n| n.as_str());
+            format!(
+                "there is no theme '{text}', and the name of a file has a / or ends in .toml; {}",
+                suggestion(text, names)
+            )
+        })
+    }
+}
+
+/// Reads a [`ThemeChoice`] and tells shells the names that they can complete.
+#[derive(Clone)]
+struct ThemeParser;
+
+impl TypedValueParser for ThemeParser {
+    type Value = ThemeChoice;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<ThemeChoice, clap::Error> {
+        TypedValueParser::parse_ref(&ThemeChoice::from_str, command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(ThemeName::value_variants().iter().filter_map(ValueEnum::to_possible_value)))
+    }
 }
 
 #[cfg(test)]
@@ -388,6 +489,8 @@ mod tests {
             &["--acquire", "poll:0"],
             &["--acquire", "hope"],
             &["--fps", "0"],
+            &["--theme", "drak"],
+            &["--config", "x", "--no-config"],
             &["--nonsense"],
             &["a", "b"],
             &["replay"],

@@ -14,6 +14,9 @@
 //! | room | what is in it | what it may touch |
 //! |---|---|---|
 //! | [`cli`] | options and their validation | nothing |
+//! | [`config`] | command line over environment over file over defaults | the environment, configuration and theme files |
+//! | [`document`] | TOML whose faults are told by line | nothing |
+//! | [`manual`] | manual page and completions, from the tables of options and keys | nothing |
 //! | [`dist`] | durations as distributions: `1s`, `500ms..2s`, `exp:1s` | nothing |
 //! | [`event`] | the vocabulary: what a source can say | nothing |
 //! | [`source`] | what the loop asks of a source | nothing |
@@ -29,15 +32,19 @@
 //! | [`run`] | the loop that joins a source, the model and the faces | all of the above |
 //!
 //! To add a column or a panel, see `tui/view`; a figure, `model`; an output format, `report`; a key,
-//! `tui/keymap.rs`; an option, `cli.rs`.
+//! `tui/keymap.rs`; an option, `cli.rs`; an option that can be a preference, also `config`; a role of a theme,
+//! `tui/theme.rs`.
 
 pub mod cli;
 pub mod compare;
+pub mod config;
 pub mod dist;
+pub mod document;
 pub mod event;
 pub mod format;
 pub mod lab;
 pub mod lock;
+pub mod manual;
 pub mod model;
 pub mod record;
 pub mod replay;

@@ -1,13 +1,14 @@
-//! Parse, run, exit.
+//! Read the command line and the configuration, run, exit.
 
-use clap::Parser;
-use flockmon::cli::Cli;
+use flockmon::config::Settings;
 use flockmon::run::{self, Failure};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run::run(&cli) {
+    let done = Settings::read(std::env::args_os()).map_err(Failure::BadInput).and_then(|settings| {
+        if settings.cli.lab.print_config { run::print(&settings.to_toml()) } else { run::run(&settings.cli) }
+    });
+    match done {
         Ok(code) => code,
         Err(failure) => {
             let (status, error) = match failure {

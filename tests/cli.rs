@@ -167,6 +167,7 @@ fn what_the_readme_tells_scripts_works() {
         .args(["-euo", "pipefail", "-c", script])
         .current_dir(folder.path())
         .env("PATH", path)
+        .env("XDG_CONFIG_HOME", folder.path())
         .output()
         .unwrap();
     let (text, error) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));

@@ -258,7 +258,7 @@ fn a_pipe_is_live() {
     let mut source = command(&["-w", "3", "--hold", "1ms", "-o", "jsonl"]).stdout(Stdio::piped()).spawn().unwrap();
     let pipe = source.stdout.take().unwrap();
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_flockmon"))
-        .args(["replay", "-o", "log", "-"])
+        .args(["replay", "--no-config", "-o", "log", "-"])
         .stdin(pipe)
         .stdout(Stdio::piped())
         .spawn()

@@ -14,6 +14,7 @@ use flockmon::tui::Ui;
 use flockmon::tui::keymap::Place;
 use proptest::prelude::*;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::style::Color;
 use scene::{S, buffer, busy, empty, run, tell, text};
 
 const SIZES: [(u16, u16); 4] = [(120, 36), (80, 24), (40, 10), (39, 9)];
@@ -117,6 +118,19 @@ fn ascii_is_ascii() {
         if keys.is_empty() {
             insta::assert_snapshot!("ascii_120x36", text);
         }
+    }
+}
+
+#[test]
+fn a_theme_with_a_background_fills_the_whole_screen() {
+    let model = busy();
+    for (keys, (width, height)) in [("", SIZES[0]), ("?", SIZES[0]), ("!", SIZES[1]), ("v\r", SIZES[1]), ("", SIZES[3])]
+    {
+        let mut ui = scene::ui(false, ThemeName::Safe);
+        press(&mut ui, &model, keys);
+        let drawn = buffer(&model, &mut ui, width, height);
+        let bare = drawn.content().iter().filter(|c| c.bg == Color::Reset || c.fg == Color::Reset).count();
+        assert_eq!(bare, 0, "{keys:?} at {width}x{height}");
     }
 }
 

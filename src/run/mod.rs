@@ -6,8 +6,10 @@ use crate::cli::{Cli, LabArgs, Output, ReplayArgs, ShowArgs, Speed, Sub, WatchAr
 use crate::event::How;
 use crate::lab::target::Target;
 use crate::lab::{Config, Lab, LabSource};
+use crate::manual;
 use crate::replay::Player;
 use crate::report::{Jsonl, hgrm};
+use crate::tui::theme::Theme;
 use crate::watch::Plan;
 use anyhow::{Context, Error, anyhow};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -48,10 +50,18 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             print(&text)
         }
         Some(Sub::Schema) => print(crate::record::SCHEMA_TEXT),
+        Some(Sub::Theme { name: Some(name) }) => print(Theme::source(*name)),
+        Some(Sub::Theme { name: None }) => print(&Theme::list()),
+        Some(Sub::Completions { shell }) => print(&manual::completions(*shell)),
+        Some(Sub::Man) => print(&manual::page()),
     }
 }
 
-fn print(text: &str) -> Result<ExitCode, Failure> {
+/// Prints a text and gives the exit status; a reader that went away is no failure.
+///
+/// # Errors
+/// Standard output takes nothing, as on a full disk.
+pub fn print(text: &str) -> Result<ExitCode, Failure> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Running(anyhow!("cannot write to standard output: {error}")))

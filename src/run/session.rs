@@ -107,11 +107,10 @@ impl Session {
     }
 
     fn take_terminal(&mut self, show: &ShowArgs) -> Result<(), Error> {
-        let look = Look { theme: show.theme, ascii: show.ascii, no_color: show.no_color || no_color() };
         let screen = Screen::enter()?;
         let (tx, rx) = unbounded();
         self.inputs = rx;
-        let mut ui = Ui::new(look);
+        let mut ui = Ui::new(Look::clone(&show.look));
         let watch = self.source.begin().watch;
         ui.place = match (&watch, self.source.is_live()) {
             (_, false) => Place::Replay,
@@ -478,9 +477,4 @@ impl OnScreen {
 /// Says something on standard error; where that is gone too, there is nobody to tell.
 fn complain(text: &str) {
     let _ = io::stderr().write_all(format!("flockmon: {text}\n").as_bytes());
-}
-
-/// no-color.org: set and not empty.
-fn no_color() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
 }

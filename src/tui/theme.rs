@@ -1,87 +1,69 @@
 //! Colours and glyphs. State is always a word and a sign; colour only adds.
+//!
+//! - `theme/file.rs`: a theme as TOML, the built-in ones too;
+//! - `theme/depth.rs`: the nearest of the colours that a terminal has.
+
+mod depth;
+mod file;
+
+pub use depth::Depth;
 
 use crate::cli::ThemeName;
 use crate::model::State;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::Style;
 use ratatui::symbols::border;
 use unicode_width::UnicodeWidthChar;
 
-/// How things look.
-#[derive(Clone, Copy, Debug)]
-pub struct Theme {
-    /// Plain text.
-    pub text: Style,
-    /// Less important text: borders, labels.
-    pub dim: Style,
-    /// Titles and key names.
-    pub strong: Style,
-    /// Who holds the lock.
-    pub holding: Style,
-    /// Who waits.
-    pub waiting: Style,
-    /// What is wrong.
-    pub alarm: Style,
-    /// The selected row.
-    pub selected: Style,
-    /// Badges such as PAUSED.
-    pub badge: Style,
+macro_rules! roles {
+    ($($role:ident $about:literal;)+) => {
+        /// How things look: a style a role.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Theme {
+            $(#[doc = $about] pub $role: Style,)+
+        }
+
+        /// The roles by the names that they have in a theme's file, and what each is for.
+        pub const ROLES: &[(&str, &str)] = &[$((stringify!($role), $about)),+];
+
+        impl Theme {
+            /// No colours and no attributes at all.
+            const PLAIN: Self = Self { $($role: Style::new()),+ };
+
+            fn role(&mut self, name: &str) -> Option<&mut Style> {
+                match name {
+                    $(stringify!($role) => Some(&mut self.$role),)+
+                    _ => None,
+                }
+            }
+
+            /// The same with `change` made to every style.
+            fn map(self, change: impl Fn(Style) -> Style) -> Self {
+                Self { $($role: change(self.$role)),+ }
+            }
+        }
+    };
+}
+
+roles! {
+    screen "the whole screen: background, and text that has no colour of its own";
+    text "plain text";
+    dim "less important text: labels, workers that are gone, what is not filled of a bar";
+    border "frames of panels";
+    strong "titles";
+    key "keys, in the last line and in the help";
+    holding "who holds the lock";
+    waiting "who waits";
+    bar "bars of the histogram";
+    alarm "what is wrong: findings, a killed or stopped holder";
+    selected "the selected row";
+    badge "PAUSED, FROZEN, ENDED";
 }
 
 impl Theme {
-    /// The theme of that name.
-    pub fn new(name: ThemeName, no_color: bool) -> Self {
-        let fg = |c: Color| Style::new().fg(c);
-        let selected = Style::new().add_modifier(Modifier::REVERSED);
-        let bold = Style::new().add_modifier(Modifier::BOLD);
-        match name {
-            _ if no_color => Self::mono(),
-            ThemeName::Mono => Self::mono(),
-            ThemeName::Auto => Self {
-                text: Style::new(),
-                dim: Style::new().add_modifier(Modifier::DIM),
-                strong: bold,
-                holding: fg(Color::Green).add_modifier(Modifier::BOLD),
-                waiting: fg(Color::Blue),
-                alarm: fg(Color::Red).add_modifier(Modifier::BOLD),
-                selected,
-                badge: fg(Color::Magenta).add_modifier(Modifier::BOLD | Modifier::REVERSED),
-            },
-            ThemeName::Dark => Self {
-                text: fg(Color::Indexed(252)),
-                dim: fg(Color::Indexed(245)),
-                strong: fg(Color::Indexed(231)).add_modifier(Modifier::BOLD),
-                holding: fg(Color::Indexed(114)).add_modifier(Modifier::BOLD),
-                waiting: fg(Color::Indexed(75)),
-                alarm: fg(Color::Indexed(210)).add_modifier(Modifier::BOLD),
-                selected: Style::new().bg(Color::Indexed(238)),
-                badge: fg(Color::Indexed(232)).bg(Color::Indexed(222)).add_modifier(Modifier::BOLD),
-            },
-            ThemeName::Light => Self {
-                text: fg(Color::Indexed(235)),
-                dim: fg(Color::Indexed(242)),
-                strong: fg(Color::Indexed(16)).add_modifier(Modifier::BOLD),
-                holding: fg(Color::Indexed(28)).add_modifier(Modifier::BOLD),
-                waiting: fg(Color::Indexed(25)),
-                alarm: fg(Color::Indexed(124)).add_modifier(Modifier::BOLD),
-                selected: Style::new().bg(Color::Indexed(253)),
-                badge: fg(Color::Indexed(231)).bg(Color::Indexed(90)).add_modifier(Modifier::BOLD),
-            },
-        }
-    }
-
-    fn mono() -> Self {
-        let bold = Style::new().add_modifier(Modifier::BOLD);
-        let reversed = Style::new().add_modifier(Modifier::REVERSED);
-        Self {
-            text: Style::new(),
-            dim: Style::new(),
-            strong: bold,
-            holding: bold,
-            waiting: Style::new(),
-            alarm: bold,
-            selected: reversed,
-            badge: reversed,
-        }
+    /// The built-in theme of that name.
+    pub fn built_in(name: ThemeName) -> Self {
+        // A test reads each of them.
+        Self::parse(name.as_str(), file::text(name)).unwrap_or(Self::PLAIN)
     }
 
     /// The style of a state's word and sign.

@@ -1,6 +1,6 @@
 //! What the screen itself remembers: selection, order, what is open. Pure: no clock, no I/O.
 
-use super::keymap::{Action, Place, action};
+use super::keymap::{Action, Keymap, Place};
 use super::picker::{Outcome, Picker};
 use super::theme::{Glyphs, Theme};
 use crate::cli::ThemeName;
@@ -17,14 +17,20 @@ const WHEEL: isize = 3;
 const JUMP_NS: i64 = 10_000_000_000;
 
 /// How the screen shall look.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Look {
-    /// Colours.
-    pub theme: ThemeName,
+    /// Colours, as the terminal can show them.
+    pub theme: Theme,
     /// ASCII characters only.
     pub ascii: bool,
-    /// No colours.
-    pub no_color: bool,
+    /// The keys in force.
+    pub keys: Keymap,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { theme: Theme::built_in(ThemeName::Auto), ascii: false, keys: Keymap::default() }
+    }
 }
 
 /// What a user asks of the loop.
@@ -166,6 +172,8 @@ pub struct Ui {
     pub theme: Theme,
     /// Characters.
     pub glyphs: Glyphs,
+    /// Keys.
+    pub keys: Keymap,
     /// The selected worker.
     pub selected: Option<ActorId>,
     /// The first row shown.
@@ -208,8 +216,9 @@ impl Ui {
     /// As it is at the start.
     pub fn new(look: Look) -> Self {
         Self {
-            theme: Theme::new(look.theme, look.no_color),
+            theme: look.theme,
             glyphs: Glyphs::new(look.ascii),
+            keys: look.keys,
             selected: None,
             scroll: 0,
             sort: Column::Worker,
@@ -279,8 +288,8 @@ impl Ui {
         self.message = None;
         let source = |command| Some(Request::Source(command));
         // What a source cannot do it says itself.
-        let wanted = Place::ALL.iter().find_map(|other| action(key, *other));
-        let pressed = action(key, self.place).or_else(|| wanted.filter(|_| self.place != Place::ReadOnly));
+        let wanted = Place::ALL.iter().find_map(|other| self.keys.action(key, *other));
+        let pressed = self.keys.action(key, self.place).or_else(|| wanted.filter(|_| self.place != Place::ReadOnly));
         if self.question.take().is_some() {
             return match (key.code, pressed) {
                 (_, Some(Action::Quit)) => Some(Request::Quit),
@@ -525,7 +534,7 @@ mod tests {
     use ratatui::crossterm::event::KeyModifiers;
 
     fn ui() -> Ui {
-        Ui::new(Look { theme: ThemeName::Auto, ascii: false, no_color: false })
+        Ui::new(Look::default())
     }
 
     fn model(workers: u32) -> Locks {

@@ -30,6 +30,13 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flockmon"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FLOCKMON_") {
+            command.env_remove(name);
+        }
+    }
+    // Whoever runs the tests may have settings of their own.
+    command.env("XDG_CONFIG_HOME", "/nonexistent").env_remove("COLORTERM");
     command.args(args).env_remove("NO_COLOR").env("TERM", "xterm-256color");
     command
 }
@@ -130,6 +137,17 @@ impl Terminal {
 
     pub fn text(&self) -> String {
         self.screen.lock().unwrap().screen().contents()
+    }
+
+    /// The colour of the first letter of `word`; none where the screen does not show it.
+    pub fn color_of(&self, word: &str) -> Option<vt100::Color> {
+        let parser = self.screen.lock().unwrap();
+        let screen = parser.screen();
+        let (_, columns) = screen.size();
+        let rows: Vec<String> = screen.rows(0, columns).collect();
+        let (row, at) = rows.iter().enumerate().find_map(|(y, row)| Some((y, row.find(word)?)))?;
+        let column = rows[row][..at].chars().count();
+        Some(screen.cell(row as u16, column as u16)?.fgcolor())
     }
 
     /// Waits until the screen shows `what`; gives the whole screen.

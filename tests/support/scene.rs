@@ -4,6 +4,7 @@
 use flockmon::cli::ThemeName;
 use flockmon::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
 use flockmon::model::Locks;
+use flockmon::tui::theme::Theme;
 use flockmon::tui::{Look, Ui, view};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -81,7 +82,7 @@ pub fn busy() -> Locks {
 }
 
 pub fn ui(ascii: bool, theme: ThemeName) -> Ui {
-    Ui::new(Look { theme, ascii, no_color: false })
+    Ui::new(Look { theme: Theme::built_in(theme), ascii, ..Look::default() })
 }
 
 pub fn buffer(model: &Locks, ui: &mut Ui, width: u16, height: u16) -> Buffer {

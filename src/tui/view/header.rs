@@ -7,7 +7,7 @@ use crate::format::{clock, count};
 use crate::model::finding::Finding;
 use crate::model::{Locks, Model, State};
 use crate::source::Position;
-use crate::tui::keymap;
+use crate::tui::keymap::Action;
 use crate::tui::ui::Ui;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -81,7 +81,10 @@ pub(super) fn finding(frame: &mut Frame<'_>, area: Rect, found: &[Finding], ui: 
     let Some(first) = found.first() else { return };
     let more = match found.len() {
         0 | 1 => String::new(),
-        n => format!("  (! lists {} more)", n - 1),
+        n => match ui.keys.first(Action::Findings) {
+            "" => format!("  (and {} more)", n - 1),
+            key => format!("  ({key} lists {} more)", n - 1),
+        },
     };
     let text = format!(" ! {}", ui.glyphs.plain(&first.text()));
     let room = usize::from(area.width).saturating_sub(more.len());
@@ -127,10 +130,10 @@ pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
     }
     let mut room = usize::from(area.width);
     // Help and quit are worth more than the rest: they are always there.
-    let entry = |(keys, label): (String, &'static str)| (format!(" {keys}"), format!(" {label} "));
+    let entry = |(keys, label): (String, &'static str)| (format!(" {}", glyphs.plain(&keys)), format!(" {label} "));
     let width = |(a, b): &(String, String)| a.len() + b.len();
     let (vital, usual): (Vec<_>, Vec<_>) =
-        keymap::footer(ui.place).partition(|(_, label)| matches!(*label, "help" | "quit"));
+        ui.keys.footer(ui.place).partition(|(_, label)| matches!(*label, "help" | "quit"));
     let vital: Vec<_> = vital.into_iter().map(entry).collect();
     room = room.saturating_sub(vital.iter().map(width).sum());
     let mut shown = Vec::new();
@@ -142,6 +145,6 @@ pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
     let spans = shown
         .into_iter()
         .chain(vital)
-        .flat_map(|(keys, label)| [Span::styled(keys, theme.strong), Span::styled(label, theme.dim)]);
+        .flat_map(|(keys, label)| [Span::styled(keys, theme.key), Span::styled(label, theme.dim)]);
     frame.render_widget(Line::from_iter(spans), area);
 }

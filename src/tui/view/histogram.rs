@@ -119,7 +119,7 @@ fn bars(latency: &Latency, edges: &[u64], width: usize, ui: &Ui) -> Vec<Line<'st
         let pad = room.saturating_sub(bar.chars().count());
         lines.push(Line::from(vec![
             Span::styled(format!("{:>LABEL$} ", label(low, high, glyphs)), theme.dim),
-            Span::styled(bar, theme.waiting),
+            Span::styled(bar, theme.bar),
             Span::raw(" ".repeat(pad)),
             Span::styled(format!("{:>COUNT$}", if *n == 0 { String::new() } else { count(*n) }), theme.text),
         ]));

@@ -28,6 +28,7 @@ use crate::model::finding::{Finding, findings};
 use crate::model::{Actor, Locks, Model};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph};
 
@@ -44,7 +45,8 @@ const HISTOGRAM: [u16; 3] = [28, 34, 46];
 pub fn draw(frame: &mut Frame<'_>, live: &Locks, ui: &mut Ui) {
     let area = frame.area();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-        return too_small(frame, area, ui);
+        too_small(frame, area, ui);
+        return backdrop(frame, ui.theme.screen);
     }
     let frozen = ui.frozen.take();
     let locks = frozen.as_deref().unwrap_or(live);
@@ -61,6 +63,19 @@ pub fn draw(frame: &mut Frame<'_>, live: &Locks, ui: &mut Ui) {
         overlay::question(frame, area, question, ui);
     }
     ui.frozen = frozen;
+    backdrop(frame, ui.theme.screen);
+}
+
+/// Gives the theme's own background and ink to what has none.
+fn backdrop(frame: &mut Frame<'_>, screen: Style) {
+    for cell in &mut frame.buffer_mut().content {
+        if cell.bg == Color::Reset {
+            cell.bg = screen.bg.unwrap_or(Color::Reset);
+        }
+        if cell.fg == Color::Reset {
+            cell.fg = screen.fg.unwrap_or(Color::Reset);
+        }
+    }
 }
 
 fn panels(
@@ -152,7 +167,7 @@ fn in_state(model: &Model, actor: &Actor, glyphs: &Glyphs) -> String {
 
 /// A panel's frame with its title.
 fn block<'a>(title: impl Into<Line<'a>>, theme: &Theme, glyphs: &Glyphs) -> Block<'a> {
-    Block::bordered().border_set(glyphs.border).border_style(theme.dim).title(title)
+    Block::bordered().border_set(glyphs.border).border_style(theme.border).title(title)
 }
 
 /// A panel's title: its name, then what it shows.

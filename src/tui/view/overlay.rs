@@ -6,14 +6,14 @@ use crate::format::{clock, count, percent};
 use crate::model::finding::Finding;
 use crate::model::{Actor, Latency, Locks, Model, Note};
 use crate::source::Question;
-use crate::tui::keymap::BINDINGS;
+use crate::tui::keymap::Action;
 use crate::tui::ui::{Figure, Ui};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph, Wrap};
 
-/// Columns of the keys in the help.
+/// Columns of the keys in the help, at least.
 const KEYS: usize = 11;
 
 /// The middle of `area`, at most so large.
@@ -24,13 +24,15 @@ fn window(area: Rect, width: u16, height: u16) -> Rect {
 /// All keys; scrolls where they do not fit.
 pub(super) fn help(frame: &mut Frame<'_>, area: Rect, ui: &mut Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
-    let keys: Vec<_> = BINDINGS.iter().filter(|b| b.scope.includes(ui.place)).collect();
+    let keys: Vec<_> = ui.keys.help(ui.place).map(|(shown, long)| (glyphs.plain(shown), long)).collect();
+    let wide = keys.iter().map(|(shown, _)| shown.chars().count() + 1).max().unwrap_or(0).max(KEYS);
     let area = window(area, 92, u16::try_from(keys.len() + 6).unwrap_or(u16::MAX));
-    let outer = block(title("keys", "? or esc closes, arrows scroll", theme, glyphs), theme, glyphs);
+    let about = format!("{} closes, {} scroll", ui.keys.any_of(&[Action::Help, Action::Back]), ui.keys.arrows());
+    let outer = block(title("keys", &about, theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
     let mut lines: Vec<Line<'_>> = keys
         .iter()
-        .map(|b| Line::from(vec![Span::styled(format!(" {:<KEYS$}", b.keys), theme.strong), Span::raw(b.long)]))
+        .map(|(shown, long)| Line::from(vec![Span::styled(format!(" {shown:<wide$}"), theme.key), Span::raw(*long)]))
         .collect();
     lines.push(Line::default());
     lines.extend(
@@ -52,7 +54,8 @@ pub(super) fn help(frame: &mut Frame<'_>, area: Rect, ui: &mut Ui) {
 pub(super) fn findings(frame: &mut Frame<'_>, area: Rect, model: &Model, found: &[Finding], ui: &Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let area = window(area, 110, 24);
-    let outer = block(title("findings", "! or esc closes", theme, glyphs), theme, glyphs);
+    let about = format!("{} closes", ui.keys.any_of(&[Action::Findings, Action::Back]));
+    let outer = block(title("findings", &about, theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
     let width = usize::from(inner.width);
     let mut lines: Vec<Line<'_>> =
@@ -111,7 +114,8 @@ pub(super) fn detail(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &M
     let Some(actor) = ui.selected.and_then(|id| model.actor(id)) else { return };
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let area = window(area, 110, 26);
-    let about = format!("pid {} \u{b7} enter or esc closes, arrows: the next one", actor.pid);
+    let closes = ui.keys.any_of(&[Action::Detail, Action::Back]);
+    let about = format!("pid {} \u{b7} {closes} closes, {}: the next one", actor.pid, ui.keys.arrows());
     let outer = block(title(&glyphs.plain(&actor.name()), &about, theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
     let facts = facts(actor, locks, model, ui);

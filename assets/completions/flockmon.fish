@@ -1,0 +1,121 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_flockmon_global_optspecs
+    string join \n w/workers= hold= think= lock= shared= acquire= keep-open restart= seed= d/duration= n/acquisitions= record= print-config o/output= hgrm= force theme= ascii no-color fps= config= no-config h/help V/version
+end
+
+function __fish_flockmon_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_flockmon_global_optspecs) -- $cmd 2>/dev/null
+    or return 0
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_flockmon_using_subcommand
+    set -l cmd (__fish_flockmon_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c flockmon -n "__fish_flockmon_needs_command" -s w -l workers -d 'How many worker processes contend, 1 to 10000' -r
+complete -c flockmon -n "__fish_flockmon_needs_command" -l hold -d 'How long a worker holds the lock: 1s | 500ms..2s (uniform) | exp:1s (exponential) | 0' -r
+complete -c flockmon -n "__fish_flockmon_needs_command" -l think -d 'Time between a release and the next attempt, written like --hold' -r
+complete -c flockmon -n "__fish_flockmon_needs_command" -l lock -d 'Which kind of lock: flock(2), fcntl(2) record lock, or fcntl(2) open-file-description lock' -r -f -a "flock\t'`flock(2)`: belongs to the open file description'
+posix\t'`fcntl(2)` `F_SETLKW`: belongs to the process'
+ofd\t'`fcntl(2)` `F_OFD_SETLKW`: belongs to the open file description'"
+complete -c flockmon -n "__fish_flockmon_needs_command" -l shared -d 'Share of acquisitions that are shared (read) locks, 0 to 100' -r
+complete -c flockmon -n "__fish_flockmon_needs_command" -l acquire -d 'How to wait: block | poll:DUR (non-blocking tries, DUR apart) | timeout:DUR (give up after DUR)' -r
+complete -c flockmon -n "__fish_flockmon_needs_command" -l restart -d 'Whether a worker that ends is started again: always | never' -r -f -a "always\t'Always, as containers do under `restart: always`'
+never\t'Never: the run ends when the last one has ended'"
+complete -c flockmon -n "__fish_flockmon_needs_command" -l seed -d 'The random choices repeat for the same N [default: another each run]' -r
+complete -c flockmon -n "__fish_flockmon_needs_command" -s d -l duration -d 'End after this time' -r
+complete -c flockmon -n "__fish_flockmon_needs_command" -s n -l acquisitions -d 'End after N acquisitions in all' -r
+complete -c flockmon -n "__fish_flockmon_needs_command" -l record -d 'Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again' -r -F
+complete -c flockmon -n "__fish_flockmon_needs_command" -s o -l output -d 'What to print: tui | log | jsonl | json | summary | perfetto [default: tui where stdout is a terminal, else log]' -r -f -a "tui\t'The screen'
+log\t'A line an event, and a summary at the end'
+jsonl\t'A line of JSON an event; see `flockmon schema`'
+json\t'One JSON object at the end'
+summary\t'A summary at the end'
+perfetto\t'A trace for ui.perfetto.dev'"
+complete -c flockmon -n "__fish_flockmon_needs_command" -l hgrm -d 'In the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters' -r -F
+complete -c flockmon -n "__fish_flockmon_needs_command" -l theme -d 'Colours: auto (the terminal\'s own 16) | dark | light | safe (for the colour-blind) | mono | a file (its name has a / or ends in .toml); see flockmon theme' -r -f -a "auto\t'The 16 colours of the terminal'
+dark\t'For dark backgrounds'
+light\t'For light backgrounds'
+safe\t'For the colour-blind, on black'
+mono\t'No colours, only bold and reverse'"
+complete -c flockmon -n "__fish_flockmon_needs_command" -l fps -d 'Frames a second at most, 1 to 60' -r
+complete -c flockmon -n "__fish_flockmon_needs_command" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
+complete -c flockmon -n "__fish_flockmon_needs_command" -l keep-open -d 'Open the file once and release with an unlock, instead of opening and closing each time'
+complete -c flockmon -n "__fish_flockmon_needs_command" -l print-config -d 'Print the settings in force as a configuration file, and end'
+complete -c flockmon -n "__fish_flockmon_needs_command" -l force -d 'Overwrite files that are there (--record, --hgrm)'
+complete -c flockmon -n "__fish_flockmon_needs_command" -l ascii -d 'Draw with ASCII characters only'
+complete -c flockmon -n "__fish_flockmon_needs_command" -l no-color -d 'No colours; so does a non-empty NO_COLOR in the environment'
+complete -c flockmon -n "__fish_flockmon_needs_command" -l no-config -d 'Read no configuration file'
+complete -c flockmon -n "__fish_flockmon_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flockmon -n "__fish_flockmon_needs_command" -s V -l version -d 'Print version'
+complete -c flockmon -n "__fish_flockmon_needs_command" -a "replay" -d 'Show a recording on the same screen, or compute reports from it'
+complete -c flockmon -n "__fish_flockmon_needs_command" -a "watch" -d 'Show locks that other programs use, on the same screen'
+complete -c flockmon -n "__fish_flockmon_needs_command" -a "compare" -d 'Print two runs side by side, a row a figure, with the ratio'
+complete -c flockmon -n "__fish_flockmon_needs_command" -a "schema" -d 'Print the JSON Schema of recordings and summaries'
+complete -c flockmon -n "__fish_flockmon_needs_command" -a "theme" -d 'Print a built-in theme as a file to start from, for --theme FILE; without NAME, list them'
+complete -c flockmon -n "__fish_flockmon_needs_command" -a "completions" -d 'Print completions for a shell: bash | zsh | fish'
+complete -c flockmon -n "__fish_flockmon_needs_command" -a "man" -d 'Print the manual page; flockmon man | man -l -'
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l speed -d 'Recorded time a second: 1 | 0.5 | 4 | max [default: 1 on the screen, else max]' -r
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -s o -l output -d 'What to print: tui | log | jsonl | json | summary | perfetto [default: tui where stdout is a terminal, else log]' -r -f -a "tui\t'The screen'
+log\t'A line an event, and a summary at the end'
+jsonl\t'A line of JSON an event; see `flockmon schema`'
+json\t'One JSON object at the end'
+summary\t'A summary at the end'
+perfetto\t'A trace for ui.perfetto.dev'"
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l hgrm -d 'In the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters' -r -F
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l theme -d 'Colours: auto (the terminal\'s own 16) | dark | light | safe (for the colour-blind) | mono | a file (its name has a / or ends in .toml); see flockmon theme' -r -f -a "auto\t'The 16 colours of the terminal'
+dark\t'For dark backgrounds'
+light\t'For light backgrounds'
+safe\t'For the colour-blind, on black'
+mono\t'No colours, only bold and reverse'"
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l fps -d 'Frames a second at most, 1 to 60' -r
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l force -d 'Overwrite files that are there (--record, --hgrm)'
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l ascii -d 'Draw with ASCII characters only'
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l no-color -d 'No colours; so does a non-empty NO_COLOR in the environment'
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l no-config -d 'Read no configuration file'
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -s h -l help -d 'Print help'
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l pid -d 'Watch the locks that this process holds or waits for; may be given again' -r
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l how -d 'How to see: exact (the kernel\'s tracepoints; needs privilege) | sampled (/proc/locks, read again and again) [default: exact where allowed]' -r -f -a "exact\t'Each request and release, as the kernel\'s tracepoints tell them'
+sampled\t'What stands in `/proc/locks` each time it is read'"
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l interval -d 'Time between two readings of /proc/locks when sampled, 1ms to 1m [default: 100ms]' -r
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -s d -l duration -d 'End after this time' -r
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -s n -l acquisitions -d 'End after N acquisitions in all' -r
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l record -d 'Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again' -r -F
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -s o -l output -d 'What to print: tui | log | jsonl | json | summary | perfetto [default: tui where stdout is a terminal, else log]' -r -f -a "tui\t'The screen'
+log\t'A line an event, and a summary at the end'
+jsonl\t'A line of JSON an event; see `flockmon schema`'
+json\t'One JSON object at the end'
+summary\t'A summary at the end'
+perfetto\t'A trace for ui.perfetto.dev'"
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l hgrm -d 'In the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters' -r -F
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l theme -d 'Colours: auto (the terminal\'s own 16) | dark | light | safe (for the colour-blind) | mono | a file (its name has a / or ends in .toml); see flockmon theme' -r -f -a "auto\t'The 16 colours of the terminal'
+dark\t'For dark backgrounds'
+light\t'For light backgrounds'
+safe\t'For the colour-blind, on black'
+mono\t'No colours, only bold and reverse'"
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l fps -d 'Frames a second at most, 1 to 60' -r
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l read-only -d 'Take the keys away that signal processes'
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l force -d 'Overwrite files that are there (--record, --hgrm)'
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l ascii -d 'Draw with ASCII characters only'
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l no-color -d 'No colours; so does a non-empty NO_COLOR in the environment'
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l no-config -d 'Read no configuration file'
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -s h -l help -d 'Print help'
+complete -c flockmon -n "__fish_flockmon_using_subcommand compare" -s h -l help -d 'Print help'
+complete -c flockmon -n "__fish_flockmon_using_subcommand schema" -s h -l help -d 'Print help'
+complete -c flockmon -n "__fish_flockmon_using_subcommand theme" -s h -l help -d 'Print help'
+complete -c flockmon -n "__fish_flockmon_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c flockmon -n "__fish_flockmon_using_subcommand man" -s h -l help -d 'Print help'
