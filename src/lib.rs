@@ -25,12 +25,14 @@
 //! | [`tui`] | the screen: keys in, frames out | the terminal |
 //! | [`report`] | one file a format, each written by a thread of its own | an output stream |
 //! | [`compare`] | two summaries side by side | two files |
+//! | [`check`] | is the lock of this file system any good: a verdict a promise | processes, a private file, the clock |
 //! | [`format`](mod@format) | numbers as people read them | nothing |
 //! | [`run`] | the loop that joins a source, the model and the faces | all of the above |
 //!
 //! To add a column or a panel, see `tui/view`; a figure, `model`; an output format, `report`; a key,
 //! `tui/keymap.rs`; an option, `cli.rs`.
 
+pub mod check;
 pub mod cli;
 pub mod compare;
 pub mod dist;
