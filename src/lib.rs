@@ -28,6 +28,7 @@
 //! | [`tui`] | the screen: keys in, frames out | the terminal |
 //! | [`report`] | one file a format, each written by a thread of its own | an output stream |
 //! | [`compare`] | two summaries side by side | two files |
+//! | [`check`] | is the lock of this file system any good: a verdict a promise | processes, a private file, the clock |
 //! | [`format`](mod@format) | numbers as people read them | nothing |
 //! | [`run`] | the loop that joins a source, the model and the faces | all of the above |
 //!
@@ -35,6 +36,7 @@
 //! `tui/keymap.rs`; an option, `cli.rs`; an option that can be a preference, also `config`; a role of a theme,
 //! `tui/theme.rs`.
 
+pub mod check;
 pub mod cli;
 pub mod compare;
 pub mod config;

@@ -4,8 +4,10 @@
 use flockmon::cli::{Acquire, Restart};
 use flockmon::dist::Dist;
 use flockmon::event::{LockKind, What};
+use flockmon::lab::puppet::{Answer, Ask, Puppet};
 use flockmon::lab::target::Target;
 use flockmon::lab::{Config, Lab};
+use flockmon::lock::Bytes;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -69,5 +71,33 @@ fn workers_allocate_nothing() {
             lab.reap();
         }
         lab.finish(|| batches.try_iter().for_each(drop));
+    }
+    puppets_allocate_nothing();
+}
+
+fn puppets_allocate_nothing() {
+    use flockmon::event::LockMode::{Exclusive, Shared};
+    let target = Target::prepare(None, LockKind::Posix).unwrap();
+    let path = target.c_path().unwrap();
+    for kind in [LockKind::Flock, LockKind::Posix, LockKind::Ofd] {
+        let (mut a, mut b) = (Puppet::start(kind, &path).unwrap(), Puppet::start(kind, &path).unwrap());
+        // One that aborts is heard of no more, which is an error here.
+        let heard = |p: &mut Puppet| p.answer(Duration::from_secs(60)).unwrap().unwrap();
+        let ask = |p: &mut Puppet, ask| {
+            p.ask(ask).unwrap();
+            heard(p)
+        };
+        assert!(matches!(ask(&mut a, Ask::Try(Shared)), Answer::Yes(_)));
+        assert!(matches!(ask(&mut a, Ask::Convert(Exclusive)), Answer::Yes(_)));
+        assert_eq!(ask(&mut b, Ask::Try(Exclusive)), Answer::No);
+        assert_eq!(ask(&mut b, Ask::Take(Exclusive)), Answer::Waits);
+        assert!(matches!(ask(&mut a, Ask::Unlock), Answer::Yes(_)));
+        assert!(matches!(heard(&mut b), Answer::Yes(_)));
+        assert!(matches!(ask(&mut b, Ask::Close), Answer::Yes(_)));
+        let bytes = ask(&mut a, Ask::Bytes(Some(Exclusive), Bytes { start: 1, len: 2 }));
+        assert_eq!(matches!(bytes, Answer::Yes(_)), kind != LockKind::Flock, "{bytes:?}");
+        std::fs::rename(target.path(), target.path().with_extension("moved")).unwrap();
+        assert!(matches!(ask(&mut b, Ask::Try(Shared)), Answer::CannotOpen(_)));
+        std::fs::rename(target.path().with_extension("moved"), target.path()).unwrap();
     }
 }

@@ -108,16 +108,12 @@ fn the_readme_quotes_the_options_that_there_are() {
 
 /// Runs flockmon on a small file system of its own; needs root, which may mount one.
 fn on_tmpfs(options: &str, before: &str, args: &str) -> Option<Output> {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("SKIPPED: only root may mount a file system");
-        return None;
-    }
     let folder = tempfile::tempdir().unwrap();
     let (at, binary) = (folder.path().display(), env!("CARGO_BIN_EXE_flockmon"));
     let script = format!(
         "mount -t tmpfs -o {options} none {at} && cd {at} && {before} && exec timeout 60 {binary} {args} -n 5 -w 2 --hold 1ms -o summary"
     );
-    Some(std::process::Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap())
+    support::with_own_mounts(&script)
 }
 
 #[test]

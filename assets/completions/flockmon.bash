@@ -16,6 +16,9 @@ _flockmon() {
             ",$1")
                 cmd="flockmon"
                 ;;
+            flockmon,check)
+                cmd="flockmon__subcmd__check"
+                ;;
             flockmon,compare)
                 cmd="flockmon__subcmd__compare"
                 ;;
@@ -44,7 +47,7 @@ _flockmon() {
 
     case "${cmd}" in
         flockmon)
-            opts="-w -d -n -o -h -V --workers --hold --think --lock --shared --acquire --keep-open --restart --seed --duration --acquisitions --record --print-config --output --hgrm --force --theme --ascii --no-color --fps --config --no-config --help --version replay watch compare schema theme completions man"
+            opts="-w -d -n -o -h -V --workers --hold --think --lock --shared --acquire --keep-open --restart --seed --duration --acquisitions --record --print-config --output --hgrm --force --theme --ascii --no-color --fps --config --no-config --help --version replay watch compare check schema theme completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -127,6 +130,44 @@ _flockmon() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        flockmon__subcmd__check)
+            opts="-o -d -w -h --output --duration --workers --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --duration)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -63,7 +63,8 @@ complete -c flockmon -n "__fish_flockmon_needs_command" -s V -l version -d 'Prin
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "replay" -d 'Show a recording on the same screen, or compute reports from it'
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "watch" -d 'Show locks that other programs use, on the same screen'
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "compare" -d 'Print two runs side by side, a row a figure, with the ratio'
-complete -c flockmon -n "__fish_flockmon_needs_command" -a "schema" -d 'Print the JSON Schema of recordings and summaries'
+complete -c flockmon -n "__fish_flockmon_needs_command" -a "check" -d 'Find out whether the locks of a file system can be trusted, a verdict a promise'
+complete -c flockmon -n "__fish_flockmon_needs_command" -a "schema" -d 'Print the JSON Schema of recordings, summaries and verdicts'
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "theme" -d 'Print a built-in theme as a file to start from, for --theme FILE; without NAME, list them'
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "completions" -d 'Print completions for a shell: bash | zsh | fish'
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "man" -d 'Print the manual page; flockmon man | man -l -'
@@ -115,6 +116,11 @@ complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l no-color -d 
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l no-config -d 'Read no configuration file'
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -s h -l help -d 'Print help'
 complete -c flockmon -n "__fish_flockmon_using_subcommand compare" -s h -l help -d 'Print help'
+complete -c flockmon -n "__fish_flockmon_using_subcommand check" -s o -l output -d 'What to print: text | json' -r -f -a "text\t'A line a verdict, as it becomes known'
+json\t'One JSON object at the end'"
+complete -c flockmon -n "__fish_flockmon_using_subcommand check" -s d -l duration -d 'How long each round of contention lasts' -r
+complete -c flockmon -n "__fish_flockmon_using_subcommand check" -s w -l workers -d 'How many processes contend in a round, 2 to 256' -r
+complete -c flockmon -n "__fish_flockmon_using_subcommand check" -s h -l help -d 'Print help'
 complete -c flockmon -n "__fish_flockmon_using_subcommand schema" -s h -l help -d 'Print help'
 complete -c flockmon -n "__fish_flockmon_using_subcommand theme" -s h -l help -d 'Print help'
 complete -c flockmon -n "__fish_flockmon_using_subcommand completions" -s h -l help -d 'Print help'

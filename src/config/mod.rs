@@ -161,7 +161,10 @@ fn show_mut(cli: &mut Cli) -> Option<&mut ShowArgs> {
     match &mut cli.sub {
         None => Some(&mut cli.lab.show),
         Some(Sub::Replay(args)) => Some(&mut args.show),
-        Some(_) => None,
+        Some(Sub::Watch(args)) => Some(&mut args.show),
+        Some(
+            Sub::Check(_) | Sub::Compare { .. } | Sub::Schema | Sub::Theme { .. } | Sub::Completions { .. } | Sub::Man,
+        ) => None,
     }
 }
 

@@ -21,7 +21,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -463,26 +463,15 @@ impl Lab {
             epoch: self.epoch,
             pipe: write.as_raw_fd(),
         };
-        let parent = nix::unistd::getpid().as_raw();
-        let null = self.null.as_raw_fd();
-        // A signal that came between fork and prepare() would run the parent's handler in the child.
-        let mut before = SigSet::empty();
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))
-            .context("cannot block signals")?;
         // Before the fork: nothing that the child tells may be older than its birth.
         let born = clock::now();
         // SAFETY: until _exit the child calls only async-signal-safe functions; see worker.rs.
-        let forked = unsafe { nix::unistd::fork() };
-        if let Ok(ForkResult::Child) = forked {
-            if !worker::prepare(parent, job.pipe, null) {
-                worker::exit_now(worker::EXIT_FAILED);
-            }
-            job.me.pid = std::process::id();
-            worker::exit_now(worker::run(&job));
-        }
-        let restored = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
-        let ForkResult::Parent { child } = forked.context("cannot fork")? else { return Ok(()) };
-        restored.context("cannot unblock signals")?;
+        let child = unsafe {
+            fork_child(job.pipe, self.null.as_raw_fd(), || {
+                job.me.pid = std::process::id();
+                worker::run(&job)
+            })
+        }?;
         drop(write);
         self.born(id, child, read, born);
         Ok(())
@@ -586,6 +575,33 @@ impl Drop for Lab {
             }
         }
     }
+}
+
+/// Forks a child that does `work` and leaves with the status that it gives. Of the parent's descriptors it keeps
+/// `keep`; standard input, output and error become `null`. Fork in the main thread: the child dies with its thread.
+///
+/// # Safety
+/// `work` may do only what is async-signal-safe (signal-safety(7)): the parent may have threads.
+///
+/// # Errors
+/// No process is to be had.
+#[allow(unsafe_code)]
+pub(super) unsafe fn fork_child(keep: RawFd, null: RawFd, work: impl FnOnce() -> i32) -> Result<Pid> {
+    let parent = nix::unistd::getpid().as_raw();
+    // A signal that came between fork and prepare() would run the parent's handler in the child.
+    let mut before = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before)).context("cannot block signals")?;
+    // SAFETY: the child calls only what prepare() and, by contract, `work` call, and leaves by _exit.
+    let forked = match unsafe { nix::unistd::fork() } {
+        Ok(ForkResult::Child) if worker::prepare(parent, keep, null) => worker::exit_now(work()),
+        Ok(ForkResult::Child) => worker::exit_now(worker::EXIT_FAILED),
+        Ok(ForkResult::Parent { child }) => Ok(child),
+        Err(errno) => Err(errno),
+    };
+    let restored = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    let child = forked.context("cannot fork")?;
+    restored.context("cannot unblock signals")?;
+    Ok(child)
 }
 
 /// Raises the limit on open files as far as needed and allowed.

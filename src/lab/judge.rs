@@ -4,6 +4,7 @@
 
 use super::ledger::Owner;
 use crate::event::{Event, What};
+use std::collections::HashMap;
 
 /// A living process has told something or is found alive by then, in ns.
 const PATIENCE_NS: u64 = 1_000_000_000;
@@ -17,16 +18,17 @@ struct Suspect {
     other: Owner,
 }
 
-/// Holds the open cases.
+/// Holds the open cases, by whom they accuse: where the lock does not exclude at all there are thousands, and each
+/// record of a worker is asked about.
 #[derive(Debug, Default)]
 pub struct Judge {
-    open: Vec<Suspect>,
+    open: HashMap<Owner, Vec<Suspect>>,
 }
 
 impl Judge {
     /// `by` won acquisition `seq` at `t` and found `other` in the ledger.
     pub fn accuse(&mut self, t: u64, by: Owner, seq: u64, other: Owner) {
-        self.open.push(Suspect { t, by, seq, other });
+        self.open.entry(other).or_default().push(Suspect { t, by, seq, other });
     }
 
     /// `who` told something that happened at `t`: it was alive then.
@@ -34,12 +36,17 @@ impl Judge {
         if self.open.is_empty() {
             return Vec::new();
         }
-        self.convict(|s| s.other == who && t > s.t)
+        let Some(cases) = self.open.get_mut(&who) else { return Vec::new() };
+        let guilty = cases.extract_if(.., |s| t > s.t).map(violation).collect();
+        if cases.is_empty() {
+            self.open.remove(&who);
+        }
+        guilty
     }
 
     /// `who` was reaped: what it left in the ledger was a dead one's.
     pub fn dead(&mut self, who: Owner) {
-        self.open.retain(|s| s.other != who);
+        self.open.remove(&who);
     }
 
     /// Decides the cases that have been open too long at `now`; `lives` looks at the process itself.
@@ -59,27 +66,25 @@ impl Judge {
     }
 
     fn decide(&mut self, lives: impl Fn(Owner) -> bool, due: impl Fn(&Suspect) -> bool) -> Vec<Event> {
-        let guilty = self.convict(|s| due(s) && lives(s.other));
-        self.open.retain(|s| !due(s));
+        let mut guilty = Vec::new();
+        self.open.retain(|who, cases| {
+            let decided: Vec<Suspect> = cases.extract_if(.., |s| due(s)).collect();
+            if !decided.is_empty() && lives(*who) {
+                guilty.extend(decided.into_iter().map(violation));
+            }
+            !cases.is_empty()
+        });
         guilty
     }
+}
 
-    fn convict(&mut self, guilty: impl Fn(&Suspect) -> bool) -> Vec<Event> {
-        let mut events = Vec::new();
-        self.open.retain(|s| {
-            let convicted = guilty(s);
-            if convicted {
-                events.push(Event {
-                    t: s.t,
-                    lock: 0,
-                    actor: s.by.worker,
-                    pid: s.by.pid as i32,
-                    what: What::Violation { seq: s.seq, other: s.other.worker, other_pid: s.other.pid as i32 },
-                });
-            }
-            !convicted
-        });
-        events
+fn violation(s: Suspect) -> Event {
+    Event {
+        t: s.t,
+        lock: 0,
+        actor: s.by.worker,
+        pid: s.by.pid as i32,
+        what: What::Violation { seq: s.seq, other: s.other.worker, other_pid: s.other.pid as i32 },
     }
 }
 

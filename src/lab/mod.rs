@@ -5,6 +5,7 @@
 //! - `wire.rs` the record in the pipe, `ledger.rs` the pages that all share, `clock.rs` the clock;
 //! - `fleet.rs` forks, reaps and signals, in the main thread;
 //! - `collector.rs` reads the pipes in a thread of its own and makes [`Event`](crate::event::Event)s;
+//! - `puppet.rs` is a child of another sort, which makes one lock call at a time, when told to;
 //! - `judge.rs` tells a holder that died from a lock that does not exclude;
 //! - `target.rs` finds out, before anything is touched, whether the lock file can be used.
 
@@ -13,6 +14,7 @@ mod collector;
 mod fleet;
 mod judge;
 pub mod ledger;
+pub mod puppet;
 mod source;
 pub mod target;
 pub mod wire;

@@ -2,6 +2,7 @@
 //!
 //! Everything here is async-signal-safe: it runs in forked children, between system calls only.
 
+pub(crate) mod flaw;
 mod sys;
 
 use crate::event::{LockKind, LockMode};
@@ -31,33 +32,73 @@ pub trait Lock {
 
 impl Lock for LockKind {
     fn try_acquire(&self, fd: RawFd, mode: LockMode) -> Result<bool, Errno> {
-        let done = match self {
-            Self::Flock => sys::flock(fd, flock_op(mode) | libc::LOCK_NB),
-            Self::Posix => sys::fcntl(fd, libc::F_SETLK, fcntl_type(mode)),
-            Self::Ofd => sys::fcntl(fd, libc::F_OFD_SETLK, fcntl_type(mode)),
-        };
-        match done {
-            Ok(()) => Ok(true),
-            // fcntl(2), F_SETLK: EACCES or EAGAIN; EWOULDBLOCK is EAGAIN on Linux.
-            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-            Err(errno) => Err(errno),
+        if let Some(answer) = flaw::try_acquire(*self, fd, mode) {
+            return answer;
         }
+        let mode = flaw::mode(mode);
+        granted(match self {
+            Self::Flock => sys::flock(fd, flock_op(mode) | libc::LOCK_NB),
+            Self::Posix => sys::fcntl(fd, libc::F_SETLK, fcntl_type(mode), WHOLE),
+            Self::Ofd => sys::fcntl(fd, libc::F_OFD_SETLK, fcntl_type(mode), WHOLE),
+        })
     }
 
     fn acquire(&self, fd: RawFd, mode: LockMode) -> Result<(), Errno> {
+        if let Some(answer) = flaw::acquire(*self, fd, mode) {
+            return answer;
+        }
+        let mode = flaw::mode(mode);
         match self {
             Self::Flock => sys::flock(fd, flock_op(mode)),
-            Self::Posix => sys::fcntl(fd, libc::F_SETLKW, fcntl_type(mode)),
-            Self::Ofd => sys::fcntl(fd, libc::F_OFD_SETLKW, fcntl_type(mode)),
+            Self::Posix => sys::fcntl(fd, libc::F_SETLKW, fcntl_type(mode), WHOLE),
+            Self::Ofd => sys::fcntl(fd, libc::F_OFD_SETLKW, fcntl_type(mode), WHOLE),
         }
     }
 
     fn release(&self, fd: RawFd) -> Result<(), Errno> {
         match self {
             Self::Flock => sys::flock(fd, libc::LOCK_UN),
-            Self::Posix => sys::fcntl(fd, libc::F_SETLK, libc::F_UNLCK),
-            Self::Ofd => sys::fcntl(fd, libc::F_OFD_SETLK, libc::F_UNLCK),
+            Self::Posix => sys::fcntl(fd, libc::F_SETLK, libc::F_UNLCK, WHOLE),
+            Self::Ofd => sys::fcntl(fd, libc::F_OFD_SETLK, libc::F_UNLCK, WHOLE),
         }
+    }
+}
+
+/// Bytes of a file: the first, and how many; none is all from there on, however long the file grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes {
+    /// Offset of the first.
+    pub start: u32,
+    /// How many.
+    pub len: u32,
+}
+
+const WHOLE: Bytes = Bytes { start: 0, len: 0 };
+
+impl LockKind {
+    /// Locks some bytes of the file if nobody else has any of them, or unlocks them where `mode` is none;
+    /// `Ok(false)` where somebody else has some.
+    ///
+    /// # Errors
+    /// What the kernel says; `EINVAL` for flock, which knows only whole files.
+    pub fn try_bytes(&self, fd: RawFd, mode: Option<LockMode>, bytes: Bytes) -> Result<bool, Errno> {
+        let command = match self {
+            Self::Flock => return Err(Errno::EINVAL),
+            Self::Posix => libc::F_SETLK,
+            Self::Ofd => libc::F_OFD_SETLK,
+        };
+        let bytes = if flaw::is(flaw::Flaw::RangesCollide) { WHOLE } else { bytes };
+        granted(sys::fcntl(fd, command, mode.map_or(libc::F_UNLCK, fcntl_type), bytes))
+    }
+}
+
+/// What a call that does not wait came to.
+fn granted(done: Result<(), Errno>) -> Result<bool, Errno> {
+    match done {
+        Ok(()) => Ok(true),
+        // fcntl(2), F_SETLK: EACCES or EAGAIN; EWOULDBLOCK is EAGAIN on Linux.
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -97,6 +138,22 @@ mod tests {
             kind.acquire(a, LockMode::Shared).unwrap();
             assert_eq!(kind.try_acquire(a, LockMode::Exclusive), Ok(false));
         }
+    }
+
+    #[test]
+    fn bytes_are_locked_apart() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let open = || File::options().read(true).write(true).open(file.path()).unwrap();
+        let (a, b) = (open(), open());
+        let (a, b) = (a.as_raw_fd(), b.as_raw_fd());
+        let (low, high) = (Bytes { start: 0, len: 10 }, Bytes { start: 10, len: 0 });
+        let exclusive = Some(LockMode::Exclusive);
+        assert_eq!(LockKind::Ofd.try_bytes(a, exclusive, low), Ok(true));
+        assert_eq!(LockKind::Ofd.try_bytes(b, exclusive, high), Ok(true));
+        assert_eq!(LockKind::Ofd.try_bytes(b, exclusive, low), Ok(false));
+        assert_eq!(LockKind::Ofd.try_bytes(a, None, low), Ok(true));
+        assert_eq!(LockKind::Ofd.try_bytes(b, exclusive, low), Ok(true));
+        assert_eq!(LockKind::Flock.try_bytes(a, exclusive, low), Err(Errno::EINVAL));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The system calls themselves: nix has `flock` only as an owning type, and no OFD locks by raw descriptor.
 #![allow(unsafe_code)]
 
+use super::Bytes;
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
@@ -9,13 +10,13 @@ pub(super) fn flock(fd: RawFd, op: libc::c_int) -> Result<(), Errno> {
     Errno::result(unsafe { libc::flock(fd, op) }).map(drop)
 }
 
-/// A record lock of `kind` over the whole file, present and future length.
-pub(super) fn fcntl(fd: RawFd, command: libc::c_int, kind: libc::c_int) -> Result<(), Errno> {
+/// A record lock of `kind` over these bytes.
+pub(super) fn fcntl(fd: RawFd, command: libc::c_int, kind: libc::c_int, bytes: Bytes) -> Result<(), Errno> {
     let range = libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
+        l_start: libc::off_t::from(bytes.start),
+        l_len: libc::off_t::from(bytes.len),
         // fcntl(2), open file description locks: l_pid must be 0.
         l_pid: 0,
     };

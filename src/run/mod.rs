@@ -49,6 +49,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             let text = crate::compare::compare(a, b).map_err(Failure::BadInput)?;
             print(&text)
         }
+        Some(Sub::Check(args)) => crate::check::run(args, &forward_signals()?),
         Some(Sub::Schema) => print(crate::record::SCHEMA_TEXT),
         Some(Sub::Theme { name: Some(name) }) => print(Theme::source(*name)),
         Some(Sub::Theme { name: None }) => print(&Theme::list()),

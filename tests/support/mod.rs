@@ -57,6 +57,17 @@ pub fn refused(args: &[&str], words: &[&str]) {
     }
 }
 
+/// Runs a shell script with mounts of its own, which end with it; none, loudly, where that is not allowed.
+pub fn with_own_mounts(script: &str) -> Option<Output> {
+    let unshare = |script: &str| Command::new("unshare").args(["-m", "sh", "-c", script]).output();
+    let may = nix::unistd::geteuid().is_root() && unshare("true").is_ok_and(|o| o.status.success());
+    if !may {
+        eprintln!("SKIPPED: only root, and not in every container, may mount a file system");
+        return None;
+    }
+    Some(unshare(script).unwrap())
+}
+
 /// Process ids of a process's children.
 pub fn children(pid: i32) -> Vec<i32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
