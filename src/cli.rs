@@ -2,6 +2,7 @@
 
 use crate::dist::{Dist, DurationError, parse_positive, plain};
 use crate::event::LockKind;
+use crate::model::finding::{Setting, ThresholdError, Thresholds};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::{fmt, str::FromStr};
@@ -119,6 +120,10 @@ pub struct ShowArgs {
     #[arg(long)]
     pub no_color: bool,
 
+    /// From when on a finding is said: NAME=VALUE, as often as needed; list names them all
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub threshold: Vec<ThresholdArg>,
+
     /// Frames a second at most, 1 to 60
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub fps: u32,
@@ -194,6 +199,40 @@ Examples:
 Press ? on the screen for the keys.
 
 Exit status: 0 fine; 1 failed while running; 2 wrong use or bad input; 3 mutual exclusion was violated.";
+
+/// A threshold to set, or the wish to see them all.
+#[derive(Debug, Clone, Copy)]
+pub enum ThresholdArg {
+    /// Print the table and end.
+    List,
+    /// Set this one.
+    Set(Setting),
+}
+
+impl FromStr for ThresholdArg {
+    type Err = ThresholdError;
+
+    fn from_str(text: &str) -> Result<Self, ThresholdError> {
+        if text == "list" { Ok(Self::List) } else { text.parse().map(Self::Set) }
+    }
+}
+
+impl ShowArgs {
+    /// Whether the table of thresholds is asked for.
+    pub fn lists_thresholds(&self) -> bool {
+        self.threshold.iter().any(|t| matches!(t, ThresholdArg::List))
+    }
+
+    /// `thresholds`, with those changed that the command line sets.
+    pub fn thresholds(&self, mut thresholds: Thresholds) -> Thresholds {
+        for arg in &self.threshold {
+            if let ThresholdArg::Set(setting) = arg {
+                thresholds.apply(*setting);
+            }
+        }
+        thresholds
+    }
+}
 
 /// How a worker waits for the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -318,6 +357,9 @@ mod tests {
             &["--acquire", "poll:0"],
             &["--acquire", "hope"],
             &["--fps", "0"],
+            &["--threshold", "starvation-wiat=5s"],
+            &["--threshold", "convoy-time=soon"],
+            &["--threshold"],
             &["--nonsense"],
             &["a", "b"],
             &["replay"],

@@ -194,6 +194,7 @@ impl Lab {
                 keep_open: self.config.keep_open,
                 restart: self.config.restart.to_string(),
                 seed: self.config.seed,
+                ..Setup::default()
             },
             watch: None,
         }

@@ -5,6 +5,7 @@ mod session;
 use crate::cli::{Cli, LabArgs, Output, ReplayArgs, ShowArgs, Speed, Sub};
 use crate::lab::target::Target;
 use crate::lab::{Config, Lab, LabSource};
+use crate::model::finding;
 use crate::replay::Player;
 use crate::report::{Jsonl, hgrm};
 use anyhow::{Context, Error, anyhow};
@@ -58,6 +59,9 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
 }
 
 fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
+    if args.show.lists_thresholds() {
+        return print(&finding::list());
+    }
     let output = choose_output(&args.show)?;
     let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
     let record =
@@ -77,6 +81,9 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
 }
 
 fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
+    if args.show.lists_thresholds() {
+        return print(&finding::list());
+    }
     let output = choose_output(&args.show)?;
     let on_screen = output == Output::Tui;
     let speed = match args.speed {
