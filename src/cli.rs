@@ -2,8 +2,10 @@
 
 use crate::dist::{Dist, DurationError, parse_positive, plain};
 use crate::event::LockKind;
+use crate::lab::scene::{Scene, SceneArg};
 use crate::model::finding::{Setting, ThresholdError, Thresholds};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::{fmt, str::FromStr};
 
@@ -136,36 +138,40 @@ pub struct LabArgs {
     pub lockfile: Option<PathBuf>,
 
     /// How many worker processes contend, 1 to 10000
-    #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(short, long, value_name = "N", default_value_t = 10, overrides_with = "workers", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub workers: u32,
 
     /// How long a worker holds the lock: 1s | 500ms..2s (uniform) | exp:1s (exponential) | 0
-    #[arg(long, value_name = "DIST", default_value = "1s", allow_hyphen_values = true)]
+    #[arg(long, value_name = "DIST", default_value = "1s", overrides_with = "hold", allow_hyphen_values = true)]
     pub hold: Dist,
 
     /// Time between a release and the next attempt, written like --hold
-    #[arg(long, value_name = "DIST", default_value = "0", allow_hyphen_values = true)]
+    #[arg(long, value_name = "DIST", default_value = "0", overrides_with = "think", allow_hyphen_values = true)]
     pub think: Dist,
 
     /// Which kind of lock: flock(2), fcntl(2) record lock, or fcntl(2) open-file-description lock
-    #[arg(long, value_name = "KIND", default_value = "flock")]
+    #[arg(long, value_name = "KIND", default_value = "flock", overrides_with = "lock")]
     pub lock: LockKind,
 
     /// Share of acquisitions that are shared (read) locks, 0 to 100
-    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, overrides_with = "shared", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub shared: u8,
 
     /// How to wait: block | poll:DUR (non-blocking tries, DUR apart) | timeout:DUR (give up after DUR)
-    #[arg(long, value_name = "HOW", default_value = "block")]
+    #[arg(long, value_name = "HOW", default_value = "block", overrides_with = "acquire")]
     pub acquire: Acquire,
 
     /// Open the file once and release with an unlock, instead of opening and closing each time
-    #[arg(long)]
+    #[arg(long, overrides_with = "keep_open")]
     pub keep_open: bool,
 
     /// Whether a worker that ends is started again: always | never
-    #[arg(long, value_name = "WHEN", default_value = "always")]
+    #[arg(long, value_name = "WHEN", default_value = "always", overrides_with = "restart")]
     pub restart: Restart,
+
+    /// A preset that shows one thing; options given beside it override it; list names them all
+    #[arg(long, value_name = "NAME", hide_possible_values = true)]
+    pub scene: Option<SceneArg>,
 
     /// The random choices repeat for the same N [default: another each run]
     #[arg(long, value_name = "N")]
@@ -215,6 +221,27 @@ impl FromStr for ThresholdArg {
     fn from_str(text: &str) -> Result<Self, ThresholdError> {
         if text == "list" { Ok(Self::List) } else { text.parse().map(Self::Set) }
     }
+}
+
+impl LabArgs {
+    /// The scene asked for.
+    pub fn scene(&self) -> Option<&'static Scene> {
+        match self.scene {
+            Some(SceneArg::Run(scene)) => Some(scene),
+            _ => None,
+        }
+    }
+}
+
+/// Puts the options of a scene before those of the user, which therefore override them.
+pub fn expand_scene(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    // What is wrong with them is said when they are read in earnest.
+    let scene = Cli::try_parse_from(&args).ok().filter(|cli| cli.sub.is_none()).and_then(|cli| cli.lab.scene());
+    if let Some(scene) = scene {
+        args.splice(1..1, scene.options.iter().map(OsString::from));
+    }
+    args
 }
 
 impl ShowArgs {
@@ -345,6 +372,21 @@ mod tests {
     }
 
     #[test]
+    fn options_override_their_scene() {
+        let parse = |args: &[&str]| {
+            let args = std::iter::once("flockmon").chain(args.iter().copied()).map(OsString::from);
+            Cli::parse_from(expand_scene(args)).lab
+        };
+        let plain = parse(&["--scene", "courteous"]);
+        assert_eq!((plain.hold, plain.think, plain.keep_open), (Dist::Fixed(50_000_000), Dist::Fixed(1_000_000), true));
+        assert_eq!(plain.scene().unwrap().name, "courteous");
+        let mine = parse(&["--hold", "2s", "--scene", "courteous", "x"]);
+        assert_eq!((mine.hold, mine.think), (Dist::Fixed(2_000_000_000), Dist::Fixed(1_000_000)));
+        assert_eq!(parse(&["--scene", "deadlock", "-w", "2"]).workers, 2);
+        assert_eq!(parse(&["--workers", "2"]).workers, 2);
+    }
+
+    #[test]
     fn bad_input_is_refused() {
         for args in [
             &["--workers", "0"][..],
@@ -360,6 +402,8 @@ mod tests {
             &["--threshold", "starvation-wiat=5s"],
             &["--threshold", "convoy-time=soon"],
             &["--threshold"],
+            &["--scene", "greed"],
+            &["--scene"],
             &["--nonsense"],
             &["a", "b"],
             &["replay"],

@@ -1,12 +1,12 @@
 //! Parse, run, exit.
 
 use clap::Parser;
-use flockmon::cli::Cli;
+use flockmon::cli::{Cli, expand_scene};
 use flockmon::run::{self, Failure};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(expand_scene(std::env::args_os()));
     match run::run(&cli) {
         Ok(code) => code,
         Err(failure) => {

@@ -6,6 +6,7 @@
 //! - `fleet.rs` forks, reaps and signals, in the main thread;
 //! - `collector.rs` reads the pipes in a thread of its own and makes [`Event`](crate::event::Event)s;
 //! - `judge.rs` tells a holder that died from a lock that does not exclude;
+//! - `scene.rs` has the presets, `mischief` and `worker/mischief` what goes wrong in them on purpose;
 //! - `target.rs` finds out, before anything is touched, whether the lock file can be used.
 
 pub mod clock;
@@ -13,6 +14,8 @@ mod collector;
 mod fleet;
 mod judge;
 pub mod ledger;
+pub mod mischief;
+pub mod scene;
 mod source;
 pub mod target;
 pub mod wire;

@@ -298,6 +298,9 @@ impl LineWriter {
             pid: (event.actor != 0).then_some(event.pid),
             ..Line::default()
         };
+        if !self.watch && event.lock != 0 {
+            line.lock = Some(event.lock);
+        }
         if self.watch && !event.what.is_of_the_run(event.actor) {
             line.lock = Some(event.lock);
             if let What::Seen(task) = &event.what {

@@ -111,7 +111,10 @@ fn deadlock() {
 fn violation() {
     let mut locks = held(lab(0));
     tell(&mut locks, 0, 2, What::Violation { seq: 2, other: 1, other_pid: 101 });
-    says(&only(&mut locks, 0, FindingKind::Violation), &["violated 1 times", "file system"]);
+    says(&only(&mut locks, 0, FindingKind::Violation), &["violated once", "file system"]);
+    tell(&mut locks, 0, 0, What::PathChanged { was: 42, now: Some(57) });
+    assert_eq!(kinds(&mut locks, 0), [FindingKind::Violation, FindingKind::PathChanged]);
+    assert!(findings(&locks, locks.first())[0].text().contains("another file"));
 }
 
 #[test]

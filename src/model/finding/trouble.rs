@@ -9,22 +9,25 @@ use std::fmt;
 pub struct Violation {
     /// How often.
     pub count: u64,
+    /// The path has come to name another file, which explains it.
+    pub split: bool,
 }
 
 impl Violation {
     pub(super) fn find(here: Here<'_>) -> Option<Self> {
-        let count = here.model.violations();
-        (count > 0).then_some(Self { count })
+        let (count, split) = (here.model.violations(), here.model.path_change().is_some());
+        (count > 0).then_some(Self { count, split })
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "mutual exclusion violated {} times: this lock does not exclude, do not trust it on this file system",
-            self.count
-        )
+        let times = if self.count == 1 { "once".into() } else { format!("{} times", count(self.count)) };
+        let why = match self.split {
+            true => "the path has come to name another file, and each file is a lock of its own",
+            false => "this lock does not exclude, do not trust it on this file system",
+        };
+        write!(f, "mutual exclusion violated {times}: {why}")
     }
 }
 
