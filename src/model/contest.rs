@@ -3,8 +3,8 @@
 use crate::event::ActorId;
 use std::collections::VecDeque;
 
-/// So many of the latest turns are known.
-pub const PASSES_KNOWN: u64 = 4096;
+/// So many of the latest turns are known for each actor that there is.
+pub const ROUNDS_KNOWN: u64 = 16;
 
 /// The latest turns at a lock, and when it was last found free.
 #[derive(Clone, Debug, Default)]
@@ -18,10 +18,10 @@ pub(super) struct Contest {
 
 impl Contest {
     /// `actor`, who had asked at `asked`, won; `again` right after its own release; `free`: nobody was in its way or
-    /// waited. Times are on the active clock.
-    pub(super) fn won(&mut self, actor: ActorId, asked: u64, now: u64, again: bool, free: bool) {
+    /// waited. Times are on the active clock. Remembers what `actors` need.
+    pub(super) fn won(&mut self, actor: ActorId, asked: u64, now: u64, again: bool, free: bool, actors: usize) {
         if !again {
-            if self.turns.len() as u64 == PASSES_KNOWN {
+            if self.turns.len() >= actors.max(4) * ROUNDS_KNOWN as usize {
                 self.turns.pop_front();
             }
             self.turns.push_back((asked, actor));

@@ -11,7 +11,7 @@ pub mod timeline;
 mod window;
 
 pub use actor::{Actor, State};
-pub use contest::PASSES_KNOWN;
+pub use contest::ROUNDS_KNOWN;
 pub use latency::{Figures, Latency};
 pub use locks::Locks;
 pub use window::{Span, Windowed};
@@ -339,7 +339,7 @@ impl Model {
         let last = self.actor_mut(id).holding_seq;
         let again = last != 0 && last.saturating_add(1) == won.seq;
         let free = !won.contended && self.waiting == 0;
-        self.contest.won(id, active.saturating_sub(won.waited_ns), active, again, free);
+        self.contest.won(id, active.saturating_sub(won.waited_ns), active, again, free, self.actors.len());
         self.wait.record(t, won.waited_ns);
         if let Some(ns) = won.handoff_ns {
             self.handoff.record(t, ns);
@@ -574,7 +574,7 @@ impl Model {
     }
 
     /// How often others, who asked for the same after `waiter` began to wait, were served before it; taking the lock
-    /// again right after one's own release is the same turn. At most [`PASSES_KNOWN`].
+    /// again right after one's own release is the same turn. At most [`ROUNDS_KNOWN`] for each actor.
     pub fn passed(&self, waiter: &Actor) -> u64 {
         let since = waiter.since_active.saturating_add(self.precision());
         self.contest.later(since, waiter.id, |id| self.actor(id).is_none_or(|a| locks::overlap(waiter, a)))

@@ -85,7 +85,7 @@ impl Mischief {
 
     /// How worker `id` waits.
     pub fn acquire(&self, id: u32, asked: How) -> How {
-        if self.act == Act::Poll && id % 2 == 1 { How::Block } else { asked }
+        if self.act == Act::Poll && !id.is_multiple_of(2) { How::Block } else { asked }
     }
 
     /// The second lock, if there is one.

@@ -2,8 +2,10 @@
 
 use crate::dist::{LONGEST_NS, parse_duration, plain};
 use crate::event::FindingKind;
+use crate::model::ROUNDS_KNOWN;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 
@@ -17,7 +19,7 @@ pub enum Unit {
 }
 
 /// One threshold: its name, what it means, what it may be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Threshold {
     /// As written in `--threshold NAME=VALUE`.
     pub name: &'static str,
@@ -25,8 +27,8 @@ pub struct Threshold {
     pub unit: Unit,
     /// The value that holds unless another is set.
     pub default: u64,
-    /// The smallest value that makes sense.
-    pub least: u64,
+    /// The values that make sense.
+    pub range: RangeInclusive<u64>,
     /// The finding that it belongs to.
     pub kind: FindingKind,
     /// What it means.
@@ -41,7 +43,7 @@ const MS: u64 = 1_000_000;
 const S: u64 = 1_000 * MS;
 
 macro_rules! thresholds {
-    ($($field:ident $name:literal $unit:ident $default:expr, $least:literal, $kind:ident, $about:literal;)*) => {
+    ($($field:ident $name:literal $unit:ident $default:expr, $range:expr, $kind:ident, $about:literal;)*) => {
         /// From when on each finding is said. Times are in ns, the rest are plain numbers.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Thresholds {
@@ -59,7 +61,7 @@ macro_rules! thresholds {
             name: $name,
             unit: Unit::$unit,
             default: $default,
-            least: $least,
+            range: $range,
             kind: FindingKind::$kind,
             about: $about,
             get: |t| t.$field,
@@ -69,33 +71,33 @@ macro_rules! thresholds {
 }
 
 thresholds! {
-    deadlock_time "deadlock-time" Time 300 * MS, 0, Deadlock,
+    deadlock_time "deadlock-time" Time 300 * MS, 0..=LONGEST_NS, Deadlock,
         "each wait of the circle is this old: a real one does not pass";
-    crash_loop_deaths "crash-loop-deaths" Count 3, 1, CrashLoop,
+    crash_loop_deaths "crash-loop-deaths" Count 3, 1..=MOST, CrashLoop,
         "a worker died so often in a row without the lock";
-    dead_time "dead-time" Time S, 0, HolderGone,
+    dead_time "dead-time" Time S, 0..=LONGEST_NS, HolderGone,
         "the holder has been dead, or a zombie, for so long, and its lock is still taken";
-    uninterruptible_time "uninterruptible-time" Time 5 * S, 0, HolderUninterruptible,
+    uninterruptible_time "uninterruptible-time" Time 5 * S, 0..=LONGEST_NS, HolderUninterruptible,
         "the holder has slept in the kernel for so long while others wait";
-    inherited_time "inherited-time" Time 2 * S, 0, Inherited,
+    inherited_time "inherited-time" Time 2 * S, 0..=LONGEST_NS, Inherited,
         "another process than the one that took it has kept the lock for so long while others wait";
-    long_hold_factor "long-hold-factor" Count 5, 1, LongHold,
+    long_hold_factor "long-hold-factor" Count 5, 1..=MOST, LongHold,
         "a hold lasts so many times what 99 of 100 holds of that lock lasted";
-    long_hold_time "long-hold-time" Time S, 0, LongHold,
+    long_hold_time "long-hold-time" Time S, 0..=LONGEST_NS, LongHold,
         "and at least so long";
-    long_hold_samples "long-hold-samples" Count 30, 1, LongHold,
+    long_hold_samples "long-hold-samples" Count 30, 1..=MOST, LongHold,
         "and what is usual is known from so many holds";
-    starvation_wait "starvation-wait" Time 2 * S, 0, Starvation,
+    starvation_wait "starvation-wait" Time 2 * S, 0..=LONGEST_NS, Starvation,
         "shorter waits are no starvation (nor poll_starvation)";
-    starvation_rounds "starvation-rounds" Count 4, 1, Starvation,
+    starvation_rounds "starvation-rounds" Count 4, 1..=ROUNDS_KNOWN, Starvation,
         "everyone else came later and was served first so many times over";
-    starvation_streak "starvation-streak" Count 100, 2, Starvation,
+    starvation_streak "starvation-streak" Count 100, 2..=MOST, Starvation,
         "or one holder took the lock again at once so many times in a row";
-    convoy_time "convoy-time" Time 60 * S, 0, Convoy,
+    convoy_time "convoy-time" Time 60 * S, 0..=LONGEST_NS, Convoy,
         "nobody has found the lock free for so long";
-    convoy_turns "convoy-turns" Count 10, 1, Convoy,
+    convoy_turns "convoy-turns" Count 10, 1..=MOST, Convoy,
         "nor in so many acquisitions";
-    lost_events "lost-events" Count 1, 1, Dropped,
+    lost_events "lost-events" Count 1, 1..=MOST, Dropped,
         "so many events were lost";
 }
 
@@ -166,18 +168,15 @@ fn parse(name: &str, text: &str) -> Result<(&'static Threshold, u64), ThresholdE
     let threshold = THRESHOLDS.iter().find(|t| t.name == name);
     let threshold = threshold.ok_or_else(|| ThresholdError::Name { name: name.into(), hint: hint(name) })?;
     let wrong = |why: String| ThresholdError::Value { name: threshold.name, value: text.into(), why };
-    let most = match threshold.unit {
-        Unit::Time => LONGEST_NS,
-        Unit::Count => MOST,
-    };
     let value = match threshold.unit {
         Unit::Time => parse_duration(text).map_err(|e| wrong(e.to_string()))?,
         Unit::Count => {
             text.trim().parse().map_err(|_| wrong(format!("write a number, such as {}", threshold.default)))?
         }
     };
-    if value < threshold.least || value > most {
-        return Err(wrong(format!("it may be from {} to {}", threshold.least, threshold.unit.written(most))));
+    if !threshold.range.contains(&value) {
+        let [least, most] = [threshold.range.start(), threshold.range.end()].map(|n| threshold.unit.written(*n));
+        return Err(wrong(format!("it may be from {least} to {most}")));
     }
     Ok((threshold, value))
 }
@@ -267,8 +266,8 @@ mod tests {
     #[test]
     fn each_can_be_set_and_comes_back() {
         for t in THRESHOLDS {
-            assert!((t.least..=MOST.max(LONGEST_NS)).contains(&t.default), "{}", t.name);
             let other = t.default + 7;
+            assert!(t.range.contains(&t.default) && t.range.contains(&other), "{}", t.name);
             let mut all = Thresholds::default();
             all.apply(format!("{}={}", t.name, t.unit.written(other)).parse().unwrap());
             assert_eq!((t.get)(&all), other, "{}", t.name);

@@ -32,14 +32,14 @@ impl Default for Second {
 impl Worker<'_> {
     /// Before the lock is asked for.
     pub(super) fn before_turn(&mut self, mischief: &Mischief) -> Result<(), End> {
-        let first = mischief.act() == Act::Cross && self.job.me.worker % 2 == 0;
+        let first = mischief.act() == Act::Cross && self.job.me.worker.is_multiple_of(2);
         if first { self.take_second(mischief).and_then(|()| self.dwell()) } else { Ok(()) }
     }
 
     /// While the lock is held, before its hold time begins to matter.
     pub(super) fn while_holding(&mut self, mischief: &Mischief, held: &mut Held) -> Result<(), End> {
         let act = mischief.act();
-        let crosses = act == Act::Cross && self.job.me.worker % 2 == 1;
+        let crosses = act == Act::Cross && !self.job.me.worker.is_multiple_of(2);
         let once = matches!(act, Act::Stall | Act::Split | Act::Inherit);
         if !(crosses || once && mischief.is_due(held.won.seq)) {
             return Ok(());
