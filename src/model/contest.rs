@@ -1,6 +1,6 @@
 //! Who came when: what tells barging from starvation, and a busy lock from one whose queue never empties.
 
-use crate::event::ActorId;
+use crate::event::{ActorId, LockMode};
 use std::collections::VecDeque;
 
 /// So many of the latest turns are known for each actor that there is.
@@ -9,25 +9,32 @@ pub const ROUNDS_KNOWN: u64 = 16;
 /// The latest turns at a lock, and when it was last found free.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contest {
-    /// When the winner of each turn had asked, on the active clock, and who it was. Acquisitions in a row by one
-    /// actor are one turn.
-    turns: VecDeque<(u64, ActorId)>,
+    turns: VecDeque<Turn>,
     calm_at: u64,
     since_calm: u64,
 }
 
+/// Acquisitions in a row by one actor, of which this was the first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    pub(super) actor: ActorId,
+    pub(super) mode: LockMode,
+    /// When it had asked, on the active clock.
+    pub(super) asked: u64,
+}
+
 impl Contest {
-    /// `actor`, who had asked at `asked`, won; `again` right after its own release; `free`: nobody was in its way or
-    /// waited. Times are on the active clock. Remembers what `actors` need.
-    pub(super) fn won(&mut self, actor: ActorId, asked: u64, now: u64, again: bool, free: bool, actors: usize) {
+    /// A lock was won: `again` right after one's own release; `free` at this time, where nobody had it or waited.
+    /// Remembers as much as `actors` need. Times are on the active clock.
+    pub(super) fn won(&mut self, turn: Turn, again: bool, free: Option<u64>, actors: usize) {
         if !again {
             if self.turns.len() >= actors.max(4) * ROUNDS_KNOWN as usize {
                 self.turns.pop_front();
             }
-            self.turns.push_back((asked, actor));
+            self.turns.push_back(turn);
         }
         self.since_calm += 1;
-        if free {
+        if let Some(now) = free {
             self.calm(now);
         }
     }
@@ -43,8 +50,8 @@ impl Contest {
         (self.calm_at, self.since_calm)
     }
 
-    /// Turns of others who asked after `since` (active clock) and are `rivals`.
-    pub(super) fn later(&self, since: u64, actor: ActorId, rivals: impl Fn(ActorId) -> bool) -> u64 {
-        self.turns.iter().filter(|(asked, who)| *asked > since && *who != actor && rivals(*who)).count() as u64
+    /// Turns of others than `actor` that asked after `since` (active clock).
+    pub(super) fn later(&self, since: u64, actor: ActorId) -> impl Iterator<Item = &Turn> {
+        self.turns.iter().filter(move |t| t.asked > since && t.actor != actor)
     }
 }

@@ -17,7 +17,7 @@ pub use locks::Locks;
 pub use window::{Span, Windowed};
 
 use crate::event::{Acquisition, ActorId, Begin, Event, LockId, LockInfo, LockMode, MAX_ACTORS, What};
-use contest::Contest;
+use contest::{Contest, Turn};
 use fairness::Order;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -338,8 +338,9 @@ impl Model {
         let active = self.active(t);
         let last = self.actor_mut(id).holding_seq;
         let again = last != 0 && last.saturating_add(1) == won.seq;
-        let free = !won.contended && self.waiting == 0;
-        self.contest.won(id, active.saturating_sub(won.waited_ns), active, again, free, self.actors.len());
+        let free = (!won.contended && self.waiting == 0).then_some(active);
+        let turn = Turn { actor: id, mode: won.mode, asked: active.saturating_sub(won.waited_ns) };
+        self.contest.won(turn, again, free, self.actors.len());
         self.wait.record(t, won.waited_ns);
         if let Some(ns) = won.handoff_ns {
             self.handoff.record(t, ns);
@@ -574,10 +575,13 @@ impl Model {
     }
 
     /// How often others, who asked for the same after `waiter` began to wait, were served before it; taking the lock
-    /// again right after one's own release is the same turn. At most [`ROUNDS_KNOWN`] for each actor.
-    pub fn passed(&self, waiter: &Actor) -> u64 {
+    /// again right after one's own release is the same turn. At most [`ROUNDS_KNOWN`] for each actor. And how often by
+    /// readers.
+    pub fn passed(&self, waiter: &Actor) -> (u64, u64) {
         let since = waiter.since_active.saturating_add(self.precision());
-        self.contest.later(since, waiter.id, |id| self.actor(id).is_none_or(|a| locks::overlap(waiter, a)))
+        let rivals = |t: &&Turn| self.actor(t.actor).is_none_or(|a| locks::overlap(waiter, a));
+        let count = |(all, readers), t: &Turn| (all + 1, readers + u64::from(t.mode == LockMode::Shared));
+        self.contest.later(since, waiter.id).filter(rivals).fold((0, 0), count)
     }
 
     /// For how long nobody has found the lock free with nobody waiting, in ns, pauses left out, and how many

@@ -130,9 +130,9 @@ fn passed(here: Here<'_>, waiter: &Actor) -> Option<Cause> {
     let model = here.model;
     let others = (u64::from(model.waiting()) + model.holder_count() as u64).saturating_sub(1).max(OTHERS);
     let enough = here.limits.starvation_rounds.saturating_mul(others);
-    let passes = model.passed(waiter);
-    let readers = waiter.mode() == LockMode::Exclusive && model.holders().any(|h| h.mode() == LockMode::Shared);
-    (passes >= enough).then_some(if readers { Cause::Readers(passes) } else { Cause::Passed(passes) })
+    let (passes, readers) = model.passed(waiter);
+    let by_readers = waiter.mode() == LockMode::Exclusive && readers * 2 > passes;
+    (passes >= enough).then_some(if by_readers { Cause::Readers(readers) } else { Cause::Passed(passes) })
 }
 
 fn streak(here: Here<'_>, waiter: &Actor) -> Option<Cause> {
