@@ -199,6 +199,7 @@ Examples:
   flockmon                                  ten workers on a temporary file, as in a busy cron table
   flockmon --workers 3 --hold 50ms /tmp/x   three workers on a file of yours
   flockmon --keep-open --think 1ms          one millisecond of think time: strict turns
+  flockmon --scene readers                  readers starve a writer; --scene list names more
   flockmon --output summary --duration 10s  no screen, figures at the end
   flockmon --record run.jsonl               keep the run; flockmon replay run.jsonl shows it again
 

@@ -3,8 +3,8 @@
 //! The line between that and ordinary barging: a waiter is *passed* when another asks later than it did, waits or
 //! not, and is served before it; taking the lock again right after one's own release counts as the same turn. In a
 //! first-in-first-out queue nobody is passed, however long those ahead hold on and however often they barge (measured
-//! on flock, posix and ofd locks, ten workers, no think time: up to 37 others served during a wait, none of them
-//! passing). Readers that keep coming pass a writer; whoever queues passes one that polls. One who is passed by
+//! on flock, posix and ofd locks, kept open or not, ten workers, no think time, 4157 turns on two cores: up to 53
+//! others served during a wait, none of them passing). Readers that keep coming pass a writer; whoever queues passes one that polls. One who is passed by
 //! everybody several times over is starved. Barging itself becomes starvation where it does not end: one holder, a
 //! hundred turns in a row (the longest ordinary streak measured: 84).
 
