@@ -3,10 +3,12 @@
 use crate::dist::{Dist, DurationError, parse_positive, plain};
 use crate::document::suggestion;
 use crate::event::{How, LockKind};
+use crate::lab::scene::{Scene, SceneArg};
+use crate::model::finding::{Setting, ThresholdError, Thresholds};
 use crate::tui::Look;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Args, Command, Parser, Subcommand, ValueEnum};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::{fmt, str::FromStr};
 
@@ -259,6 +261,10 @@ pub struct ShowArgs {
     #[arg(long)]
     pub no_color: bool,
 
+    /// From when on a finding is said: NAME=VALUE, as often as needed; list names them all
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub threshold: Vec<ThresholdArg>,
+
     /// Frames a second at most, 1 to 60
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub fps: u32,
@@ -283,36 +289,40 @@ pub struct LabArgs {
     pub lockfile: Option<PathBuf>,
 
     /// How many worker processes contend, 1 to 10000
-    #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(short, long, value_name = "N", default_value_t = 10, overrides_with = "workers", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub workers: u32,
 
     /// How long a worker holds the lock: 1s | 500ms..2s (uniform) | exp:1s (exponential) | 0
-    #[arg(long, value_name = "DIST", default_value = "1s", allow_hyphen_values = true)]
+    #[arg(long, value_name = "DIST", default_value = "1s", overrides_with = "hold", allow_hyphen_values = true)]
     pub hold: Dist,
 
     /// Time between a release and the next attempt, written like --hold
-    #[arg(long, value_name = "DIST", default_value = "0", allow_hyphen_values = true)]
+    #[arg(long, value_name = "DIST", default_value = "0", overrides_with = "think", allow_hyphen_values = true)]
     pub think: Dist,
 
     /// Which kind of lock: flock(2), fcntl(2) record lock, or fcntl(2) open-file-description lock
-    #[arg(long, value_name = "KIND", default_value = "flock")]
+    #[arg(long, value_name = "KIND", default_value = "flock", overrides_with = "lock")]
     pub lock: LockKind,
 
     /// Share of acquisitions that are shared (read) locks, 0 to 100
-    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, overrides_with = "shared", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub shared: u8,
 
     /// How to wait: block | poll:DUR (non-blocking tries, DUR apart) | timeout:DUR (give up after DUR)
-    #[arg(long, value_name = "HOW", default_value = "block")]
+    #[arg(long, value_name = "HOW", default_value = "block", overrides_with = "acquire")]
     pub acquire: Acquire,
 
     /// Open the file once and release with an unlock, instead of opening and closing each time
-    #[arg(long)]
+    #[arg(long, overrides_with = "keep_open")]
     pub keep_open: bool,
 
     /// Whether a worker that ends is started again: always | never
-    #[arg(long, value_name = "WHEN", default_value = "always")]
+    #[arg(long, value_name = "WHEN", default_value = "always", overrides_with = "restart")]
     pub restart: Restart,
+
+    /// A preset that shows one thing; options given beside it override it; list names them all
+    #[arg(long, value_name = "NAME", hide_possible_values = true)]
+    pub scene: Option<SceneArg>,
 
     /// The random choices repeat for the same N [default: another each run]
     #[arg(long, value_name = "N")]
@@ -344,12 +354,68 @@ Examples:
   flockmon                                  ten workers on a temporary file, as in a busy cron table
   flockmon --workers 3 --hold 50ms /tmp/x   three workers on a file of yours
   flockmon --keep-open --think 1ms          one millisecond of think time: strict turns
+  flockmon --scene readers                  readers starve a writer; --scene list names more
   flockmon --output summary --duration 10s  no screen, figures at the end
   flockmon --record run.jsonl               keep the run; flockmon replay run.jsonl shows it again
 
 Press ? on the screen for the keys.
 
 Exit status: 0 fine; 1 failed while running; 2 wrong use or bad input; 3 mutual exclusion was violated.";
+
+/// A threshold to set, or the wish to see them all.
+#[derive(Debug, Clone, Copy)]
+pub enum ThresholdArg {
+    /// Print the table and end.
+    List,
+    /// Set this one.
+    Set(Setting),
+}
+
+impl FromStr for ThresholdArg {
+    type Err = ThresholdError;
+
+    fn from_str(text: &str) -> Result<Self, ThresholdError> {
+        if text == "list" { Ok(Self::List) } else { text.parse().map(Self::Set) }
+    }
+}
+
+impl LabArgs {
+    /// The scene asked for.
+    pub fn scene(&self) -> Option<&'static Scene> {
+        match self.scene {
+            Some(SceneArg::Run(scene)) => Some(scene),
+            _ => None,
+        }
+    }
+}
+
+/// Puts the options of a scene before those of the user, which therefore override them.
+pub fn expand_scene(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    // What is wrong with them is said when they are read in earnest.
+    let scene = Cli::try_parse_from(&args).ok().filter(|cli| cli.sub.is_none()).and_then(|cli| cli.lab.scene());
+    if let Some(scene) = scene {
+        args.splice(1..1, scene.options.iter().map(OsString::from));
+    }
+    args
+}
+
+impl ShowArgs {
+    /// Whether the table of thresholds is asked for.
+    pub fn lists_thresholds(&self) -> bool {
+        self.threshold.iter().any(|t| matches!(t, ThresholdArg::List))
+    }
+
+    /// `thresholds`, with those changed that the command line sets.
+    pub fn thresholds(&self, mut thresholds: Thresholds) -> Thresholds {
+        for arg in &self.threshold {
+            if let ThresholdArg::Set(setting) = arg {
+                thresholds.apply(*setting);
+            }
+        }
+        thresholds
+    }
+}
 
 /// How a worker waits for the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -519,6 +585,21 @@ mod tests {
     }
 
     #[test]
+    fn options_override_their_scene() {
+        let parse = |args: &[&str]| {
+            let args = std::iter::once("flockmon").chain(args.iter().copied()).map(OsString::from);
+            Cli::parse_from(expand_scene(args)).lab
+        };
+        let plain = parse(&["--scene", "courteous"]);
+        assert_eq!((plain.hold, plain.think, plain.keep_open), (Dist::Fixed(50_000_000), Dist::Fixed(1_000_000), true));
+        assert_eq!(plain.scene().unwrap().name, "courteous");
+        let mine = parse(&["--hold", "2s", "--scene", "courteous", "x"]);
+        assert_eq!((mine.hold, mine.think), (Dist::Fixed(2_000_000_000), Dist::Fixed(1_000_000)));
+        assert_eq!(parse(&["--scene", "deadlock", "-w", "2"]).workers, 2);
+        assert_eq!(parse(&["--workers", "2"]).workers, 2);
+    }
+
+    #[test]
     fn bad_input_is_refused() {
         for args in [
             &["--workers", "0"][..],
@@ -533,6 +614,11 @@ mod tests {
             &["--fps", "0"],
             &["--theme", "drak"],
             &["--config", "x", "--no-config"],
+            &["--threshold", "starvation-wiat=5s"],
+            &["--threshold", "convoy-time=soon"],
+            &["--threshold"],
+            &["--scene", "greed"],
+            &["--scene"],
             &["--nonsense"],
             &["a", "b"],
             &["replay"],

@@ -3,6 +3,7 @@
 //! Times are nanoseconds since the run began, on `CLOCK_MONOTONIC`. Durations
 //! (`waited_ns`, `held_ns`) leave out the time during which the lab was paused.
 
+use crate::model::finding::Thresholds;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -286,7 +287,7 @@ impl What {
     }
 }
 
-/// The kinds of [`crate::model::finding::Finding`].
+/// The kinds of [`crate::model::finding::Finding`], the gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "each is described where it is found")]
@@ -294,11 +295,43 @@ pub enum FindingKind {
     Deadlock,
     Violation,
     PathChanged,
+    MixedKinds,
     CrashLoop,
     HolderStopped,
+    HolderGone,
+    HolderZombie,
+    HolderUninterruptible,
+    Inherited,
+    LongHold,
     Starvation,
-    Dropped,
+    PollStarvation,
+    Convoy,
     Warning,
+    Dropped,
+}
+
+impl FindingKind {
+    /// The word used in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deadlock => "deadlock",
+            Self::Violation => "violation",
+            Self::PathChanged => "path_changed",
+            Self::MixedKinds => "mixed_kinds",
+            Self::CrashLoop => "crash_loop",
+            Self::HolderStopped => "holder_stopped",
+            Self::HolderGone => "holder_gone",
+            Self::HolderZombie => "holder_zombie",
+            Self::HolderUninterruptible => "holder_uninterruptible",
+            Self::Inherited => "inherited",
+            Self::LongHold => "long_hold",
+            Self::Starvation => "starvation",
+            Self::PollStarvation => "poll_starvation",
+            Self::Convoy => "convoy",
+            Self::Warning => "warning",
+            Self::Dropped => "dropped",
+        }
+    }
 }
 
 /// What a worker tried when it failed.
@@ -417,6 +450,12 @@ pub struct Setup {
     pub restart: String,
     /// `--seed`, given or drawn.
     pub seed: u64,
+    /// `--scene`, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scene: Option<String>,
+    /// `--threshold`; those of a watch stand here too.
+    #[serde(default, skip_serializing_if = "Thresholds::is_default")]
+    pub thresholds: Thresholds,
 }
 
 /// How foreign locks are seen.

@@ -1,11 +1,12 @@
 //! Read the command line and the configuration, run, exit.
 
+use flockmon::cli::expand_scene;
 use flockmon::config::Settings;
 use flockmon::run::{self, Failure};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let done = Settings::read(std::env::args_os()).map_err(Failure::BadInput).and_then(|settings| {
+    let done = Settings::read(expand_scene(std::env::args_os())).map_err(Failure::BadInput).and_then(|settings| {
         if settings.cli.lab.print_config { run::print(&settings.to_toml()) } else { run::run(&settings.cli) }
     });
     match done {

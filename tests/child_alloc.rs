@@ -5,6 +5,7 @@ use flockmon::cli::{Acquire, Restart};
 use flockmon::dist::Dist;
 use flockmon::event::{LockKind, What};
 use flockmon::lab::puppet::{Answer, Ask, Puppet};
+use flockmon::lab::scene::SCENES;
 use flockmon::lab::target::Target;
 use flockmon::lab::{Config, Lab};
 use flockmon::lock::Bytes;
@@ -38,9 +39,15 @@ unsafe impl GlobalAlloc for OnlyInTheParent {
 #[global_allocator]
 static ALLOCATOR: OnlyInTheParent = OnlyInTheParent;
 
+/// One test: two labs in one process would reap each other's workers.
 #[test]
-fn workers_allocate_nothing() {
+fn children_allocate_nothing() {
     PARENT.store(std::process::id(), Ordering::Relaxed);
+    workers_allocate_nothing();
+    nor_do_those_that_misbehave();
+}
+
+fn workers_allocate_nothing() {
     let ways = [Acquire::Block, Acquire::Poll(1_000_000), Acquire::Timeout(3_000_000)];
     for (acquire, keep_open, kind) in ways
         .into_iter()
@@ -99,5 +106,45 @@ fn puppets_allocate_nothing() {
         std::fs::rename(target.path(), target.path().with_extension("moved")).unwrap();
         assert!(matches!(ask(&mut b, Ask::Try(Shared)), Answer::CannotOpen(_)));
         std::fs::rename(target.path().with_extension("moved"), target.path()).unwrap();
+    }
+}
+
+/// What workers do in scenes, and the child that one of them leaves behind, allocate nothing either.
+fn nor_do_those_that_misbehave() {
+    for scene in SCENES.iter().filter(|s| s.act.is_some()) {
+        let config = Config {
+            workers: 6,
+            hold: Dist::Fixed(2_000_000),
+            think: Dist::Fixed(0),
+            kind: LockKind::Flock,
+            shared: 0,
+            acquire: Acquire::Poll(1_000_000),
+            keep_open: false,
+            restart: Restart::Always,
+            seed: 7,
+            limit: None,
+        };
+        let target = Target::prepare(None, LockKind::Flock).unwrap();
+        let mut lab = Lab::start_scene(config, target, Some(scene)).unwrap();
+        let (tx, batches) = crossbeam_channel::bounded(64);
+        lab.listen(tx).unwrap();
+        let (mut turns, mut over) = (0, false);
+        while !over {
+            for event in batches.recv_timeout(Duration::from_secs(60)).expect("events").events {
+                turns += u32::from(matches!(event.what, What::Acquired(_) | What::Cycle { .. }));
+                // A holder that was stopped, the new file, the child, a try in vain, a wait at the second lock.
+                over |= match scene.name {
+                    "stalled" => matches!(event.what, What::Stopped),
+                    "split" => matches!(event.what, What::PathChanged { .. }),
+                    "inherited" => matches!(event.what, What::Keepers(_)),
+                    "pollers" => turns > 30 && matches!(event.what, What::Tried { .. }),
+                    _ => event.lock == 1 && matches!(event.what, What::Waiting { .. }),
+                };
+                let killed = matches!(event.what, What::Exited { signal: Some(signal), .. } if signal != libc::SIGKILL);
+                assert!(!killed && !matches!(event.what, What::Failed { .. }), "{}: {event:?}", scene.name);
+            }
+            lab.reap();
+        }
+        lab.finish(|| batches.try_iter().for_each(drop));
     }
 }

@@ -47,7 +47,7 @@ _flockmon() {
 
     case "${cmd}" in
         flockmon)
-            opts="-w -d -n -o -h -V --workers --hold --think --lock --shared --acquire --keep-open --restart --seed --duration --acquisitions --record --print-config --output --hgrm --force --theme --ascii --no-color --fps --config --no-config --help --version replay watch compare check schema theme completions man"
+            opts="-w -d -n -o -h -V --workers --hold --think --lock --shared --acquire --keep-open --restart --scene --seed --duration --acquisitions --record --print-config --output --hgrm --force --theme --ascii --no-color --threshold --fps --config --no-config --help --version replay watch compare check schema theme completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -83,6 +83,10 @@ _flockmon() {
                     ;;
                 --restart)
                     COMPREPLY=($(compgen -W "always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --scene)
+                    COMPREPLY=($(compgen -W "list containers greedy courteous readers stalled split inherited pollers deadlock" -- "${cur}"))
                     return 0
                     ;;
                 --seed)
@@ -123,6 +127,10 @@ _flockmon() {
                     ;;
                 --theme)
                     COMPREPLY=($(compgen -W "auto dark light safe mono" -- "${cur}"))
+                    return 0
+                    ;;
+                --threshold)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --fps)
@@ -221,7 +229,7 @@ _flockmon() {
             return 0
             ;;
         flockmon__subcmd__replay)
-            opts="-o -h --speed --output --hgrm --force --theme --ascii --no-color --fps --config --no-config --help"
+            opts="-o -h --speed --output --hgrm --force --theme --ascii --no-color --threshold --fps --config --no-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -245,6 +253,10 @@ _flockmon() {
                     ;;
                 --theme)
                     COMPREPLY=($(compgen -W "auto dark light safe mono" -- "${cur}"))
+                    return 0
+                    ;;
+                --threshold)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --fps)
@@ -291,7 +303,7 @@ _flockmon() {
             return 0
             ;;
         flockmon__subcmd__watch)
-            opts="-d -n -o -h --pid --how --interval --read-only --duration --acquisitions --record --output --hgrm --force --theme --ascii --no-color --fps --config --no-config --help"
+            opts="-d -n -o -h --pid --how --interval --read-only --duration --acquisitions --record --output --hgrm --force --theme --ascii --no-color --threshold --fps --config --no-config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -343,6 +355,10 @@ _flockmon() {
                     ;;
                 --theme)
                     COMPREPLY=($(compgen -W "auto dark light safe mono" -- "${cur}"))
+                    return 0
+                    ;;
+                --threshold)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --fps)

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_flockmon_global_optspecs
-    string join \n w/workers= hold= think= lock= shared= acquire= keep-open restart= seed= d/duration= n/acquisitions= record= print-config o/output= hgrm= force theme= ascii no-color fps= config= no-config h/help V/version
+    string join \n w/workers= hold= think= lock= shared= acquire= keep-open restart= scene= seed= d/duration= n/acquisitions= record= print-config o/output= hgrm= force theme= ascii no-color threshold= fps= config= no-config h/help V/version
 end
 
 function __fish_flockmon_needs_command
@@ -34,6 +34,16 @@ complete -c flockmon -n "__fish_flockmon_needs_command" -l shared -d 'Share of a
 complete -c flockmon -n "__fish_flockmon_needs_command" -l acquire -d 'How to wait: block | poll:DUR (non-blocking tries, DUR apart) | timeout:DUR (give up after DUR)' -r
 complete -c flockmon -n "__fish_flockmon_needs_command" -l restart -d 'Whether a worker that ends is started again: always | never' -r -f -a "always\t'Always, as containers do under `restart: always`'
 never\t'Never: the run ends when the last one has ended'"
+complete -c flockmon -n "__fish_flockmon_needs_command" -l scene -d 'A preset that shows one thing; options given beside it override it; list names them all' -r -f -a "list\t'print the scenes and end'
+containers\t'ten containers on one lock, restarted when they die: the default; waits are unequal, nothing is wrong'
+greedy\t'kept open, no think time: whoever releases barges back in, waits have two humps'
+courteous\t'1 ms of think time: strict turns, everybody waits the same, and the queue never empties'
+readers\t'readers that keep coming starve a writer'
+stalled\t'the holder of the fifth turn is stopped and keeps the lock; s resumes it'
+split\t'in the fifth turn the path is unlinked and made anew: two locks, two holders (exit status 3)'
+inherited\t'the holder of the fifth turn forks and is killed: its child keeps the lock; k kills the child'
+pollers\t'every other worker polls beside those that block: pollers hardly ever find the lock free'
+deadlock\t'two locks taken in opposite order; k kills a holder, and the rest goes on until the next time'"
 complete -c flockmon -n "__fish_flockmon_needs_command" -l seed -d 'The random choices repeat for the same N [default: another each run]' -r
 complete -c flockmon -n "__fish_flockmon_needs_command" -s d -l duration -d 'End after this time' -r
 complete -c flockmon -n "__fish_flockmon_needs_command" -s n -l acquisitions -d 'End after N acquisitions in all' -r
@@ -50,6 +60,7 @@ dark\t'For dark backgrounds'
 light\t'For light backgrounds'
 safe\t'For the colour-blind, on black'
 mono\t'No colours, only bold and reverse'"
+complete -c flockmon -n "__fish_flockmon_needs_command" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r
 complete -c flockmon -n "__fish_flockmon_needs_command" -l fps -d 'Frames a second at most, 1 to 60' -r
 complete -c flockmon -n "__fish_flockmon_needs_command" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
 complete -c flockmon -n "__fish_flockmon_needs_command" -l keep-open -d 'Open the file once and release with an unlock, instead of opening and closing each time'
@@ -81,6 +92,7 @@ dark\t'For dark backgrounds'
 light\t'For light backgrounds'
 safe\t'For the colour-blind, on black'
 mono\t'No colours, only bold and reverse'"
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l fps -d 'Frames a second at most, 1 to 60' -r
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l force -d 'Overwrite files that are there (--record, --hgrm)'
@@ -107,6 +119,7 @@ dark\t'For dark backgrounds'
 light\t'For light backgrounds'
 safe\t'For the colour-blind, on black'
 mono\t'No colours, only bold and reverse'"
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l fps -d 'Frames a second at most, 1 to 60' -r
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l read-only -d 'Take the keys away that signal processes'

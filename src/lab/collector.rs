@@ -8,7 +8,7 @@ use super::clock;
 use super::judge::Judge;
 use super::ledger::{Doing, Owner, Shared};
 use super::target::Target;
-use super::wire::{Body, Record, SIZE, Won};
+use super::wire::{Body, Record, SIZE, Stage, Won};
 use crate::event::{Acquisition, Event, FailedAction, LockMode, What};
 use crate::source::Batch;
 use crossbeam_channel::{Receiver, Sender};
@@ -51,6 +51,8 @@ struct Source {
     number: u16,
     /// A wait that was announced from the slot, not by the worker: its begin.
     announced: Option<u64>,
+    /// It has been at the second lock.
+    second: bool,
 }
 
 pub(super) struct Collector {
@@ -156,11 +158,14 @@ impl Reading {
                     self.say(t, owner, What::Dropped { count: 1 });
                 }
                 self.say(t, owner, What::Spawned);
-                self.sources.insert(owner.worker, Source { owner, pipe, number: 0, announced: None });
+                self.sources.insert(owner.worker, Source { owner, pipe, number: 0, announced: None, second: false });
             }
             Order::Died { owner, t, code, signal } => {
                 self.drain(owner.worker, true);
                 if let Some(source) = self.sources.remove(&owner.worker) {
+                    if source.second {
+                        self.say_second(t, owner, What::Exited { code, signal });
+                    }
                     // Closing would remove it too, unless a child still being forked has a copy.
                     let _ = self.epoll.delete(source.pipe.as_fd());
                 }
@@ -242,6 +247,20 @@ impl Reading {
                 return self.judge.accuse(t, owner, seq, Owner { worker: other, pid: other_pid });
             }
             Body::Dropped { count } => What::Dropped { count },
+            Body::Tried { shared, count } => What::Tried { mode: mode(shared), count },
+            Body::Second { stage, seq, ns, contended } => {
+                if let Some(source) = self.sources.get_mut(&worker) {
+                    source.second = true;
+                }
+                let mode = LockMode::Exclusive;
+                let won = Won { seq, shared: false, contended, handoff: None, overtaken: 0 };
+                let what = match stage {
+                    Stage::Waits => What::Waiting { mode },
+                    Stage::Acquired => What::Acquired(acquisition(&won, ns)),
+                    Stage::Released => What::Released { seq, held_ns: ns },
+                };
+                return self.say_second(t, owner, what);
+            }
             Body::Failed { action, errno } => {
                 let action = match action {
                     0 => FailedAction::Open,
@@ -292,6 +311,10 @@ impl Reading {
             let now = if same { Some(*inode) } else { now };
             self.batch.push(Event::of_run(t, What::PathChanged { was: *inode, now }));
         }
+    }
+
+    fn say_second(&mut self, t: u64, owner: Owner, what: What) {
+        self.batch.push(Event { t, lock: 1, actor: owner.worker, pid: owner.pid as i32, what });
     }
 
     fn say(&mut self, t: u64, owner: Owner, what: What) {

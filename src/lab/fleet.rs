@@ -3,11 +3,13 @@
 
 use super::collector::{Collector, Order};
 use super::ledger::{MAX_WORKERS, Owner, Shared};
+use super::mischief::{Act, Mischief};
+use super::scene::Scene;
 use super::target::Target;
 use super::{clock, worker};
 use crate::cli::{Acquire, LabArgs, Restart};
 use crate::dist::Dist;
-use crate::event::{Begin, Command, Event, LockKind, Origin, Setup, What};
+use crate::event::{Begin, Command, Event, Keeper, LockId, LockKind, LockMode, Origin, Setup, Task, What};
 use crate::source::Batch;
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, Sender};
@@ -91,6 +93,8 @@ struct Member {
     due: Option<u64>,
     stopped: bool,
     removed: bool,
+    /// No worker, but a child of one that died, which keeps its lock.
+    orphan: bool,
 }
 
 /// The fleet and what belongs to it.
@@ -109,6 +113,8 @@ pub struct Lab {
     waiting_orders: Option<Receiver<Order>>,
     collector: Option<JoinHandle<()>>,
     paused: bool,
+    scene: Option<&'static Scene>,
+    mischief: Option<Mischief>,
 }
 
 impl Lab {
@@ -117,6 +123,19 @@ impl Lab {
     /// # Errors
     /// The lock file cannot be used, or a limit does not suffice for so many workers.
     pub fn start(config: Config, target: Target) -> Result<Self> {
+        Self::start_scene(config, target, None)
+    }
+
+    /// As [`Lab::start`], with what goes wrong in a scene. Its options are the caller's business.
+    ///
+    /// # Errors
+    /// As there; and a file of the user's is never split.
+    pub fn start_scene(config: Config, target: Target, scene: Option<&'static Scene>) -> Result<Self> {
+        let act = scene.and_then(|s| s.act);
+        if act == Some(Act::Split) && !target.is_private() {
+            bail!("{} is not split: only a temporary lock file may be unlinked", target.path().display());
+        }
+        let mischief = act.map(|act| Mischief::prepare(act, config.kind)).transpose()?;
         raise_limits(config.workers)?;
         let shared = Arc::new(Shared::new().context("cannot map the page shared with the workers: is memory short?")?);
         shared.control().configure(config.hold, config.think, config.limit.unwrap_or(0));
@@ -137,7 +156,13 @@ impl Lab {
             paused: false,
             config,
             target,
+            scene,
+            mischief,
         };
+        if let Some(second) = lab.mischief.as_ref().and_then(Mischief::second_info) {
+            let what = What::Announced(Box::new(second.clone()));
+            lab.order(Order::Say(Event { t: 0, lock: 1, actor: 0, pid: 0, what }));
+        }
         for id in 1..=lab.config.workers {
             lab.members.push(Member::default());
             lab.fork(id).with_context(|| {
@@ -194,6 +219,8 @@ impl Lab {
                 keep_open: self.config.keep_open,
                 restart: self.config.restart.to_string(),
                 seed: self.config.seed,
+                scene: self.scene.map(|s| s.name.to_owned()),
+                ..Setup::default()
             },
             watch: None,
         }
@@ -226,8 +253,10 @@ impl Lab {
     pub fn command(&mut self, command: Command) -> Result<Option<String>> {
         match command {
             Command::TogglePause => self.pause(!self.paused),
-            Command::KillHolder(_) => {
-                let Some(holder) = self.holder() else { return Ok(Some("nobody holds the lock just now".into())) };
+            Command::KillHolder(lock) => {
+                let Some(holder) = self.holder_of(lock) else {
+                    return Ok(Some("nobody holds the lock just now".into()));
+                };
                 return self.kill(holder.worker).map(Some);
             }
             Command::StallHolder(_) => return self.stall().map(Some),
@@ -360,7 +389,18 @@ impl Lab {
     fn holder(&self) -> Option<Owner> {
         let readers = || self.shared.readers(self.members.len() as u32).next();
         let alive = |o: &Owner| self.member(o.worker).is_some_and(|m| m.pid == Some(Pid::from_raw(o.pid as i32)));
-        self.shared.ledger().owner().filter(alive).or_else(|| readers().filter(alive))
+        let orphan = || {
+            let keeps = |(id, m): (u32, &Member)| Some(Owner { worker: id, pid: m.pid?.as_raw() as u32 });
+            (1..).zip(&self.members).filter(|(_, m)| m.orphan).find_map(keeps)
+        };
+        self.shared.ledger().owner().filter(alive).or_else(|| readers().filter(alive)).or_else(orphan)
+    }
+
+    fn holder_of(&self, lock: LockId) -> Option<Owner> {
+        match lock {
+            0 => self.holder(),
+            _ => self.mischief.as_ref()?.second_holder(),
+        }
     }
 
     fn kill(&mut self, id: u32) -> Result<String> {
@@ -391,7 +431,7 @@ impl Lab {
     }
 
     fn add(&mut self) -> Result<String> {
-        let vacant = self.members.iter().position(|m| m.removed && m.pid.is_none());
+        let vacant = self.members.iter().position(|m| m.removed && m.pid.is_none() && !m.orphan);
         let id = match vacant {
             Some(index) => index as u32 + 1,
             None if self.members.len() as u32 >= MAX_WORKERS => bail!("{MAX_WORKERS} workers are the most"),
@@ -457,8 +497,9 @@ impl Lab {
             path: &self.path,
             kind: self.config.kind,
             shared_percent: self.config.shared,
-            acquire: self.config.acquire,
+            acquire: self.mischief.as_ref().map_or(self.config.acquire, |m| m.acquire(id, self.config.acquire)),
             keep_open: self.config.keep_open,
+            mischief: self.mischief.as_ref(),
             seed: mix(self.config.seed, id, births),
             epoch: self.epoch,
             pipe: write.as_raw_fd(),
@@ -497,6 +538,7 @@ impl Lab {
         let got = self.shared.slot(id).map_or(0, |s| s.got());
         let owner = Owner { worker: id, pid: pid.as_raw() as u32 };
         self.order(Order::Died { owner, t: now.saturating_sub(self.epoch), code, signal });
+        self.adopt_child_of(owner);
         let enough = self.config.limit.is_some_and(|n| self.shared.ledger().seq() >= n);
         let again = self.config.restart == Restart::Always && !enough;
         let Some(member) = self.member_mut(id) else { return };
@@ -516,6 +558,30 @@ impl Lab {
         if at_birth || self.fork(id).is_err() {
             self.back_off(id);
         }
+    }
+
+    /// Takes in the child that keeps the lock of a dead worker: it is shown, can be killed, is reaped, and ends with us.
+    fn adopt_child_of(&mut self, taker: Owner) {
+        let Some((child, fd)) = self.mischief.as_ref().and_then(|m| m.keeper_of(taker)) else { return };
+        let born = clock::now();
+        self.members.push(Member {
+            pid: Some(Pid::from_raw(child)),
+            born,
+            removed: true,
+            orphan: true,
+            ..Member::default()
+        });
+        let (id, pid) = (self.members.len() as u32, taker.pid as i32);
+        let task = Task {
+            comm: format!("worker-{}", taker.worker),
+            cmdline: format!("what worker-{} left to its child", taker.worker),
+            kind: self.config.kind,
+            ..Task::default()
+        };
+        self.say(id, pid, What::Seen(Box::new(task)));
+        self.say(id, pid, What::Found { mode: LockMode::Exclusive, holds: true });
+        let keeper = Keeper { pid: child, fd, comm: "flockmon-child".into() };
+        self.say(id, pid, What::Keepers(Box::new([keeper])));
     }
 
     fn back_off(&mut self, id: u32) {

@@ -23,11 +23,11 @@ pub struct Owner {
 }
 
 impl Owner {
-    fn word(self) -> u64 {
+    pub(super) fn word(self) -> u64 {
         u64::from(self.pid) << 32 | u64::from(self.worker)
     }
 
-    fn from_word(word: u64) -> Option<Self> {
+    pub(super) fn from_word(word: u64) -> Option<Self> {
         (word != 0).then_some(Self { worker: word as u32, pid: (word >> 32) as u32 })
     }
 }

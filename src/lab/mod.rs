@@ -7,6 +7,7 @@
 //! - `collector.rs` reads the pipes in a thread of its own and makes [`Event`](crate::event::Event)s;
 //! - `puppet.rs` is a child of another sort, which makes one lock call at a time, when told to;
 //! - `judge.rs` tells a holder that died from a lock that does not exclude;
+//! - `scene.rs` has the presets, `mischief` and `worker/mischief` what goes wrong in them on purpose;
 //! - `target.rs` finds out, before anything is touched, whether the lock file can be used.
 
 pub mod clock;
@@ -14,7 +15,9 @@ mod collector;
 mod fleet;
 mod judge;
 pub mod ledger;
+pub mod mischief;
 pub mod puppet;
+pub mod scene;
 mod source;
 pub mod target;
 pub mod wire;

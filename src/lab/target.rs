@@ -109,6 +109,11 @@ impl Target {
         (self.created && self.private.is_none()).then_some(self.path.as_path())
     }
 
+    /// Whether it is a temporary file of ours.
+    pub fn is_private(&self) -> bool {
+        self.private.is_some()
+    }
+
     /// The lock, for the faces.
     pub fn info(&self, kind: LockKind) -> LockInfo {
         let (major, minor) = (libc::major(self.device), libc::minor(self.device));

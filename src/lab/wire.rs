@@ -91,6 +91,24 @@ pub enum Body {
         /// How many.
         count: u64,
     },
+    /// Tried in vain, without waiting in the kernel's queue.
+    Tried {
+        /// For a shared lock.
+        shared: bool,
+        /// How often since it last told.
+        count: u64,
+    },
+    /// Does something at the second lock (scene `deadlock`).
+    Second {
+        /// What it does there.
+        stage: Stage,
+        /// Place in the total order there; 0 while it waits.
+        seq: u64,
+        /// ns waited or held; 0 while it waits.
+        ns: u64,
+        /// The first try failed.
+        contended: bool,
+    },
     /// Cannot go on and is about to exit.
     Failed {
         /// 0 open, 1 lock, 2 unlock.
@@ -98,6 +116,17 @@ pub enum Body {
         /// `errno(3)`.
         errno: i32,
     },
+}
+
+/// What a worker does at the second lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Begins to wait.
+    Waits,
+    /// Has it.
+    Acquired,
+    /// Let go of it.
+    Released,
 }
 
 const KINDS: u64 = 60;
@@ -129,6 +158,10 @@ impl Record {
             }
             Body::Dropped { count } => (7, 0, 0, *count, 0),
             Body::Failed { action, errno } => (8, 0, 0, u64::from(*action) | u64::from(*errno as u32) << 32, 0),
+            Body::Tried { shared, count } => (9, if *shared { SHARED } else { 0 }, 0, *count, 0),
+            Body::Second { stage, seq, ns, contended } => {
+                (10, if *contended { CONTENDED } else { 0 }, *seq, *ns, *stage as u64)
+            }
         };
         let words = [self.t & TIME | flags | kind << KINDS, seq & SEQ | u64::from(self.number) << 48, a, b];
         let mut bytes = [0; SIZE];
@@ -162,6 +195,16 @@ impl Record {
             6 => Body::Conflict { seq, other: a as u32, other_pid: (a >> 32) as u32 },
             7 => Body::Dropped { count: a },
             8 => Body::Failed { action: a as u8, errno: (a >> 32) as i32 },
+            9 => Body::Tried { shared: won.shared, count: a },
+            10 => {
+                let stage = match b {
+                    0 => Stage::Waits,
+                    1 => Stage::Acquired,
+                    2 => Stage::Released,
+                    _ => return None,
+                };
+                Body::Second { stage, seq, ns: a, contended: won.contended }
+            }
             _ => return None,
         };
         Some(Self { t: head & TIME, number: (order >> 48) as u16, body })
@@ -191,6 +234,11 @@ mod tests {
                 other_pid
             }),
             any::<u64>().prop_map(|count| Body::Dropped { count }),
+            (any::<bool>(), any::<u64>()).prop_map(|(shared, count)| Body::Tried { shared, count }),
+            (0..=SEQ, any::<u64>(), any::<bool>()).prop_map(|(seq, ns, contended)| {
+                let stage = [Stage::Waits, Stage::Acquired, Stage::Released][seq as usize % 3];
+                Body::Second { stage, seq, ns, contended }
+            }),
             (any::<u8>(), any::<i32>()).prop_map(|(action, errno)| Body::Failed { action, errno }),
         ]
     }

@@ -6,6 +6,7 @@
 
 use super::clock;
 use super::ledger::{Doing, Owner, Shared, Slot};
+use super::mischief::Mischief;
 use super::wire::{Body, Record, SIZE, Won};
 use crate::cli::Acquire;
 use crate::event::{LockKind, LockMode};
@@ -14,6 +15,7 @@ use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::RawFd;
 
+mod mischief;
 mod sys;
 pub(super) use sys::{exit_now, prepare};
 
@@ -58,6 +60,8 @@ pub struct Job<'a> {
     pub seed: u64,
     /// When the run began, by [`clock::now`].
     pub epoch: u64,
+    /// What goes wrong on purpose.
+    pub mischief: Option<&'a Mischief>,
     /// Write end of the pipe, or -1 for a silent twin (benchmarks).
     pub pipe: RawFd,
 }
@@ -79,6 +83,7 @@ pub fn run(job: &Job<'_>) -> i32 {
         random: Random(job.seed ^ 0x9E37_79B9_7F4A_7C15),
         telling: Telling { pipe: job.pipe, epoch: job.epoch, ..Telling::default() },
         fd: -1,
+        second: mischief::Second::default(),
     };
     match worker.turns() {
         End::Told => {
@@ -99,6 +104,7 @@ struct Worker<'a> {
     random: Random,
     telling: Telling,
     fd: RawFd,
+    second: mischief::Second,
 }
 
 /// A lock just won.
@@ -109,6 +115,8 @@ struct Held {
     waited: u64,
     /// Whether the wait was told already.
     told_wait: bool,
+    /// Whether the acquisition was told already.
+    told: bool,
 }
 
 impl Worker<'_> {
@@ -126,13 +134,15 @@ impl Worker<'_> {
         if self.fd < 0 {
             self.fd = sys::open(self.job.path).map_err(|e| End::Failed(0, e))?;
         }
-        let mode = self.choose_mode();
-        if let Some(held) = self.wait(mode)? {
+        let (mode, mischief) = (self.choose_mode(), self.job.mischief);
+        mischief.map_or(Ok(()), |m| self.before_turn(m))?;
+        if let Some(mut held) = self.wait(mode)? {
+            mischief.map_or(Ok(()), |m| self.while_holding(m, &mut held))?;
             self.hold(mode, &held)?;
         } else if !self.job.keep_open {
             self.close();
         }
-        Ok(())
+        mischief.map_or(Ok(()), |m| self.after_turn(m))
     }
 
     fn choose_mode(&mut self) -> LockMode {
@@ -223,6 +233,7 @@ impl Worker<'_> {
             active: active_now,
             waited: active_now.saturating_sub(active),
             told_wait,
+            told: false,
         }))
     }
 
@@ -238,15 +249,28 @@ impl Worker<'_> {
                     Err(errno) => return Err(End::Failed(1, errno)),
                 }
             },
-            Acquire::Poll(every) => loop {
-                let generation = control.generation();
-                self.still_wanted()?;
-                let paused = control.paused();
-                control.sleep(generation, (!paused).then_some(every));
-                if !control.paused() && job.kind.try_acquire(self.fd, mode).map_err(|e| End::Failed(1, e))? {
-                    return Ok(true);
+            Acquire::Poll(every) => {
+                // The first try failed before.
+                let (mut tries, mut told) = (1, None);
+                loop {
+                    let generation = control.generation();
+                    self.still_wanted()?;
+                    let now = clock::now();
+                    let long_ago = told.is_some_and(|t| now.saturating_sub(t) >= TRIES_NS);
+                    if tries > 0 && (long_ago || told.is_none() && (every >= SEEN_NS || waited() >= SEEN_NS)) {
+                        self.tell_tries(mode, now, tries)?;
+                        (tries, told) = (0, Some(now));
+                    }
+                    let paused = control.paused();
+                    control.sleep(generation, (!paused).then_some(every));
+                    if !control.paused() {
+                        if job.kind.try_acquire(self.fd, mode).map_err(|e| End::Failed(1, e))? {
+                            return Ok(true);
+                        }
+                        tries += 1;
+                    }
                 }
-            },
+            }
             Acquire::Timeout(after) => loop {
                 self.still_wanted()?;
                 let left = after.saturating_sub(waited());
@@ -268,6 +292,15 @@ impl Worker<'_> {
                 }
             },
         }
+    }
+
+    /// Tells that it waits, if that is not known, and how often it has tried.
+    fn tell_tries(&mut self, mode: LockMode, now: u64, count: u64) -> Result<(), End> {
+        let shared = mode == LockMode::Shared;
+        let since = self.job.slot.doing().1.saturating_add(self.job.epoch);
+        self.telling.push(since, Body::Waiting { shared });
+        self.telling.push(now, Body::Tried { shared, count });
+        self.telling.flush()
     }
 
     /// Enters this holder in the ledger; tells of anyone found there.
@@ -299,7 +332,7 @@ impl Worker<'_> {
         let job = self.job;
         let (control, ledger) = (job.shared.control(), job.shared.ledger());
         let u = self.random.unit();
-        let mut told = false;
+        let mut told = held.told;
         let mut over = false;
         loop {
             let generation = control.generation();
@@ -377,6 +410,9 @@ impl Worker<'_> {
         if self.job.shared.control().stopping() || self.job.slot.retired() { Err(End::Told) } else { Ok(()) }
     }
 }
+
+/// How often a worker that polls tells of its tries, in ns.
+const TRIES_NS: u64 = 100_000_000;
 
 /// For how long the alarm of a waiter with a timeout is put off while the lab is paused, in ns; when it goes on,
 /// the monitor rings (`SIGALRM`). Each ring costs the waiter its place in the queue: the kernel's rule, not ours.

@@ -78,6 +78,8 @@ pub struct Actor {
     pub tries: u64,
     /// Since when its process is stopped by a signal, if it is.
     pub stopped_since: Option<u64>,
+    /// How often its process ended since it last had the lock.
+    pub deaths: u64,
     /// How often its process was started again.
     pub restarts: u64,
     /// The signal that ended its last process, if one did.
@@ -120,6 +122,7 @@ impl Actor {
             condition: (Condition::Alive, 0),
             tries: 0,
             stopped_since: None,
+            deaths: 0,
             restarts: 0,
             last_signal: None,
             failed: None,
@@ -203,6 +206,7 @@ impl Actor {
 
     pub(super) fn acquired(&mut self, t: u64, won: &Acquisition) {
         self.got += 1;
+        self.deaths = 0;
         self.failed = None;
         self.last_wait = Some(won.waited_ns);
         self.wait.record(won.waited_ns);
@@ -227,6 +231,7 @@ impl Actor {
 
     pub(super) fn exited(&mut self, t: u64, signal: Option<i32>) {
         self.stopped_since = None;
+        self.deaths += 1;
         self.last_signal = signal;
         if signal.is_some() {
             self.timeline.died(t);

@@ -1,12 +1,10 @@
 //! All locks of a run: one [`Model`] each, and who waits for whom across them.
 
+use super::finding::Thresholds;
 use super::{Actor, Model};
 use crate::event::{ActorId, Begin, Event, LockId, MAX_LOCKS, What};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// A cycle of waits is a deadlock once each of them is this old, in ns: a real one does not pass.
-const STUCK_NS: u64 = 300_000_000;
 
 /// A circle has no more members than this, or is not looked for.
 const CIRCLE: usize = 64;
@@ -16,6 +14,9 @@ const CIRCLE: usize = 64;
 pub struct Locks {
     begin: Arc<Begin>,
     models: Vec<Model>,
+    /// Locks of each file: more than one where it is locked in ways that do not see each other.
+    files: HashMap<(String, u64), Vec<LockId>>,
+    thresholds: Thresholds,
     /// Stands for the lock where none is known.
     none: Model,
     now: u64,
@@ -39,7 +40,10 @@ impl Locks {
         let none = Model::of(Arc::clone(&begin), 0, begin.lock.clone());
         // A watch announces what it finds.
         let models = if begin.watch.is_none() { vec![none.clone()] } else { Vec::new() };
-        Self { begin, models, none, now: 0 }
+        let thresholds = begin.setup.thresholds;
+        let file = begin.lock.file.clone().filter(|_| !models.is_empty());
+        let files = file.into_iter().map(|f| (f, vec![0])).collect();
+        Self { begin, models, files, thresholds, none, now: 0 }
     }
 
     /// Takes in one event; one at a lock that was never announced is nobody's.
@@ -58,6 +62,9 @@ impl Locks {
             let mut fresh = Model { id: event.lock, info: (**info).clone(), ..self.none.clone() };
             fresh.advance(event.t);
             self.models.push(fresh);
+            if let Some(file) = &info.file {
+                self.files.entry(file.clone()).or_default().push(event.lock);
+            }
         }
         let Some(model) = self.models.get_mut(event.lock as usize) else { return };
         match &event.what {
@@ -79,6 +86,23 @@ impl Locks {
     /// What was known before the first event.
     pub fn begin(&self) -> &Begin {
         &self.begin
+    }
+
+    /// From when on findings are said.
+    pub fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
+    }
+
+    /// Sets from when on findings are said, in place of what the run began with.
+    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.thresholds = thresholds;
+    }
+
+    /// The other locks of the file of `model`.
+    pub fn of_same_file(&self, model: &Model) -> impl Iterator<Item = &Model> {
+        let file = model.info().file.as_ref();
+        let ids = file.and_then(|f| self.files.get(f)).map_or(&[][..], Vec::as_slice);
+        ids.iter().filter_map(|id| self.get(*id)).filter(move |m| m.lock() != model.lock())
     }
 
     /// The latest time known, in ns since the run began.
@@ -181,7 +205,8 @@ impl Locks {
     fn waiting_by_process(&self) -> HashMap<i32, Vec<(LockId, ActorId)>> {
         let mut waiting: HashMap<i32, Vec<(LockId, ActorId)>> = HashMap::new();
         for model in self.models.iter().filter(|m| m.waiting() > 0 && m.holder_count() > 0) {
-            let stuck = |a: &&Actor| a.state.is_waiting() && !a.polls() && a.pid > 0 && model.in_state(a) >= STUCK_NS;
+            let old = self.thresholds.deadlock_time;
+            let stuck = |a: &&Actor| a.state.is_waiting() && !a.polls() && a.pid > 0 && model.in_state(a) >= old;
             for actor in model.actors().iter().filter(stuck) {
                 waiting.entry(actor.pid).or_default().push((model.lock(), actor.id));
             }
@@ -203,9 +228,13 @@ impl Locks {
 fn conflict(waiter: &Actor, holder: &Actor) -> bool {
     use crate::event::LockMode::Shared;
     let shared = waiter.mode() == Shared && holder.mode() == Shared;
-    let apart = match (waiter.range(), holder.range()) {
-        (Some((a, a_end)), Some((b, b_end))) => a_end.is_some_and(|e| e < b) || b_end.is_some_and(|e| e < a),
-        _ => false,
-    };
-    !shared && !apart
+    !shared && overlap(waiter, holder)
+}
+
+/// Whether two lock the same bytes, or might.
+pub(super) fn overlap(a: &Actor, b: &Actor) -> bool {
+    match (a.range(), b.range()) {
+        (Some((a, a_end)), Some((b, b_end))) => a_end.is_none_or(|e| e >= b) && b_end.is_none_or(|e| e >= a),
+        _ => true,
+    }
 }

@@ -2,6 +2,7 @@
 //! and the same events give the same facts, live or replayed.
 
 pub mod actor;
+mod contest;
 pub mod fairness;
 pub mod finding;
 pub mod latency;
@@ -10,11 +11,13 @@ pub mod timeline;
 mod window;
 
 pub use actor::{Actor, State};
+pub use contest::ROUNDS_KNOWN;
 pub use latency::{Figures, Latency};
 pub use locks::Locks;
 pub use window::{Span, Windowed};
 
 use crate::event::{Acquisition, ActorId, Begin, Event, LockId, LockInfo, LockMode, MAX_ACTORS, What};
+use contest::{Contest, Turn};
 use fairness::Order;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -49,6 +52,7 @@ pub struct Model {
     first_seq: u64,
     busy: Busy,
     order: Order,
+    contest: Contest,
     wait: Windowed,
     hold: Windowed,
     handoff: Windowed,
@@ -112,6 +116,7 @@ impl Model {
             first_seq: 0,
             busy: Busy::default(),
             order: Order::default(),
+            contest: Contest::default(),
             wait: Windowed::default(),
             hold: Windowed::default(),
             handoff: Windowed::default(),
@@ -166,6 +171,9 @@ impl Model {
             What::Finding { .. } | What::Ended => return,
             What::Announced(info) => {
                 self.info.clone_from(info);
+                if self.acquisitions == 0 {
+                    self.contest.calm(self.active(t));
+                }
                 return;
             }
             _ => {}
@@ -296,6 +304,8 @@ impl Model {
         self.reset_active = self.active(self.now);
         self.busy = Busy { total: 0, until: self.reset_active };
         self.order = Order::default();
+        self.contest = Contest::default();
+        self.contest.calm(self.reset_active);
         self.wait = Windowed::default();
         self.hold = Windowed::default();
         self.handoff = Windowed::default();
@@ -337,6 +347,12 @@ impl Model {
         self.last_seq = self.last_seq.max(won.seq);
         self.overtaken_max = self.overtaken_max.max(won.overtaken);
         self.order.won(won.seq, id);
+        let active = self.active(t);
+        let last = self.actor_mut(id).holding_seq;
+        let again = last != 0 && last.saturating_add(1) == won.seq;
+        let free = (!won.contended && self.waiting == 0).then_some(active);
+        let turn = Turn { actor: id, mode: won.mode, asked: active.saturating_sub(won.waited_ns) };
+        self.contest.won(turn, again, free, self.actors.len());
         self.wait.record(t, won.waited_ns);
         if let Some(ns) = won.handoff_ns {
             self.handoff.record(t, ns);
@@ -563,6 +579,28 @@ impl Model {
     /// Same-holder share and streaks, as of now.
     pub fn order(&self) -> Order {
         self.order.settled()
+    }
+
+    /// The streak that goes on: who, and how many acquisitions in a row.
+    pub fn streak(&self) -> (ActorId, u64) {
+        self.order.current_streak()
+    }
+
+    /// How often others, who asked for the same after `waiter` began to wait, were served before it; taking the lock
+    /// again right after one's own release is the same turn. At most [`ROUNDS_KNOWN`] for each actor. And how often by
+    /// readers.
+    pub fn passed(&self, waiter: &Actor) -> (u64, u64) {
+        let since = waiter.since_active.saturating_add(self.precision());
+        let rivals = |t: &&Turn| self.actor(t.actor).is_none_or(|a| locks::overlap(waiter, a));
+        let count = |(all, readers), t: &Turn| (all + 1, readers + u64::from(t.mode == LockMode::Shared));
+        self.contest.later(since, waiter.id).filter(rivals).fold((0, 0), count)
+    }
+
+    /// For how long nobody has found the lock free with nobody waiting, in ns, pauses left out, and how many
+    /// acquisitions there were since.
+    pub fn since_calm(&self) -> (u64, u64) {
+        let (at, turns) = self.contest.last_calm();
+        (self.active(self.now).saturating_sub(at), turns)
     }
 
     /// Jain's index over acquisitions an actor.

@@ -6,6 +6,7 @@ use crate::event::{
     Acquisition, ActorId, Begin, Condition, Event, FailedAction, FindingKind, Keeper, LockId, LockInfo, LockKind,
     LockMode, MAX_ACTORS, MAX_LOCKS, MAX_TIME, Origin, Setup, Task, Watching, What,
 };
+use crate::model::finding::Thresholds;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -193,7 +194,13 @@ impl From<&LockInfo> for LockLine {
 pub fn write_begin(out: &mut impl Write, begin: &Begin) -> io::Result<()> {
     let config = match &begin.watch {
         None => serde_json::to_value(&begin.setup)?,
-        Some(watching) => serde_json::to_value(watching)?,
+        Some(watching) => {
+            let mut config = serde_json::to_value(watching)?;
+            if !begin.setup.thresholds.is_default() {
+                config["thresholds"] = serde_json::to_value(begin.setup.thresholds)?;
+            }
+            config
+        }
     };
     let line = BeginLine {
         kind: Kind::Begin,
@@ -233,7 +240,11 @@ pub(super) fn parse_begin(text: &[u8]) -> Result<Begin, String> {
     let (setup, watch): (_, Option<Watching>) = match line.source {
         Origin::Lab => (serde_json::from_value::<Setup>(line.config).map_err(|e| bad(&e))?, None),
         Origin::Watch => {
-            let none = Setup { hold: "0".into(), think: "0".into(), ..Setup::default() };
+            let thresholds = match line.config.get("thresholds") {
+                None => Thresholds::default(),
+                Some(some) => serde_json::from_value(some.clone()).map_err(|e| bad(&e))?,
+            };
+            let none = Setup { hold: "0".into(), think: "0".into(), thresholds, ..Setup::default() };
             (none, Some(serde_json::from_value(line.config).map_err(|e| bad(&e))?))
         }
     };
@@ -248,7 +259,7 @@ pub(super) fn parse_begin(text: &[u8]) -> Result<Begin, String> {
         think_ns: mean("think", &setup.think)?,
         lock: LockInfo { name: line.lock.path, kind: line.lock.kind, file: line.lock.dev.zip(line.lock.ino) },
         workers: line.workers,
-        setup: if watch.is_some() { Setup::default() } else { setup },
+        setup: if watch.is_some() { Setup { thresholds: setup.thresholds, ..Setup::default() } } else { setup },
         watch,
     })
 }
@@ -288,6 +299,9 @@ impl LineWriter {
             pid: (event.actor != 0).then_some(event.pid),
             ..Line::default()
         };
+        if !self.watch && event.lock != 0 {
+            line.lock = Some(event.lock);
+        }
         if self.watch && !event.what.is_of_the_run(event.actor) {
             line.lock = Some(event.lock);
             if let What::Seen(task) = &event.what {

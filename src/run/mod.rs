@@ -3,10 +3,13 @@
 mod session;
 
 use crate::cli::{Cli, LabArgs, Output, ReplayArgs, ShowArgs, Speed, Sub, WatchArgs};
-use crate::event::How;
+use crate::event::{How, LockKind};
+use crate::lab::mischief::Act;
+use crate::lab::scene::{self, Scene, SceneArg};
 use crate::lab::target::Target;
 use crate::lab::{Config, Lab, LabSource};
 use crate::manual;
+use crate::model::finding;
 use crate::replay::Player;
 use crate::report::{Jsonl, hgrm};
 use crate::tui::theme::Theme;
@@ -72,13 +75,21 @@ pub fn print(text: &str) -> Result<ExitCode, Failure> {
 }
 
 fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
+    if args.show.lists_thresholds() {
+        return print(&finding::list());
+    }
+    if args.scene == Some(SceneArg::List) {
+        return print(&scene::list());
+    }
+    let scene = args.scene();
+    scene.map_or(Ok(()), |s| fits(s, args)).map_err(Failure::BadInput)?;
     let output = choose_output(&args.show)?;
     let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
     let record =
         args.record.as_deref().map(|path| create(path, args.show.force)).transpose().map_err(Failure::BadInput)?;
     prepare_hgrm(&args.show)?;
     let seed = u64::from(std::process::id()) ^ crate::lab::clock::now();
-    let lab = Lab::start(Config::from_cli(args, seed), target)?;
+    let lab = Lab::start_scene(Config::from_cli(args, seed), target, scene)?;
     // From here on there are threads; the first fleet was forked before.
     let signals = forward_signals()?;
     let source = Box::new(LabSource::listen(lab)?);
@@ -89,6 +100,9 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
 }
 
 fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
+    if args.show.lists_thresholds() {
+        return print(&finding::list());
+    }
     let output = choose_output(&args.show)?;
     if args.interval.is_some() && args.how == Some(How::Exact) {
         return Err(Failure::BadInput(anyhow!("--interval is for --how sampled: exact seeing has no interval")));
@@ -113,7 +127,24 @@ fn record_too(run: &mut Session, file: Option<File>, path: Option<&Path>) -> Res
     }
 }
 
+/// Whether a scene can be played with what else is asked for.
+fn fits(scene: &Scene, args: &LabArgs) -> Result<(), Error> {
+    match (scene.act, &args.lockfile) {
+        (Some(Act::Split), Some(path)) => Err(anyhow!(
+            "--scene split unlinks the lock file, and {} is yours: leave LOCKFILE out, and a temporary one is used",
+            path.display()
+        )),
+        (Some(Act::Inherit), _) if args.lock == LockKind::Posix => Err(anyhow!(
+            "--scene inherited needs a lock that a child inherits, and a posix lock belongs to its process (fcntl(2)): use --lock flock or --lock ofd"
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
+    if args.show.lists_thresholds() {
+        return print(&finding::list());
+    }
     let output = choose_output(&args.show)?;
     let on_screen = output == Output::Tui;
     let speed = match args.speed {

@@ -31,6 +31,8 @@ const STALLED: Duration = Duration::from_secs(5);
 const IDLE_FRAME: Duration = Duration::from_millis(100);
 /// The same while paused, when only the clock moves.
 const PAUSED_FRAME: Duration = Duration::from_secs(1);
+/// How often findings are looked for where no screen shows them, in ns.
+const NEWS_NS: u64 = 100_000_000;
 /// The longest sleep of the loop.
 const NAP: Duration = Duration::from_secs(3600);
 
@@ -58,6 +60,8 @@ pub(super) struct Session {
     outlets: Vec<Outlet>,
     troubles: (Sender<Trouble>, Receiver<Trouble>),
     news: News,
+    /// When findings are looked for again, in ns since the run began.
+    news_due: u64,
     /// Standard output was closed by its reader: end quietly.
     deaf: bool,
     signals: Receiver<i32>,
@@ -78,13 +82,16 @@ impl Session {
         show: &ShowArgs,
         output: Output,
     ) -> Result<Self, Failure> {
+        let mut begin = source.begin();
+        begin.setup.thresholds = show.thresholds(begin.setup.thresholds);
         let mut run = Self {
-            locks: Locks::new(source.begin()),
+            locks: Locks::new(begin),
             source,
             on_screen: None,
             outlets: Vec::new(),
             troubles: unbounded(),
             news: News::default(),
+            news_due: 0,
             deaf: false,
             signals,
             inputs: never(),
@@ -135,7 +142,7 @@ impl Session {
     }
 
     pub(super) fn open_outlet(&mut self, name: String, vital: bool, report: Box<dyn Report>) -> Result<(), Error> {
-        let (begin, troubles, number) = (self.source.begin(), self.troubles.0.clone(), self.outlets.len());
+        let (begin, troubles, number) = (self.locks.begin().clone(), self.troubles.0.clone(), self.outlets.len());
         self.outlets.push(Outlet::start(name, vital, report, begin, troubles, number)?);
         Ok(())
     }
@@ -207,7 +214,9 @@ impl Session {
         for _ in 0..BATCHES {
             let events = self.source.due();
             if let Some(locks) = self.source.rewound() {
+                let thresholds = *self.locks.thresholds();
                 self.locks = *locks;
+                self.locks.set_thresholds(thresholds);
             }
             let nothing = events.is_empty();
             self.take(events);
@@ -229,10 +238,23 @@ impl Session {
                 Err(_) => {}
             }
         }
-        if self.source.is_live() && !self.outlets.is_empty() {
-            let news = self.news.since(&self.locks);
-            self.pass_on(news);
+        if self.tells_news() && self.source.now() >= self.news_due {
+            self.tell_news();
         }
+    }
+
+    /// A recording has its findings; nobody but the reports needs to be told those of a live run.
+    fn tells_news(&self) -> bool {
+        self.source.is_live() && !self.outlets.is_empty()
+    }
+
+    /// Some findings come by time alone: nothing happens any more in a deadlock.
+    fn tell_news(&mut self) {
+        let now = self.source.now();
+        self.news_due = now.saturating_add(NEWS_NS);
+        self.locks.advance(now);
+        let news = self.news.since(&self.locks);
+        self.pass_on(news);
     }
 
     /// How long nothing needs to be done unless something comes.
@@ -243,6 +265,9 @@ impl Session {
         }
         if let Some(progress) = &self.progress {
             wake = wake.min(progress.due());
+        }
+        if self.tells_news() {
+            wake = wake.min(Duration::from_nanos(self.news_due.saturating_sub(self.source.now())));
         }
         if let Some(ns) = self.source.next_due() {
             wake = wake.min(Duration::from_nanos(ns));
@@ -380,12 +405,16 @@ impl Session {
     /// Ends the source, takes in the last events, gives the terminal back.
     fn close(&mut self) {
         let now = self.source.now();
-        let mut last = self.source.finish();
-        if self.source.is_live() {
-            last.push(Event::of_run(now, What::Ended));
-        }
+        let last = self.source.finish();
         self.take(last);
         self.locks.advance(now);
+        if self.tells_news() {
+            let news = self.news.since(&self.locks);
+            self.pass_on(news);
+        }
+        if self.source.is_live() {
+            self.take(vec![Event::of_run(now, What::Ended)]);
+        }
         self.progress = None;
         if let Some(on) = &mut self.on_screen {
             on.screen.leave();

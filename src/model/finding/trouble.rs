@@ -1,0 +1,72 @@
+//! What is told rather than found out: violations, lost events, warnings.
+
+use super::Here;
+use crate::format::count;
+use std::fmt;
+
+/// Two held the lock at once that must exclude each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// How often.
+    pub count: u64,
+    /// The path has come to name another file, which explains it.
+    pub split: bool,
+}
+
+impl Violation {
+    pub(super) fn find(here: Here<'_>) -> Option<Self> {
+        let (count, split) = (here.model.violations(), here.model.path_change().is_some());
+        (count > 0).then_some(Self { count, split })
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = if self.count == 1 { "once".into() } else { format!("{} times", count(self.count)) };
+        let why = match self.split {
+            true => "the path has come to name another file, and each file is a lock of its own",
+            false => "this lock does not exclude, do not trust it on this file system",
+        };
+        write!(f, "mutual exclusion violated {times}: {why}")
+    }
+}
+
+/// Events were lost on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// How many.
+    pub count: u64,
+}
+
+impl Dropped {
+    pub(super) fn find(here: Here<'_>) -> Option<Self> {
+        let count = here.model.dropped();
+        (count >= here.limits.lost_events).then_some(Self { count })
+    }
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = count(self.count);
+        write!(f, "{count} events lost: the figures are a lower bound; a longer hold or fewer workers lose none")
+    }
+}
+
+/// Something beside the lock failed: a recording, a reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// In words.
+    pub text: String,
+}
+
+impl Warning {
+    pub(super) fn find(here: Here<'_>) -> Option<Self> {
+        here.model.warning().map(|text| Self { text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
