@@ -33,8 +33,12 @@ fn main() {
     let all_ways = !words.iter().any(|w| ways.iter().any(|(name, _)| w == name));
     let other = words.iter().any(|w| w == "other");
     let all = words.iter().any(|w| w == "all");
-    println!("{WORKERS} processes, flock, one file, keep-open; {pairs} pairs of {seconds:?} a side; median (lowest - highest)\n");
-    println!("| hold | way | alone, acq/s | watched, acq/s | watched/alone | at least | met | records/s | lost | seen/done | reader CPU |");
+    println!(
+        "{WORKERS} processes, flock, one file, keep-open; {pairs} pairs of {seconds:?} a side; median (lowest - highest)\n"
+    );
+    println!(
+        "| hold | way | alone, acq/s | watched, acq/s | watched/alone | at least | met | records/s | lost | seen/done | reader CPU |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for (hold, least) in LOADS {
         if only.is_some_and(|us| us != hold) {
@@ -122,8 +126,7 @@ fn watch(way: Way, work: &mut dyn FnMut(), other: bool, all: bool) -> Sight {
             loop {
                 changes.clear();
                 tracer.poll(Duration::from_millis(20), &mut changes).expect("records");
-                sight.acquired +=
-                    changes.iter().filter(|c| matches!(c.deed, Deed::Acquired { .. })).count() as u64;
+                sight.acquired += changes.iter().filter(|c| matches!(c.deed, Deed::Acquired { .. })).count() as u64;
                 if last_round {
                     break;
                 }

@@ -123,8 +123,12 @@ impl Grammar {
 
     fn apply(&mut self, snapshot: &Snapshot, entries: &[SnapshotEntry]) {
         let since = snapshot.began.saturating_sub(WINDOW);
-        let mut entries: Vec<SnapshotEntry> =
-            entries.iter().copied().filter(|e| !self.attach.is_touched(e.lock, e.task.pid, since)).collect();
+        let mut entries: Vec<SnapshotEntry> = entries
+            .iter()
+            .copied()
+            // A process that cannot be seen from here has no number to go by.
+            .filter(|e| e.task.pid != 0 && !self.attach.is_touched(e.lock, e.task.pid, since))
+            .collect();
         // Holds first: they may end others that stand in the way.
         entries.sort_by_key(|entry| entry.waiting);
         self.compare(snapshot, &entries);
@@ -216,16 +220,22 @@ impl Grammar {
         if self.waits.values().filter(same).count() >= nth {
             return;
         }
-        let task = known(entry.task);
-        let mut tid = task.tid;
-        if tid <= 0 || self.waits.contains_key(&tid) {
+        let mut task = known(entry.task);
+        if task.tid <= 0 || self.waits.contains_key(&task.tid) {
+            // What is told of waits has to be told apart.
             self.attach.stand_in -= 1;
-            tid = self.attach.stand_in;
+            task.tid = self.attach.stand_in;
         }
+        self.tries.give_up(self.now, task.tid, |other| other.task.pid != task.pid, &mut self.out);
         let ask = Ask { lock: entry.lock, task, kind: entry.kind, mode: entry.mode, span };
-        self.out.tell(ask.change(self.now, Deed::Waiting { mode: entry.mode, before: true }));
-        self.waits.insert(tid, Wait { ask, owner: UNKNOWN, leaving: false, seen: self.now, misses: 0 });
-        self.unknown_waits += 1;
+        self.wait_from_before(ask, UNKNOWN);
+    }
+
+    fn wait_from_before(&mut self, ask: Ask, owner: u64) {
+        self.tries.end(self.now, ask.task.tid, ask.lock, Span::WHOLE, &mut self.out);
+        self.out.tell(ask.change(self.now, Deed::Waiting { mode: ask.mode, before: true }));
+        self.waits.insert(ask.task.tid, Wait { ask, owner, leaving: false, seen: self.now, misses: 0 });
+        self.unknown_waits += usize::from(owner == UNKNOWN);
     }
 
     fn found_whole(&mut self, entry: &SnapshotEntry, nth: usize, since: u64) {
@@ -299,27 +309,27 @@ impl Grammar {
                 && (wait.ask.task.pid == request.pid || wait.ask.task.pid == -1)
                 && (wait.ask.span == ask.span || request.ret == 0 && wait.ask.span.overlaps(ask.span))
         };
-        let by_thread = self.waits.get(&tid).map(|wait| (may(wait), wait.owner));
-        let from = match by_thread {
-            Some((true, _)) => Some(tid),
+        let from = match self.waits.get(&tid) {
+            Some(wait) if may(wait) => tid,
             // It waits for something else, as is known of itself.
-            Some((false, owner)) if owner != UNKNOWN => None,
-            _ => self.waits.iter().filter(|(_, wait)| may(wait)).map(|(&tid, _)| tid).min(),
+            Some(wait) if wait.owner != UNKNOWN => return,
+            _ => match self.waits.iter().filter(|(_, wait)| may(wait)).map(|(&tid, _)| tid).min() {
+                Some(from) => from,
+                None => return,
+            },
         };
-        let Some(from) = from else { return };
-        let Some(mut wait) = self.waits.remove(&from) else { return };
-        self.unknown_waits -= 1;
-        if from != tid && wait.leaving {
-            // The guess of its thread was wrong.
-            self.out.take_back(from);
-            wait.leaving = false;
+        if from == tid {
+            if let Some(wait) = self.waits.get_mut(&tid) {
+                wait.owner = request.owner;
+                self.unknown_waits -= 1;
+            }
+            return;
         }
-        wait.owner = request.owner;
-        if let Some(other) = self.waits.insert(tid, wait) {
-            // What was taken for this thread's is another's of the same process.
-            self.attach.stand_in -= 1;
-            self.waits.insert(self.attach.stand_in, other);
-        }
+        // The wait was told of another thread, or of none: that was a guess. It is told anew.
+        let span = self.waits.get(&from).map_or(ask.span, |wait| wait.ask.span);
+        self.end_wait(from);
+        self.end_wait(tid);
+        self.wait_from_before(Ask { span, ..*ask }, request.owner);
     }
 }
 

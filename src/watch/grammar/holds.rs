@@ -202,8 +202,11 @@ impl LockState {
             Some(i) => drop(self.remove(i)),
             None => self.cut(grant.t, span, |o, h| own(o, h) && h.mode != mode, out),
         }
+        let mut grant = *grant;
         for span in fresh {
-            self.acquired(grant, span, out);
+            self.acquired(&grant, span, out);
+            // One wait, one end of it.
+            grant.contended = false;
         }
     }
 

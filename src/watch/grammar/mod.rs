@@ -44,7 +44,8 @@ pub struct SnapshotEntry {
     /// Which lock.
     pub lock: LockKey,
     /// Who, as the initial pid namespace numbers it: `pid` as the kernel lists it or, for an OFD lock, as its owner's
-    /// descriptors tell; -1 where neither does. `tid` 0 where not known: the process's first thread is assumed then.
+    /// descriptors tell; -1 where neither does. `tid` 0 where not known: the process's first thread is assumed then, and
+    /// where that one is known to wait for something else it is told by a number below 0.
     pub task: TaskId,
     /// Which kind.
     pub kind: LockKind,
@@ -86,7 +87,7 @@ struct Wait {
 #[derive(Debug, Default)]
 pub struct Grammar {
     locks: FastMap<LockKey, LockState>,
-    /// By thread: it waits for one at a time. Those of unknown threads have numbers below 0.
+    /// By thread, as told: it waits for one at a time. Those of unknown threads have numbers below 0.
     waits: FastMap<i32, Wait>,
     unknown_waits: usize,
     tries: Tries,
@@ -177,6 +178,10 @@ impl Grammar {
         let task = TaskId { pid: request.pid, tid };
         let span = Span::of(request.range());
         let ask = Ask { lock: request.lock(), task, kind: request.kind(), mode, span };
+        if !self.tries.is_empty() {
+            // Of another process: its thread had the same number, and its end was missed.
+            self.tries.give_up(self.now, tid, |other| other.task.pid != request.pid, &mut self.out);
+        }
         if self.unknown_waits > 0 {
             self.bind_wait(&ask, request);
         }
@@ -186,6 +191,7 @@ impl Grammar {
             && let Some(&known) = self.waits.get(&tid)
         {
             let goes_on = known.owner == request.owner
+                && known.ask.task == task
                 && known.ask.lock == ask.lock
                 && known.ask.mode == mode
                 && request.blocks()
@@ -204,7 +210,7 @@ impl Grammar {
         }
     }
 
-    fn granted(&mut self, mut ask: Ask, request: &Request, wait: Option<Wait>) {
+    fn granted(&mut self, ask: Ask, request: &Request, wait: Option<Wait>) {
         let (t, tid) = (self.now, ask.task.tid);
         let mut contended = wait.is_some();
         if let Some(wait) = wait {
@@ -212,8 +218,6 @@ impl Grammar {
                 self.out.take_back(tid);
             }
             self.forget_wait(tid);
-            // As it was told.
-            ask.task = wait.ask.task;
         }
         if !self.tries.is_empty() {
             contended |= self.tries.end(t, tid, ask.lock, ask.span, &mut self.out);
@@ -238,7 +242,7 @@ impl Grammar {
             return;
         }
         // It tried first; now it waits.
-        self.tries.end(t, tid, ask.lock, ask.span, &mut self.out);
+        self.tries.end(t, tid, ask.lock, Span::WHOLE, &mut self.out);
         self.out.tell(ask.change(t, Deed::Waiting { mode: ask.mode, before: false }));
         self.waits.insert(tid, Wait { ask, owner: request.owner, leaving: false, seen: t, misses: 0 });
     }

@@ -13,7 +13,10 @@ impl Span {
     pub const WHOLE: Self = Self { first: 0, last: u64::MAX };
 
     pub fn of(range: Option<Range>) -> Self {
-        range.map_or(Self::WHOLE, |range| Self { first: range.start, last: range.end.unwrap_or(u64::MAX) })
+        range.map_or(Self::WHOLE, |range| Self {
+            first: range.start,
+            last: range.end.unwrap_or(u64::MAX).max(range.start),
+        })
     }
 
     pub fn range(self) -> Range {

@@ -20,7 +20,7 @@ const FIRST_PATIENCE: u64 = 2_000_000_000;
 const LOOK_EVERY: u64 = 20_000_000;
 
 /// What a failed try asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ask {
     pub lock: LockKey,
     pub task: TaskId,
@@ -61,7 +61,7 @@ impl Trier {
     }
 }
 
-/// All that try, by thread: they may reopen the file for each try, so its owner says nothing.
+/// All that try, by thread, one for each lock: they may reopen the file for each try, so its owner says nothing.
 #[derive(Debug, Default)]
 pub(super) struct Tries {
     threads: FastMap<i32, Vec<Trier>>,
@@ -76,12 +76,12 @@ impl Tries {
     /// A try has failed.
     pub fn failed(&mut self, t: u64, ask: Ask, out: &mut Out) {
         let of_thread = self.threads.entry(ask.task.tid).or_default();
-        let same = |trier: &&mut Trier| trier.ask.lock == ask.lock && trier.ask.span == ask.span;
-        match of_thread.iter_mut().find(same) {
+        match of_thread.iter_mut().find(|trier| trier.ask.lock == ask.lock) {
             Some(trier) => {
                 let gap = t.saturating_sub(trier.last);
                 trier.gap = Some(trier.gap.map_or(gap, |usual| (usual.saturating_mul(3).saturating_add(gap)) / 4));
-                if trier.ask.mode != ask.mode || trier.ask.kind != ask.kind {
+                if trier.ask != ask {
+                    // It asks for something else, of which this is the first try.
                     trier.tell(t, out);
                 }
                 (trier.ask, trier.last) = (ask, t);
@@ -140,15 +140,15 @@ impl Tries {
         for of_thread in self.threads.values_mut() {
             for trier in of_thread.iter_mut() {
                 if trier.gone_at() <= now {
-                    gone.push((trier.ask.task.tid, trier.ask.lock, trier.ask.span));
+                    gone.push((trier.ask.task.tid, trier.ask.lock));
                 } else if now.saturating_sub(trier.told) >= TOLD_EVERY {
                     trier.tell(now, out);
                 }
             }
         }
-        gone.sort_unstable_by_key(|&(tid, lock, span)| (tid, lock, span.first, span.last));
-        for (tid, lock, span) in gone {
-            self.give_up(now, tid, |ask| ask.lock == lock && ask.span == span, out);
+        gone.sort_unstable();
+        for (tid, lock) in gone {
+            self.give_up(now, tid, |ask| ask.lock == lock, out);
         }
     }
 
