@@ -193,7 +193,7 @@ impl Grammar {
                     && e.mode == wait.ask.mode
                     && (e.task.pid == pid || e.task.pid == -1 && wait.ask.kind == LockKind::Ofd)
             };
-            if listed.get(&key).unwrap_or(&nothing).iter().any(|e| is_there(e)) {
+            if listed.get(&key).unwrap_or(&nothing).iter().any(is_there) {
                 wait.misses = 0;
                 wait.seen = wait.seen.max(snapshot.began);
             } else {
@@ -232,7 +232,7 @@ impl Grammar {
     }
 
     fn wait_from_before(&mut self, ask: Ask, owner: u64) {
-        self.tries.end(self.now, ask.task.tid, ask.lock, Span::WHOLE, &mut self.out);
+        self.tries.end(self.now, ask.task.tid, |tried| tried.lock == ask.lock, &mut self.out);
         self.out.tell(ask.change(self.now, Deed::Waiting { mode: ask.mode, before: true }));
         self.waits.insert(ask.task.tid, Wait { ask, owner, leaving: false, seen: self.now, misses: 0 });
         self.unknown_waits += usize::from(owner == UNKNOWN);

@@ -220,7 +220,7 @@ impl Grammar {
             self.forget_wait(tid);
         }
         if !self.tries.is_empty() {
-            contended |= self.tries.end(t, tid, ask.lock, ask.span, &mut self.out);
+            contended |= self.tries.end(t, tid, |tried| ask.answers(tried), &mut self.out);
         }
         let lock = self.locks.entry(ask.lock).or_insert_with(|| LockState::new(ask.lock));
         if lock.has_unknown() {
@@ -242,7 +242,7 @@ impl Grammar {
             return;
         }
         // It tried first; now it waits.
-        self.tries.end(t, tid, ask.lock, Span::WHOLE, &mut self.out);
+        self.tries.end(t, tid, |tried| tried.lock == ask.lock, &mut self.out);
         self.out.tell(ask.change(t, Deed::Waiting { mode: ask.mode, before: false }));
         self.waits.insert(tid, Wait { ask, owner: request.owner, leaving: false, seen: t, misses: 0 });
     }

@@ -30,6 +30,14 @@ pub(super) struct Ask {
 }
 
 impl Ask {
+    /// Whether who gets this has got what `other` asks for.
+    pub fn answers(&self, other: &Self) -> bool {
+        self.lock == other.lock
+            && (self.mode == other.mode || self.mode == LockMode::Exclusive)
+            && self.span.first <= other.span.first
+            && self.span.last >= other.span.last
+    }
+
     pub fn change(&self, t: u64, deed: Deed) -> Change {
         let range = (self.kind != LockKind::Flock).then(|| self.span.range());
         Change { t, lock: self.lock, task: self.task, kind: self.kind, range, deed }
@@ -98,13 +106,9 @@ impl Tries {
         }
     }
 
-    /// The thread asks in another way, or has it: whether it had tried for any of this. Nobody gives up by that.
-    pub fn end(&mut self, t: u64, tid: i32, lock: LockKey, span: Span, out: &mut Out) -> bool {
-        self.remove(
-            tid,
-            |trier| trier.ask.lock == lock && trier.ask.span.overlaps(span),
-            |mut trier| trier.tell(t, out),
-        )
+    /// The thread has it, or asks in another way: whether it had tried for `which`. Nobody gives up by that.
+    pub fn end(&mut self, t: u64, tid: i32, which: impl Fn(&Ask) -> bool, out: &mut Out) -> bool {
+        self.remove(tid, |trier| which(&trier.ask), |mut trier| trier.tell(t, out))
     }
 
     /// The thread is gone, or refused for good.

@@ -90,8 +90,9 @@ impl Bpf {
             let program = sys::bpf_program(&code).map_err(failed("load a program"))?;
             let mut attr = Attr { kind: 2, config: id, sample_period: 1, flags: 1, ..Attr::default() };
             let event = sys::perf_event_open(&mut attr, cpu).map_err(failed("open a kernel event"))?;
+            // Programs run wherever the event is met, on any CPU; the event itself is never enabled, so that perf does not
+            // record it besides.
             sys::set_bpf(&event, &program).map_err(failed("attach a program"))?;
-            sys::enable(&event).map_err(failed("let a program run"))?;
             this._attached.push(event);
         }
         Ok(this)
@@ -197,7 +198,8 @@ impl Writer {
         asm.alu(Alu::Add, Reg::R7, i32::try_from(len).ok()?);
         asm.publish(Reg::R9, HEAD as i16, Reg::R7);
         asm.place(out);
-        asm.alu(Alu::Mov, Reg::R0, 0);
+        // 0 would take the event away from everyone else who records it with perf.
+        asm.alu(Alu::Mov, Reg::R0, 1);
         asm.exit();
         asm.place(full);
         asm.load(Width::Double, Reg::R1, Reg::R9, LOST as i16);

@@ -72,7 +72,7 @@ impl Format {
     }
 }
 
-/// `	field:unsigned int pid;	offset:48;	size:4;	signed:0;`
+/// One line of it: `field:unsigned int pid; offset:48; size:4; signed:0;`, with tabs.
 fn parse_line(line: &str) -> Option<(String, Field)> {
     let (mut name, mut offset, mut size, mut signed) = (None, None, None, false);
     for part in line.split(';') {

@@ -146,7 +146,7 @@ impl Shared {
     }
 
     fn word(&self, at: usize) -> Option<&AtomicU64> {
-        if at % 8 != 0 || at.checked_add(8)? > self.len {
+        if !at.is_multiple_of(8) || at.checked_add(8)? > self.len {
             return None;
         }
         // SAFETY: within the mapping, aligned (the mapping begins at a page), and only ever read and written as a
