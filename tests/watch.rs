@@ -314,3 +314,98 @@ fn bad_input_is_refused_with_what_to_do() {
         refused(&[&args[..], &["-o", "json"]].concat(), words);
     }
 }
+
+/// As the example among the assets, but it says on a line when it has the lock, while it has it: the lines stand in the
+/// order in which the lock was held.
+const CONTAINED: &str = "
+import fcntl, os, sys, time
+path, accounts, name = sys.argv[1:]
+book = os.open(accounts, os.O_WRONLY | os.O_APPEND)
+while True:
+    with open(path, 'a') as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        os.write(book, (name + '\\n').encode())
+        time.sleep(0.1)
+";
+
+/// Says loudly, past the test harness, that a test was not run.
+fn skipped(why: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED, {why}\n").as_bytes());
+}
+
+/// A container as good as any: a pid namespace with a /proc of its own, in which the worker is process 1.
+fn contain(place: &Place, accounts: &Path, name: usize) -> Option<(Job, i32)> {
+    let (path, book, name) = (place.path(), accounts.to_str().unwrap(), name.to_string());
+    let inner = ["--pid", "--fork", "--mount-proc", "--kill-child", "python3", "-c", CONTAINED, path, book, &name];
+    let mut job = Job::start("unshare", &inner);
+    let pid = job.pid();
+    let child = wait_for("the container", || {
+        let over = job.0.try_wait().unwrap().is_some();
+        let child = children(pid).first().copied();
+        (over || child.is_some()).then_some(child)
+    })?;
+    Some((job, child))
+}
+
+/// The scene that flockmon grew from: ten containers that are started again whenever they die. Screen and recording name
+/// the right holder each time, as the processes themselves tell it.
+#[test]
+fn ten_containers_are_seen_as_they_see_themselves() {
+    let place = Place::new();
+    let (accounts, record) = (place.file.with_extension("book"), place.file.with_extension("jsonl"));
+    fs::write(&accounts, "").unwrap();
+    let probe = run(&["watch", "--how", "exact", "-d", "1ms", "-o", "json", place.path()]);
+    if probe.status.code() != Some(0) {
+        return skipped(&format!("exact watch of containers: {}", String::from_utf8_lossy(&probe.stderr).trim()));
+    }
+    let mut t = Terminal::start(&["watch", "--how", "exact", "--record", record.to_str().unwrap(), place.path()]);
+    t.see("nobody holds it and nobody waits");
+    let mut pids: Vec<i32> = Vec::new();
+    let mut jobs: Vec<Job> = Vec::new();
+    let start = |pids: &mut Vec<i32>, jobs: &mut Vec<Job>| {
+        let Some((job, pid)) = contain(&place, &accounts, pids.len()) else { return false };
+        pids.push(pid);
+        jobs.push(job);
+        true
+    };
+    for _ in 0..10 {
+        if !start(&mut pids, &mut jobs) {
+            return skipped("containers: a pid namespace is not to be had");
+        }
+    }
+    let last = |pids: &[i32]| {
+        let book = fs::read_to_string(&accounts).unwrap();
+        book.lines().last().and_then(|name| pids.get(name.parse::<usize>().unwrap()).copied())
+    };
+    wait_for("every one to have been there", || {
+        let book = fs::read_to_string(&accounts).unwrap();
+        (0..10).all(|name| book.lines().any(|l| l == name.to_string())).then_some(())
+    });
+    for _ in 0..4 {
+        // The screen says what the one says that holds it: both are asked until neither has moved on in between.
+        let holder = wait_for("the screen to name the holder", || {
+            let before = last(&pids)?;
+            let named = t.text().contains(&format!("python3 (pid {before}) has held it for"));
+            (named && last(&pids) == Some(before)).then_some(before)
+        });
+        signal(holder, Signal::SIGKILL);
+        wait_for("it to be gone", || state(holder).is_none().then_some(()));
+        assert!(start(&mut pids, &mut jobs));
+        wait_for("another one", || last(&pids).filter(|pid| *pid != holder));
+    }
+    drop(jobs);
+    t.see("nobody holds it and nobody waits");
+    t.end();
+    let told: Vec<i32> =
+        fs::read_to_string(&accounts).unwrap().lines().map(|l| pids[l.parse::<usize>().unwrap()]).collect();
+    let lines = fs::read_to_string(&record).unwrap();
+    let seen: Vec<i32> = lines
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap())
+        .filter(|l| l["type"] == "acquired")
+        .map(|l| l["pid"].as_i64().unwrap() as i32)
+        .collect();
+    assert_eq!(seen[..told.len().min(seen.len())], told);
+    let dropped = lines.lines().filter(|l| l.contains("\"type\":\"dropped\"")).count();
+    assert_eq!(dropped, 0);
+}

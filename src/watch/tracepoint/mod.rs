@@ -1,9 +1,21 @@
 //! The kernel's own tracepoints of file locks, read from its memory as they happen: no compiler, no tool chain.
 //!
-//! - `tracefs.rs` finds the tracing file system and reads what an event is called and looks like;
-//! - `format.rs` parses that;
+//! - `tracefs.rs` finds the tracing file system and reads what an event is called and looks like, `format.rs` parses it;
+//! - `perf.rs` and `bpf.rs` are two ways to have the records written to memory, a ring a CPU; `asm.rs` is what the second
+//!   needs of an assembler;
+//! - `merge.rs` puts the rings in the order of time;
 //! - `sys.rs` holds the system calls.
 
+mod asm;
+pub(super) mod bpf;
+pub mod format;
+pub(super) mod merge;
+pub(super) mod perf;
+pub(super) mod sys;
+mod tracefs;
+
+use self::format::{Field, LockFormat, Missing, SignalFormat};
+use self::tracefs::TraceFs;
 use super::change::{Family, FileId, LockKey, Range, TaskId};
 use crate::event::{LockKind, LockMode};
 
@@ -51,6 +63,8 @@ pub enum What {
     },
     /// `sched:sched_process_exit`: the thread ends.
     Exit,
+    /// So many records of this CPU could not be kept at about this time.
+    Lost(u64),
 }
 
 /// A lock or an unlock that the kernel carried out, put in the queue or refused.
@@ -118,6 +132,112 @@ impl Request {
     }
 }
 
+/// The four events as this kernel has them.
+#[derive(Debug)]
+pub(super) struct Events {
+    flock: Lock,
+    posix: Lock,
+    signal: (u64, SignalFormat),
+    exit: u64,
+    kind: Field,
+    tid: Field,
+}
+
+/// One of the two tracepoints of locks.
+#[derive(Clone, Copy, Debug)]
+struct Lock {
+    id: u64,
+    format: LockFormat,
+    family: Family,
+}
+
+impl Events {
+    /// Reads what tracefs says of them.
+    pub fn read() -> Result<Self, TraceError> {
+        let place = TraceFs::find()?;
+        let unknown = |event: &str, why: Missing| TraceError::Format { event: event.to_owned(), why: why.to_string() };
+        let lock = |name: &str, family| {
+            let event = place.event(name)?;
+            let format = LockFormat::of(&event.format).map_err(|why| unknown(name, why))?;
+            Ok((Lock { id: event.id, format, family }, event.format))
+        };
+        let (flock, format) = lock("filelock:flock_lock_inode", Family::Flock)?;
+        let (posix, _) = lock("filelock:posix_lock_inode", Family::Record)?;
+        let common = |name: &str| format.field(&[name]).map_err(|why| unknown("filelock:flock_lock_inode", why));
+        let (kind, tid) = (common("common_type")?, common("common_pid")?);
+        let name = "signal:signal_deliver";
+        let event = place.event(name)?;
+        let signal = (event.id, SignalFormat::of(&event.format).map_err(|why| unknown(name, why))?);
+        let exit = place.event("sched:sched_process_exit")?.id;
+        Ok(Self { flock, posix, signal, exit, kind, tid })
+    }
+
+    /// The record in `raw`, as the kernel's tracing has it; none where it is none of ours.
+    fn decode(&self, t: u64, cpu: u32, raw: &[u8]) -> Option<Record> {
+        let tid = self.tid.read(raw)? as i32;
+        let kind = self.kind.read(raw)?;
+        let lock = |lock: &Lock| {
+            let f = &lock.format;
+            Some(What::Lock(Request {
+                file: FileId::from_kernel(f.dev.read(raw)? as u32, f.ino.read(raw)?),
+                family: lock.family,
+                ret: f.ret.read(raw)? as i32,
+                owner: f.owner.read(raw)?,
+                fl: f.fl.read(raw)?,
+                blocker: f.blocker.read(raw)?,
+                pid: f.pid.read(raw)? as i32,
+                flags: f.flags.read(raw)? as u32,
+                op: f.op.read(raw)? as u8,
+                start: f.start.read(raw)? as i64,
+                end: f.end.read(raw)? as i64,
+            }))
+        };
+        let what = if kind == self.flock.id {
+            lock(&self.flock)?
+        } else if kind == self.posix.id {
+            lock(&self.posix)?
+        } else if kind == self.signal.0 {
+            let f = &self.signal.1;
+            What::Signal { sig: f.sig.read(raw)? as i32, handler: f.handler.read(raw)?, flags: f.flags.read(raw)? }
+        } else if kind == self.exit {
+            What::Exit
+        } else {
+            return None;
+        };
+        Some(Record { t, cpu, tid, what })
+    }
+}
+
+/// The CPUs that run now.
+fn online_cpus() -> Result<Vec<u32>, TraceError> {
+    cpus("/sys/devices/system/cpu/online")
+}
+
+/// The CPUs that may ever run.
+fn possible_cpus() -> Result<Vec<u32>, TraceError> {
+    cpus("/sys/devices/system/cpu/possible")
+}
+
+fn cpus(list: &str) -> Result<Vec<u32>, TraceError> {
+    let refused = |source| TraceError::System { tried: format!("read {list}"), source };
+    let text = std::fs::read_to_string(list).map_err(refused)?;
+    parse_cpus(&text).ok_or_else(|| refused(std::io::Error::other(format!("no list of CPUs: {:?}", text.trim()))))
+}
+
+/// `0-3,6`.
+fn parse_cpus(list: &str) -> Option<Vec<u32>> {
+    let mut cpus = Vec::new();
+    for part in list.trim().split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        if last > 1 << 16 {
+            return None;
+        }
+        cpus.extend(first..=last);
+    }
+    Some(cpus)
+}
+
 impl Record {
     /// Who asks.
     pub fn task(&self, request: &Request) -> TaskId {
@@ -150,4 +270,31 @@ pub enum TraceError {
     Format { event: String, why: String },
     #[error("cannot watch exactly: {tried}: {source}")]
     System { tried: String, source: std::io::Error },
+}
+
+impl TraceError {
+    /// A refusal for want of privilege, with what would grant it.
+    fn refused(tried: String, source: std::io::Error) -> Self {
+        let program = std::env::current_exe().map_or_else(|_| "flockmon".to_owned(), |exe| exe.display().to_string());
+        let hint = format!(
+            "run it as root, or grant CAP_PERFMON (kernel events), CAP_DAC_READ_SEARCH (their description in tracefs) and \
+             CAP_BPF (optional: cheaper for the observed): \
+             `sudo setcap cap_perfmon,cap_dac_read_search,cap_bpf+ep {program}`"
+        );
+        Self::Refused { tried, source, hint }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cpus_are_read() {
+        assert_eq!(parse_cpus("0-3,6\n"), Some(vec![0, 1, 2, 3, 6]));
+        assert_eq!(parse_cpus("0"), Some(vec![0]));
+        for bad in ["", "x", "0-", "0-99999999"] {
+            assert_eq!(parse_cpus(bad), None, "{bad}");
+        }
+    }
 }
