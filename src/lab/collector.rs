@@ -5,11 +5,12 @@
 //! the same thread, so that all events leave in one order.
 
 use super::clock::Tuner;
+use super::decode::{Stream, in_order, said};
 use super::judge::Judge;
 use super::ledger::{Doing, Owner, Shared};
 use super::target::Target;
-use super::wire::{Body, Record, SIZE, Won};
-use crate::event::{Acquisition, Event, FailedAction, LockMode, What};
+use super::wire::SIZE;
+use crate::event::{Event, LockMode, What};
 use crate::source::Batch;
 use crossbeam_channel::{Receiver, Sender};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
@@ -49,11 +50,8 @@ pub(super) enum Order {
 }
 
 struct Source {
-    owner: Owner,
     pipe: std::fs::File,
-    number: u16,
-    /// A wait that was announced from the slot, not by the worker: its begin.
-    announced: Option<u64>,
+    stream: Stream,
 }
 
 pub(super) struct Collector {
@@ -126,7 +124,7 @@ impl Collector {
             }
             if !state.batch.is_empty() {
                 let mut batch = std::mem::take(&mut state.batch);
-                batch.sort_by_key(|e| e.t);
+                in_order(&mut batch);
                 if self.events.send(Batch { events: batch, mark: None }).is_err() {
                     return;
                 }
@@ -166,7 +164,7 @@ impl Reading {
                     self.sources.resize_with(place + 1, || None);
                 }
                 if let Some(source) = self.sources.get_mut(place) {
-                    *source = Some(Source { owner, pipe, number: 0, announced: None });
+                    *source = Some(Source { pipe, stream: Stream::new(owner) });
                 }
             }
             Order::Died { owner, t, code, signal } => {
@@ -201,9 +199,7 @@ impl Reading {
                 Ok(n) => n,
             };
             read += n;
-            for bytes in buffer.get(..n).unwrap_or_default().as_chunks().0 {
-                source.take(bytes, judge, batch);
-            }
+            source.stream.take(buffer.get(..n).unwrap_or_default(), judge, batch);
             if !to_end && n < buffer.len() {
                 break;
             }
@@ -214,18 +210,16 @@ impl Reading {
     /// A worker blocked in the kernel cannot write; what it does stands in its slot.
     fn reveal_waits(&mut self, shared: &Shared, now: u64) {
         let mut found = Vec::new();
-        for source in self.sources.iter_mut().flatten() {
-            let Some((doing, since)) = shared.slot(source.owner.worker).map(|s| s.doing()) else { continue };
+        for stream in self.sources.iter_mut().flatten().map(|s| &mut s.stream) {
+            let Some((doing, since)) = shared.slot(stream.owner().worker).map(|s| s.doing()) else { continue };
             let mode = match doing {
                 Doing::WaitsExclusive => LockMode::Exclusive,
                 Doing::WaitsShared => LockMode::Shared,
                 _ => continue,
             };
-            if now.saturating_sub(since) < HIDDEN_NS || source.announced == Some(since) {
-                continue;
+            if now.saturating_sub(since) >= HIDDEN_NS && stream.announce(since) {
+                found.push((stream.owner(), since, mode));
             }
-            source.announced = Some(since);
-            found.push((source.owner, since, mode));
         }
         for (owner, since, mode) in found {
             self.say(since, owner, What::Waiting { mode });
@@ -244,81 +238,6 @@ impl Reading {
 
     fn say(&mut self, t: u64, owner: Owner, what: What) {
         self.batch.push(said(t, owner, what));
-    }
-}
-
-fn said(t: u64, owner: Owner, what: What) -> Event {
-    Event { t, actor: owner.worker, pid: owner.pid as i32, what }
-}
-
-impl Source {
-    /// Turns a record into what it says.
-    fn take(&mut self, bytes: &[u8; SIZE], judge: &mut Judge, out: &mut Vec<Event>) {
-        let owner = self.owner;
-        let Some(Record { t, number, body }) = Record::decode(bytes) else {
-            let t = out.last().map_or(0, |e| e.t);
-            return out.push(said(t, owner, What::Dropped { count: 1 }));
-        };
-        let missing = number.wrapping_sub(self.number);
-        self.number = number.wrapping_add(1);
-        if missing != 0 {
-            out.push(said(t, owner, What::Dropped { count: u64::from(missing) }));
-        }
-        out.extend(judge.alive(owner, t));
-        let what = match body {
-            Body::Cycle { won, waited, held } => {
-                let (acquired, held_ns) = (acquisition(&won, u64::from(waited)), u64::from(held));
-                if self.announced.is_some_and(|since| since <= t) {
-                    self.announced = None;
-                    out.push(said(t, owner, What::Acquired(acquired)));
-                    out.push(said(t.saturating_add(held_ns), owner, What::Released { seq: won.seq, held_ns }));
-                    return;
-                }
-                What::Cycle { acquired, held_ns }
-            }
-            Body::Waiting { .. } if self.announced == Some(t) => return,
-            Body::Waiting { shared } => {
-                self.announced = Some(t);
-                What::Waiting { mode: mode(shared) }
-            }
-            Body::Acquired { won, waited } => {
-                self.announced = None;
-                What::Acquired(acquisition(&won, waited))
-            }
-            Body::Released { seq, held } => What::Released { seq, held_ns: held },
-            Body::GaveUp { waited } => {
-                self.announced = None;
-                What::GaveUp { waited_ns: waited }
-            }
-            Body::Conflict { seq, other, other_pid } => {
-                return judge.accuse(t, owner, seq, Owner { worker: other, pid: other_pid });
-            }
-            Body::Dropped { count } => What::Dropped { count },
-            Body::Failed { action, errno } => {
-                let action = match action {
-                    0 => FailedAction::Open,
-                    1 => FailedAction::Lock,
-                    _ => FailedAction::Unlock,
-                };
-                What::Failed { action, errno }
-            }
-        };
-        out.push(said(t, owner, what));
-    }
-}
-
-fn mode(shared: bool) -> LockMode {
-    if shared { LockMode::Shared } else { LockMode::Exclusive }
-}
-
-fn acquisition(won: &Won, waited_ns: u64) -> Acquisition {
-    Acquisition {
-        mode: mode(won.shared),
-        seq: won.seq,
-        waited_ns,
-        contended: won.contended,
-        handoff_ns: won.handoff.map(u64::from),
-        overtaken: u64::from(won.overtaken),
     }
 }
 

@@ -74,7 +74,17 @@ impl Timeline {
         self.slots.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
+    #[inline]
     fn spread(&mut self, from: u64, to: u64, add: impl Fn(&mut Slot, u32)) {
+        // Where the lock changes hands fast, almost all of it lies within the newest slot.
+        let begin = (self.first + self.slots.len() as u64).wrapping_sub(1).wrapping_mul(SLOT_NS);
+        match self.slots.back_mut() {
+            Some(newest) if from >= begin && to.wrapping_sub(begin) < SLOT_NS => add(newest, to.saturating_sub(from) as u32),
+            _ => self.spread_wide(from, to, add),
+        }
+    }
+
+    fn spread_wide(&mut self, from: u64, to: u64, add: impl Fn(&mut Slot, u32)) {
         let last = to / SLOT_NS;
         let oldest = last.saturating_sub(SLOTS as u64 - 1);
         // The newest first: an older slot that no longer fits is then simply left out.
