@@ -84,20 +84,14 @@ pub struct Figures {
     pub max: Option<u64>,
 }
 
-/// The bucket that a duration falls into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bucket(usize);
-
-impl Bucket {
-    #[inline]
-    pub(super) fn of(ns: u64) -> Self {
-        if ns < SUB {
-            return Self(ns as usize);
-        }
-        let shift = 63 - ns.leading_zeros() - (SUB_BITS - 1);
-        // Each further power of two has SUB/2 buckets of its own: its upper half of the sub-buckets.
-        Self(((shift as u64) * (SUB / 2) + (ns >> shift)) as usize)
+#[inline]
+fn bucket(value: u64) -> usize {
+    if value < SUB {
+        return value as usize;
     }
+    let shift = 63 - value.leading_zeros() - (SUB_BITS - 1);
+    // Each further power of two has SUB/2 buckets of its own: its upper half of the sub-buckets.
+    ((shift as u64) * (SUB / 2) + (value >> shift)) as usize
 }
 
 /// The largest value that falls into bucket `index`.
@@ -115,13 +109,8 @@ impl Latency {
     /// Counts one duration of `ns`.
     #[inline]
     pub fn record(&mut self, ns: u64) {
-        self.record_in(Bucket::of(ns), ns);
-    }
-
-    /// The same where the bucket of `ns` is known: several may want it.
-    #[inline]
-    pub(super) fn record_in(&mut self, bucket: Bucket, ns: u64) {
-        let (page, slot) = (bucket.0 >> PAGE_BITS, bucket.0 & (PAGE - 1));
+        let index = bucket(ns);
+        let (page, slot) = (index >> PAGE_BITS, index & (PAGE - 1));
         let Place(place) = self.directory.get(page).copied().unwrap_or_default();
         let index = usize::from(place >> 1);
         let counted = if place & 1 == 1 {
@@ -327,8 +316,8 @@ mod tests {
     #[test]
     fn bounds_hold_their_bucket() {
         for v in [0, 1, 2047, 2048, 2049, 4095, 4096, 1 << 40, (1 << 40) + 12345, u64::MAX] {
-            let up = upper_bound(Bucket::of(v).0);
-            assert!(up >= v && Bucket::of(up) == Bucket::of(v), "{v} {up}");
+            let up = upper_bound(bucket(v));
+            assert!(up >= v && bucket(up) == bucket(v), "{v} {up}");
         }
     }
 

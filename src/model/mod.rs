@@ -185,7 +185,7 @@ impl Model {
                         (a.mode(), a.since_active)
                     };
                     let held = self.active(t).saturating_sub(since);
-                    self.released(event.actor, t, held, mode);
+                    self.actor_released(event.actor, t, held, mode);
                 }
                 let killed = *signal;
                 self.actor_mut(event.actor).exited(t, killed);
@@ -268,6 +268,7 @@ impl Model {
         if id == 0 || id > MAX_ACTORS {
             return;
         }
+        let active = self.active(end);
         let actor = self.actor_mut(id);
         if event.pid != 0 {
             actor.pid = event.pid;
@@ -276,22 +277,33 @@ impl Model {
             self.turn_begins(id, t, won);
             return self.turn_ends(id, end, held_ns);
         }
+        actor.turned(t, won, held_ns);
         actor.holding_seq = won.seq;
+        if actor.state == State::Thinking {
+            (actor.since, actor.since_active) = (end, active);
+        } else {
+            self.set_state(id, State::Thinking, end);
+        }
         self.acquired(id, t, won);
-        self.released(id, end, held_ns, won.mode);
-        self.set_state(id, State::Thinking, end);
+        self.released(end, active, held_ns, won.mode);
     }
 
     fn turn_begins(&mut self, id: ActorId, t: u64, won: &Acquisition) {
         self.acquired(id, t, won);
+        self.actor_mut(id).acquired(t, won);
         self.set_state(id, State::Holding(won.mode), t);
         self.actor_mut(id).holding_seq = won.seq;
     }
 
     fn turn_ends(&mut self, id: ActorId, t: u64, held_ns: u64) {
         let mode = self.actor_mut(id).mode();
-        self.released(id, t, held_ns, mode);
+        self.actor_released(id, t, held_ns, mode);
         self.set_state(id, State::Thinking, t);
+    }
+
+    fn actor_released(&mut self, id: ActorId, t: u64, held_ns: u64, mode: LockMode) {
+        self.released(t, self.active(t), held_ns, mode);
+        self.actor_mut(id).released(t, held_ns);
     }
 
     fn acquired(&mut self, id: ActorId, t: u64, won: &Acquisition) {
@@ -307,15 +319,13 @@ impl Model {
         if let Some(ns) = won.handoff_ns {
             self.handoff.record(t, ns);
         }
-        self.actor_mut(id).acquired(t, won);
     }
 
-    fn released(&mut self, id: ActorId, t: u64, held_ns: u64, mode: LockMode) {
+    /// A hold ended at `t`, which is `to` on the active clock.
+    fn released(&mut self, t: u64, to: u64, held_ns: u64, mode: LockMode) {
         self.hold.record(t, held_ns);
-        let to = self.active(t);
         let from = to.saturating_sub(held_ns).max(self.reset_active);
         self.busy.add(from, to, mode == LockMode::Exclusive);
-        self.actor_mut(id).released(t, held_ns);
     }
 
     /// An event older than the state an actor is known to be in counts, but does not turn its state back.

@@ -1,6 +1,6 @@
 //! Durations of the last 10 s, of the last minute, and of the whole run.
 
-use super::latency::{Bucket, Latency};
+use super::latency::Latency;
 use std::collections::VecDeque;
 
 const SECOND: u64 = 1_000_000_000;
@@ -41,21 +41,21 @@ impl Span {
 /// A [`Latency`] that also knows its recent past, second by second.
 #[derive(Clone, Debug, Default)]
 pub struct Windowed {
-    all: Latency,
     /// The newest second and those before it, the newest last.
     seconds: VecDeque<(u64, Latency)>,
-    /// The sum of all seconds but the newest, so that nobody has to add sixty for each frame.
+    /// The sum of those before it, so that nobody has to add sixty for each frame.
     past: Latency,
+    /// The same and all that has been forgotten.
+    ended: Latency,
 }
 
 impl Windowed {
     /// Counts a duration of `ns` that ended at `t` (ns since the run began).
     #[inline]
     pub fn record(&mut self, t: u64, ns: u64) {
-        let (bucket, second) = (Bucket::of(ns), t / SECOND);
-        self.all.record_in(bucket, ns);
+        let second = t / SECOND;
         match self.seconds.back_mut() {
-            Some((newest, latency)) if *newest == second => latency.record_in(bucket, ns),
+            Some((newest, latency)) if *newest == second => latency.record(ns),
             _ => self.record_elsewhere(second, ns),
         }
     }
@@ -64,15 +64,17 @@ impl Windowed {
     #[cold]
     fn record_elsewhere(&mut self, second: u64, ns: u64) {
         let newest = self.seconds.back().map(|(s, _)| *s);
-        if newest.is_some_and(|newest| second + KEPT < newest) {
-            return;
-        }
         if newest.is_none_or(|newest| newest < second) {
             if let Some((_, ended)) = self.seconds.back() {
                 self.past.merge(ended);
+                self.ended.merge(ended);
             }
             self.seconds.push_back((second, Latency::default()));
         } else {
+            self.ended.record(ns);
+            if newest.is_some_and(|newest| second + KEPT < newest) {
+                return;
+            }
             self.past.record(ns);
         }
         let at = self.seconds.iter().rposition(|(s, _)| *s <= second);
@@ -93,14 +95,18 @@ impl Windowed {
     }
 
     /// Everything since the statistics began.
-    pub fn all(&self) -> &Latency {
-        &self.all
+    pub fn all(&self) -> Latency {
+        let mut all = self.ended.clone();
+        if let Some((_, newest)) = self.seconds.back() {
+            all.merge(newest);
+        }
+        all
     }
 
     /// What ended within `span` before `now`, to the second.
     pub fn within(&self, span: Span, now: u64) -> Latency {
         let seconds = match span {
-            Span::All => return self.all.clone(),
+            Span::All => return self.all(),
             Span::Ten => 10,
             Span::Sixty => KEPT,
         };
@@ -110,7 +116,9 @@ impl Windowed {
         if gone.len() < within.len() {
             // Fewer to take out of the sum than to add up.
             sum.clone_from(&self.past);
-            sum.merge(&within.last().map(|(_, newest)| newest.clone()).unwrap_or_default());
+            if let Some((_, newest)) = within.last() {
+                sum.merge(newest);
+            }
             gone.iter().for_each(|(_, latency)| sum.take_out(latency));
             let bounds = within.iter().filter_map(|(_, l)| l.min().zip(l.max()));
             sum.set_bounds(bounds.fold((u64::MAX, 0), |(min, max), (a, b)| (min.min(a), max.max(b))));
@@ -151,6 +159,9 @@ mod tests {
             told.push((t / SECOND, ns));
         }
         let newest = told.iter().map(|(s, _)| *s).max().unwrap();
+        let mut all = Latency::default();
+        told.iter().for_each(|(_, ns)| all.record(*ns));
+        assert_eq!(w.all().figures(), all.figures());
         for (span, seconds) in [(Span::Ten, 10), (Span::Sixty, 60)] {
             for now in [newest, newest + 5, newest + 45, newest + 100] {
                 let mut plain = Latency::default();
