@@ -2,7 +2,7 @@
 
 use super::judge::Judge;
 use super::ledger::Owner;
-use super::wire::{Body, Record, Won};
+use super::wire::{Body, Cycle, Record, SIZE, Won};
 use crate::event::{Acquisition, Event, FailedAction, LockMode, What};
 
 /// The records of one process of a worker, in their order.
@@ -33,21 +33,34 @@ impl Stream {
 
     /// Adds to `out` what whole records say. What belongs to a violation goes to the `judge`.
     pub fn take(&mut self, bytes: &[u8], judge: &mut Judge, out: &mut Vec<Event>) {
-        let (records, _) = bytes.as_chunks();
+        let (mut records, _) = bytes.as_chunks();
         out.reserve(records.len());
-        for record in records {
-            match Record::decode(record) {
-                // A worker at full speed writes nothing else.
-                Some(Record { t, number, body: Body::Cycle { won, waited, held } })
-                    if number == self.number && self.announced.is_none() && judge.is_idle() =>
-                {
-                    self.number = number.wrapping_add(1);
-                    let acquired = acquisition(&won, u64::from(waited));
-                    out.push(said(t, self.owner, What::Cycle { acquired, held_ns: u64::from(held) }));
-                }
-                record => self.take_one(record, judge, out),
-            }
+        loop {
+            let (cycles, rest) = records.split_at(self.plain(records, judge));
+            self.number = self.number.wrapping_add(cycles.len() as u16);
+            let owner = self.owner;
+            out.extend(cycles.iter().map(|bytes| {
+                let Cycle { t, won, waited, held } = Cycle::read(bytes);
+                let acquired = acquisition(&won, u64::from(waited));
+                said(t, owner, What::Cycle { acquired, held_ns: u64::from(held) })
+            }));
+            let Some((record, rest)) = rest.split_first() else { return };
+            self.take_one(Record::decode(record), judge, out);
+            records = rest;
         }
+    }
+
+    /// How many of the first records are whole turns and nothing else: a worker at full speed writes little besides.
+    fn plain(&self, records: &[[u8; SIZE]], judge: &Judge) -> usize {
+        if self.announced.is_some() || !judge.is_idle() {
+            return 0;
+        }
+        let mut number = self.number;
+        let plain = records.iter().take_while(|bytes| {
+            number = number.wrapping_add(1);
+            Cycle::is(bytes, number.wrapping_sub(1))
+        });
+        plain.count()
     }
 
     fn take_one(&mut self, record: Option<Record>, judge: &mut Judge, out: &mut Vec<Event>) {
