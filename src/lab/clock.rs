@@ -33,9 +33,9 @@ struct Shared {
     slope: AtomicU64,
 }
 
-/// Time as a line over the counter, through `ns` at `ticks`.
+/// Time as a line over the counter, through `ns` at `ticks`. Good for a while: whoever slept looks at the clock anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Line {
+pub struct Line {
     ticks: u64,
     ns: u64,
     /// ns a tick, times 2^32; 0 where the kernel is to be asked.
@@ -43,6 +43,13 @@ struct Line {
 }
 
 impl Line {
+    /// ns of `CLOCK_MONOTONIC`; see [`Clock::now`].
+    #[inline]
+    pub fn now(self) -> u64 {
+        if self.slope == 0 { now() } else { self.at(counter()) }
+    }
+
+    #[inline]
     fn at(self, ticks: u64) -> u64 {
         // A counter read a little before the line began is as good as its begin.
         let passed = u128::from(ticks.saturating_sub(self.ticks)) * u128::from(self.slope);
@@ -58,12 +65,12 @@ impl Clock {
     /// system call in each, and nothing after it runs before it (Intel SDM 2B, SYSCALL and SYSRET, "Instruction ordering").
     #[inline]
     pub fn now(&self) -> u64 {
-        let line = self.line();
-        if line.slope == 0 { now() } else { line.at(counter()) }
+        self.line().now()
     }
 
+    /// The line that holds now: for several stamps with nothing long between them.
     #[inline]
-    fn line(&self) -> Line {
+    pub fn line(&self) -> Line {
         loop {
             let turn = self.turn.load(Acquire);
             let [even, odd] = &self.lines;

@@ -34,6 +34,8 @@ const HIDDEN_NS: u64 = 10_000_000;
 const WAKE: u64 = 0;
 /// Bytes read at once: they are decoded while they are in the nearest cache.
 const READ: usize = 16 * 1024;
+/// Events in a batch from which on no further worker is read: what is under way stays small however many write.
+const BATCH: usize = 8 * 1024;
 /// Bytes read from one worker before the others have their turn: as much as a pipe holds.
 const TURN: usize = 256 * 1024;
 
@@ -90,7 +92,11 @@ impl Collector {
             let mut records = 0;
             for event in ready.iter().take(n) {
                 match u32::try_from(event.data()) {
-                    Ok(worker) if event.data() != WAKE => records += state.drain(worker, false),
+                    // Those left out are ready again at once: epoll(7) takes its turns.
+                    Ok(worker) if event.data() != WAKE && state.batch.len() < BATCH => {
+                        records += state.drain(worker, false);
+                    }
+                    Ok(_) if event.data() != WAKE => {}
                     _ => {
                         // Only clears the counter.
                         let _ = self.wake.read();
@@ -132,7 +138,7 @@ impl Collector {
             if over {
                 return;
             }
-            if records > 32 {
+            if (32..BATCH).contains(&records) {
                 std::thread::sleep(NAP);
             }
         }

@@ -110,6 +110,7 @@ const SEQ: u64 = (1 << 48) - 1;
 
 impl Record {
     /// The record as bytes. Allocates nothing and cannot panic: it runs in forked children.
+    #[inline]
     pub fn encode(&self) -> [u8; SIZE] {
         let won_flags = |w: &Won| {
             (if w.shared { SHARED } else { 0 })

@@ -4,7 +4,7 @@
 //! may have had threads, whose locks (malloc's among them) would never be released in the child. So: no
 //! allocation, no panic, no stdio; a test runs workers under an allocator that aborts in children.
 
-use super::clock::Clock;
+use super::clock::{Clock, Line};
 use super::ledger::{Doing, Owner, Shared, Slot};
 use super::wire::{Body, Record, SIZE, Won};
 use crate::cli::Acquire;
@@ -29,8 +29,9 @@ const BATCH: usize = 4096 / SIZE;
 const SEEN_NS: u64 = 1_000_000;
 /// No record stays unwritten for longer while the worker runs (ns).
 const OLDEST_NS: u64 = 10_000_000;
-/// For how long a worker that holds nothing waits for room in its pipe, in ms.
-const LATE_MS: i32 = 50;
+/// For how long a worker that holds nothing waits for room in its pipe, in ms: with a thousand others at full speed,
+/// the monitor and the worker itself may each wait that long for a processor.
+const LATE_MS: i32 = 500;
 /// Shorter holds (ns) are spun, not slept: a sleep is longer than that by itself.
 const SPIN_NS: u64 = 50_000;
 
@@ -128,6 +129,8 @@ struct Worker<'a> {
 /// A lock just won.
 struct Held {
     won: Won,
+    /// The clock as looked at when it was won.
+    line: Line,
     at: u64,
     active: u64,
     waited: u64,
@@ -213,7 +216,8 @@ impl Worker<'_> {
         let (job, clock) = (self.job, self.clock);
         let (control, ledger) = (job.shared.control(), job.shared.ledger());
         let shared = mode == LockMode::Shared;
-        let start = clock.now();
+        let mut line = clock.line();
+        let start = line.now();
         let active = control.active_at(start);
         let doing = if shared { Doing::WaitsShared } else { Doing::WaitsExclusive };
         job.slot.set_doing(doing, start.saturating_sub(job.epoch));
@@ -238,8 +242,9 @@ impl Worker<'_> {
                 self.telling.push(now, Body::GaveUp { waited });
                 return Ok(None);
             }
+            line = clock.line();
         }
-        let at = clock.now();
+        let at = line.now();
         let seq = ledger.next_seq();
         let limit = control.limit();
         if control.stopping() || limit != 0 && seq > limit {
@@ -256,6 +261,7 @@ impl Worker<'_> {
         job.slot.count();
         Ok(Some(Held {
             won: Won { seq, shared, contended: contended.is_some(), handoff, overtaken },
+            line,
             at,
             active: active_now,
             waited: active_now.saturating_sub(active),
@@ -335,9 +341,12 @@ impl Worker<'_> {
     fn hold(&mut self, mode: LockMode, held: &Held) -> Result<(), End> {
         let (job, ledger) = (self.job, self.job.shared.ledger());
         let settings = self.settings();
-        let (told, over) =
-            if settings.running && settings.hold == Dist::Fixed(0) { (false, false) } else { self.pass_hold(held) };
-        let end = self.clock.now();
+        let (mut told, mut over, mut line) = (false, false, held.line);
+        if !settings.running || settings.hold != Dist::Fixed(0) {
+            (told, over) = self.pass_hold(held);
+            line = self.clock.line();
+        }
+        let end = line.now();
         let lasted = job.shared.control().active_at(end).saturating_sub(held.active);
         match mode {
             LockMode::Exclusive => ledger.leave(job.me),
@@ -458,6 +467,7 @@ impl Default for Telling {
 }
 
 impl Telling {
+    #[inline]
     fn push(&mut self, t: u64, body: Body) {
         if self.pipe < 0 {
             return;
