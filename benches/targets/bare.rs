@@ -1,5 +1,6 @@
 //! The bare twin: the same processes, the same calls on the lock, and nothing else.
 
+use crate::program::WARM_UP;
 use flockmon::event::{LockKind, LockMode};
 use flockmon::lab::clock;
 use flockmon::lab::ledger::{Doing, Shared, Slot};
@@ -85,18 +86,19 @@ impl Loop {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(20));
-        let began = Instant::now();
+        let turns = || (1..=self.workers).filter_map(|id| shared.slot(id)).map(|s| s.doing().1).sum::<u64>();
         control.announce();
+        std::thread::sleep(WARM_UP);
+        let (began, before) = (Instant::now(), turns());
         std::thread::sleep(run_for);
+        let (done, took) = (turns() - before, began.elapsed());
         control.set_stop();
-        let took = began.elapsed();
         let mut told = Vec::new();
         std::io::Read::read_to_end(&mut read, &mut told).expect("the handoffs");
         for child in children {
             let _ = nix::sys::wait::waitpid(child, None);
         }
-        let turns = (1..=self.workers).filter_map(|id| shared.slot(id)).map(|s| s.doing().1).sum();
-        (turns, told.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b)).collect(), took)
+        (done, told.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b)).collect(), took)
     }
 
     fn child(&self, path: &Path, shared: &Shared, slot: &Slot, handoffs: bool) -> Vec<u64> {
@@ -136,8 +138,8 @@ impl Loop {
                 control.sleep(control.generation(), Some(self.think));
             }
             turns += 1;
+            slot.set_doing(Doing::Else, turns);
         }
-        slot.set_doing(Doing::Else, turns);
         told
     }
 }

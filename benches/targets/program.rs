@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use support::Screen;
 
 const SIZE: Winsize = Winsize { ws_row: 36, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
-const WARM_UP: Duration = Duration::from_millis(100);
+/// Not measured: the first turns of a fleet.
+pub const WARM_UP: Duration = Duration::from_millis(100);
 
 /// How a lab is set up.
 #[derive(Clone, Copy)]
@@ -58,7 +59,8 @@ impl Lab {
             seed: 1,
             limit: None,
         };
-        lab::Lab::start(config, Target::prepare(None, LockKind::Flock).expect("a temporary lock file")).expect("a fleet")
+        lab::Lab::start(config, Target::prepare(None, LockKind::Flock).expect("a temporary lock file"))
+            .expect("a fleet")
     }
 
     pub fn run(&self, run_for: Duration) -> Run {
@@ -86,7 +88,8 @@ impl Lab {
                 drawn = Instant::now();
                 model.advance(lab.now());
                 screen.draw(&model);
-                shown.extend(unseen.drain(..).map(|t: u64| lab.now().saturating_sub(t)));
+                let now = lab.now();
+                unseen.drain(..).filter(|_| from.is_some()).for_each(|t: u64| shown.push(now.saturating_sub(t)));
             }
         }
         let (from, before) = from.expect("a warm-up");

@@ -1,9 +1,9 @@
 //! What one would use instead: a generator, a loop in a script, tracers on the bare loop.
 
+use crate::SIDE;
 use crate::bare::Loop;
 use crate::program::Lab;
 use crate::table::{Rows, Target};
-use crate::SIDE;
 use std::process::{Command, Output};
 
 const PYTHON: &str = "
@@ -19,21 +19,42 @@ print(turns / 0.4)
 ";
 
 pub fn all(rows: &mut Rows) {
-    for workers in [2, 10] {
-        let what = format!("monitored/stress-ng --flock {workers}, operations a second");
-        rival(rows, &what, Target::AtLeast(1.0), || stress_ng(workers), || lab(workers));
-    }
+    // An instance of it is a file with four processes; more instances are more files, which do not contend.
+    rival(
+        rows,
+        "monitored, 4 workers/stress-ng --flock 1, operations a second",
+        Target::AtLeast(1.0),
+        || stress_ng(1),
+        || lab(4),
+    );
+    rival(
+        rows,
+        "monitored, 8 workers on one file/stress-ng --flock 2, on two",
+        Target::None,
+        || stress_ng(2),
+        || lab(8),
+    );
     rival(rows, "monitored/a Python fcntl.flock loop, one process", Target::AtLeast(1.0), python, || lab(1));
     let me = std::env::current_exe().expect("this bench");
     let me = me.to_str().expect("a path");
     let bare = || number(&Command::new(me).args(["bare-loop", "300"]).output().expect("this bench again"));
-    let strace = || traced(Command::new("strace").args(["-f", "-e", "trace=flock", "-o", "/dev/null", me, "bare-loop", "300"]));
-    let perf = || traced(Command::new("perf").args(["trace", "-e", "flock", "-o", "/dev/null", me, "bare-loop", "300"]));
-    for (name, tracer) in [("strace -f -e trace=flock", &strace as &dyn Fn() -> Result<f64, String>), ("perf trace -e flock", &perf)] {
+    let strace =
+        || traced(Command::new("strace").args(["-f", "-e", "trace=flock", "-o", "/dev/null", me, "bare-loop", "300"]));
+    let perf =
+        || traced(Command::new("perf").args(["trace", "-e", "flock", "-o", "/dev/null", me, "bare-loop", "300"]));
+    for (name, tracer) in
+        [("strace -f -e trace=flock", &strace as &dyn Fn() -> Result<f64, String>), ("perf trace -e flock", &perf)]
+    {
         // Their share of the bare speed, to be compared with ours of at least 0.92.
         rival(rows, &format!("under {name}/bare, one process"), Target::None, || Ok(bare()), tracer);
     }
-    rival(rows, "for comparison: monitored/bare, one worker", Target::AtLeast(0.92), || Ok(Loop::default().rate(SIDE)), || lab(1));
+    rival(
+        rows,
+        "for comparison: monitored/bare, one worker",
+        Target::AtLeast(0.92),
+        || Ok(Loop::default().rate(SIDE)),
+        || lab(1),
+    );
 }
 
 /// A row of `ours`/`theirs`, or why there is none.

@@ -70,6 +70,7 @@ pub(super) struct Collector {
 impl Collector {
     /// Runs until told to end, or until nobody wants the events.
     pub(super) fn run(mut self) {
+        super::slice::ask_for_short_ones();
         let mut state = Reading {
             sources: Vec::new(),
             epoll: self.epoll,
@@ -175,7 +176,9 @@ impl Reading {
             }
             Order::Died { owner, t, code, signal } => {
                 self.drain(owner.worker, true);
-                if let Some(source) = self.sources.get_mut((owner.worker as usize).wrapping_sub(1)).and_then(Option::take) {
+                if let Some(source) =
+                    self.sources.get_mut((owner.worker as usize).wrapping_sub(1)).and_then(Option::take)
+                {
                     // Closing would remove it too, unless a child still being forked has a copy.
                     let _ = self.epoll.delete(source.pipe.as_fd());
                 }

@@ -119,7 +119,6 @@ impl Stream {
     }
 }
 
-
 /// From so many runs on, sorting at once beats merging one after the other.
 const RUNS: usize = 32;
 
@@ -172,7 +171,8 @@ mod tests {
     const ME: Owner = Owner { worker: 3, pid: 300 };
 
     fn events(stream: &mut Stream, records: &[(u64, u16, Body)]) -> Vec<Event> {
-        let bytes: Vec<u8> = records.iter().flat_map(|&(t, number, body)| Record { t, number, body }.encode()).collect();
+        let bytes: Vec<u8> =
+            records.iter().flat_map(|&(t, number, body)| Record { t, number, body }.encode()).collect();
         let mut out = Vec::new();
         stream.take(&bytes, &mut Judge::default(), &mut out);
         out

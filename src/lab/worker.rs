@@ -245,7 +245,7 @@ impl Worker<'_> {
             line = clock.line();
         }
         let at = line.now();
-        let seq = ledger.next_seq();
+        let seq = ledger.next_seq(mode);
         let limit = control.limit();
         if control.stopping() || limit != 0 && seq > limit {
             // Won after the end: nobody's acquisition. Closing gives the lock back.
