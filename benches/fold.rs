@@ -8,25 +8,31 @@ use flockmon::model::Model;
 use std::hint::black_box;
 use std::io::sink;
 use std::time::Duration;
-use support::{Screen, Traffic, model, populated};
+use support::{Reader, Screen, Traffic, model, populated};
 
-const RECORDS: usize = 400_000;
+const RECORDS: usize = 1_000_000;
 
+/// The second half of some traffic, with the first half already folded: pages and windows are there.
 fn records(c: &mut Criterion) {
     let mut group = c.benchmark_group("records");
     for workers in [10, 1000] {
         let traffic = Traffic::new(workers, RECORDS);
-        group.throughput(Throughput::Elements(traffic.records as u64));
+        let mut folded = model();
+        let (reader, left) = traffic.half(&mut folded);
+        group.throughput(Throughput::Elements(left as u64));
+        let decode = |reader: &mut Reader<'_>| while reader.round(|events| _ = black_box(events)) {};
         group.bench_function(format!("decode, {workers} workers"), |b| {
-            b.iter(|| traffic.decode(|events| _ = black_box(events)));
+            b.iter_batched_ref(|| reader.clone(), decode, BatchSize::PerIteration);
         });
-        let rounds = traffic.rounds();
-        let fold = |model: &mut Model| rounds.iter().flatten().for_each(|event| model.apply(event));
+        let (mut rounds, mut rest) = (Vec::new(), reader.clone());
+        while rest.round(|events| rounds.push(events.to_vec())) {}
         group.bench_function(format!("fold, {workers} workers"), |b| {
-            b.iter_batched_ref(model, fold, BatchSize::PerIteration);
+            let fold = |model: &mut Model| rounds.iter().flatten().for_each(|event| model.apply(event));
+            b.iter_batched_ref(|| folded.clone(), fold, BatchSize::PerIteration);
         });
         group.bench_function(format!("decode and fold, {workers} workers"), |b| {
-            b.iter_batched_ref(model, |model| traffic.fold(model), BatchSize::PerIteration);
+            let both = |(reader, model): &mut (Reader<'_>, Model)| reader.fold(model);
+            b.iter_batched_ref(|| (reader.clone(), folded.clone()), both, BatchSize::PerIteration);
         });
     }
     group.finish();

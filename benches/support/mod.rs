@@ -97,33 +97,52 @@ impl Traffic {
         Self { workers, records: made, rounds }
     }
 
-    /// Reads all of it, as the collector does, and gives each round to `use_it`.
-    pub fn decode(&self, mut use_it: impl FnMut(&[Event])) {
-        let mut streams: Vec<Stream> = (1..=self.workers).map(|w| Stream::new(owner(w))).collect();
-        let (mut judge, mut events) = (Judge::default(), Vec::new());
-        for round in &self.rounds {
-            events.clear();
-            for (worker, bytes) in round {
-                streams[*worker as usize - 1].take(bytes, &mut judge, &mut events);
-            }
-            in_order(&mut events);
-            use_it(&events);
-        }
+    /// A reader at the beginning.
+    pub fn reader(&self) -> Reader<'_> {
+        let streams = (1..=self.workers).map(|w| Stream::new(owner(w))).collect();
+        Reader { rounds: self.rounds.iter(), streams, judge: Judge::default(), events: Vec::new() }
     }
 
-    pub fn rounds(&self) -> Vec<Vec<Event>> {
-        let mut all = Vec::new();
-        self.decode(|events| all.push(events.to_vec()));
-        all
+    /// Folds the first half; gives what is left to be read, and how many records that is.
+    pub fn half(&self, model: &mut Model) -> (Reader<'_>, usize) {
+        let (mut reader, half) = (self.reader(), self.rounds.len() / 2);
+        for _ in 0..half {
+            reader.round(|events| events.iter().for_each(|event| model.apply(event)));
+        }
+        let left = self.rounds.iter().skip(half).flatten().map(|(_, bytes)| bytes.len() / SIZE).sum();
+        (reader, left)
     }
 
     /// All of it, folded.
     pub fn fold(&self, model: &mut Model) {
-        self.decode(|events| events.iter().for_each(|event| model.apply(event)));
+        self.reader().fold(model);
+    }
+}
+
+/// Reads as the collector does.
+#[derive(Clone)]
+pub struct Reader<'a> {
+    rounds: std::slice::Iter<'a, Vec<(u32, Vec<u8>)>>,
+    streams: Vec<Stream>,
+    judge: Judge,
+    events: Vec<Event>,
+}
+
+impl Reader<'_> {
+    /// Reads a round and gives it to `use_it`; `false` where there is none left.
+    pub fn round(&mut self, use_it: impl FnOnce(&[Event])) -> bool {
+        let Some(round) = self.rounds.next() else { return false };
+        self.events.clear();
+        for (worker, bytes) in round {
+            self.streams[*worker as usize - 1].take(bytes, &mut self.judge, &mut self.events);
+        }
+        in_order(&mut self.events);
+        use_it(&self.events);
+        true
     }
 
-    pub fn bytes(&self) -> usize {
-        self.records * SIZE
+    pub fn fold(&mut self, model: &mut Model) {
+        while self.round(|events| events.iter().for_each(|event| model.apply(event))) {}
     }
 }
 
@@ -138,7 +157,7 @@ pub fn populated(workers: u32) -> Model {
     model
 }
 
-/// A terminal of this size whose output is counted and thrown away.
+/// A terminal of this size.
 pub struct Screen<W: Write> {
     terminal: Terminal<CrosstermBackend<W>>,
     pub ui: Ui,

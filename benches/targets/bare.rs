@@ -58,7 +58,6 @@ impl Loop {
         let target = Target::prepare(None, LockKind::Flock).expect("a temporary lock file");
         let shared = Shared::new().expect("a shared page");
         let control = shared.control();
-        let start = control.generation();
         let mut children = Vec::new();
         let (mut read, write) = std::io::pipe().expect("a pipe");
         for id in 1..=self.workers {
@@ -68,7 +67,6 @@ impl Loop {
                 nix::unistd::ForkResult::Child => {
                     let slot = shared.slot(id).expect("a slot");
                     slot.count();
-                    control.sleep(start, None);
                     let told = self.child(target.path(), &shared, slot, handoffs);
                     if handoffs {
                         use std::io::Write;
@@ -85,9 +83,7 @@ impl Loop {
         while !ready() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(Duration::from_millis(20));
         let turns = || (1..=self.workers).filter_map(|id| shared.slot(id)).map(|s| s.doing().1).sum::<u64>();
-        control.announce();
         std::thread::sleep(WARM_UP);
         let (began, before) = (Instant::now(), turns());
         std::thread::sleep(run_for);

@@ -14,7 +14,7 @@ mod table;
 
 use bare::{Hold, Loop};
 use flockmon::dist::Dist;
-use flockmon::event::What;
+use flockmon::event::{Event, What};
 use program::Lab;
 use std::io::sink;
 use std::time::{Duration, Instant};
@@ -112,12 +112,13 @@ fn prompt(rows: &mut Rows) {
 
 /// Records a second on one core, and whether many workers make it slower.
 fn fold(rows: &mut Rows) {
-    let (few, many) = (Traffic::new(10, 400_000), Traffic::new(1000, 400_000));
+    let (few, many) = (Traffic::new(10, 1_000_000), Traffic::new(1000, 1_000_000));
     let speed = |traffic: &Traffic| {
         let mut model = model();
+        let (mut reader, records) = traffic.half(&mut model);
         let began = Instant::now();
-        traffic.fold(&mut model);
-        traffic.records as f64 / began.elapsed().as_secs_f64() / 1e6
+        reader.fold(&mut model);
+        records as f64 / began.elapsed().as_secs_f64() / 1e6
     };
     let (mut of_few, mut of_many, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rows.pairs.max(15) {
@@ -166,7 +167,8 @@ fn an_hour() {
     let mut model = model();
     let traffic = Traffic::new(1000, 126_000);
     for round in 0..40u64 {
-        traffic.decode(|events| {
+        let mut reader = traffic.reader();
+        let mut hour = |events: &[Event]| {
             for event in events {
                 let mut event = event.clone();
                 // A round is the 90 s that follow, 1,400 acquisitions a second.
@@ -179,7 +181,8 @@ fn an_hour() {
                 }
                 model.apply(&event);
             }
-        });
+        };
+        while reader.round(&mut hour) {}
     }
     let mut screen = Screen::new(sink(), 200, 60);
     screen.draw(&model);

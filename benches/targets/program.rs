@@ -10,7 +10,7 @@ use flockmon::lab::{self, Config};
 use flockmon::model::Model;
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::Screen;
@@ -70,7 +70,9 @@ impl Lab {
         lab.listen(tx).expect("a collector");
         let OpenptyResult { master, slave } = openpty(&SIZE, None).expect("a pseudo-terminal");
         let reader = std::thread::spawn(move || drain(File::from(master)));
-        let mut screen = Screen::new(File::from(slave), SIZE.ws_col, SIZE.ws_row);
+        // Buffered, as the program does it: a frame is a few writes.
+        let out = BufWriter::with_capacity(64 * 1024, File::from(slave));
+        let mut screen = Screen::new(out, SIZE.ws_col, SIZE.ws_row);
         let (mut unseen, mut shown) = (Vec::new(), Vec::new());
         let mut from = None;
         let (began, mut drawn) = (Instant::now(), Instant::now());

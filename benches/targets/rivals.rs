@@ -19,21 +19,11 @@ print(turns / 0.4)
 ";
 
 pub fn all(rows: &mut Rows) {
-    // An instance of it is a file with four processes; more instances are more files, which do not contend.
-    rival(
-        rows,
-        "monitored, 4 workers/stress-ng --flock 1, operations a second",
-        Target::AtLeast(1.0),
-        || stress_ng(1),
-        || lab(4),
-    );
-    rival(
-        rows,
-        "monitored, 8 workers on one file/stress-ng --flock 2, on two",
-        Target::None,
-        || stress_ng(2),
-        || lab(8),
-    );
+    // An instance of it is four processes on one file; what it counts are exclusive and shared locks, blocking and not.
+    let ours = "4 workers/stress-ng --flock 1, operations a second";
+    rival(rows, &format!("monitored, {ours}"), Target::AtLeast(1.0), || stress_ng(1), || lab(4));
+    let bare = || Ok(Loop { workers: 4, ..Loop::default() }.rate(SIDE));
+    rival(rows, &format!("bare, {ours}"), Target::None, || stress_ng(1), bare);
     rival(rows, "monitored/a Python fcntl.flock loop, one process", Target::AtLeast(1.0), python, || lab(1));
     let me = std::env::current_exe().expect("this bench");
     let me = me.to_str().expect("a path");

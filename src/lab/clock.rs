@@ -124,12 +124,17 @@ const BLUR: u64 = 2_000;
 pub struct Tuner {
     /// None where the kernel is asked each time.
     last: Option<Sample>,
+    /// How often the clock was tuned.
+    times: u32,
 }
+
+/// So many tunings from one look at the kernel's choice of clock to the next: it changes hardly ever.
+const LOOK_EACH: u32 = 16;
 
 impl Tuner {
     /// Starts `clock`: on the counter where that can be trusted, which takes 2 ms.
     pub fn start(clock: &Clock) -> Self {
-        let mut tuner = Self { last: None };
+        let mut tuner = Self { last: None, times: 0 };
         let Some(first) = counter_is_the_clock().then(sample).flatten() else { return tuner };
         let slope = loop {
             match sample() {
@@ -150,7 +155,8 @@ impl Tuner {
     /// Compares with the kernel's time and turns the line towards it. To be called a few times a second.
     pub fn tune(&mut self, clock: &Clock) {
         let Some(last) = self.last else { return };
-        if !counter_is_the_clock() {
+        self.times = self.times.wrapping_add(1);
+        if self.times.is_multiple_of(LOOK_EACH) && !counter_is_the_clock() {
             // The kernel has given the counter up; so do we, for good.
             self.last = None;
             return clock.set_line(Line::default());

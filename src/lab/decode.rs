@@ -6,7 +6,7 @@ use super::wire::{Body, Cycle, Record, SIZE, Won};
 use crate::event::{Acquisition, Event, FailedAction, LockMode, What};
 
 /// The records of one process of a worker, in their order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stream {
     owner: Owner,
     /// The number that the next record should have.

@@ -18,7 +18,7 @@ struct Suspect {
 }
 
 /// Holds the open cases.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Judge {
     open: Vec<Suspect>,
 }

@@ -38,9 +38,14 @@ impl Owner {
 #[derive(Debug, Default)]
 pub struct Ledger {
     owner: AtomicU64,
-    seq: AtomicU64,
     last_release: AtomicU64,
+    seq: Apart,
 }
+
+/// A cache line of its own: whoever begins to wait reads it, and shall not take from the holder what that writes at its release.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+struct Apart(AtomicU64);
 
 impl Ledger {
     /// The exclusive holder's process, as it entered itself.
@@ -50,7 +55,7 @@ impl Ledger {
 
     /// Number of the latest acquisition.
     pub fn seq(&self) -> u64 {
-        self.seq.load(Relaxed)
+        self.seq.0.load(Relaxed)
     }
 
     /// When the lock was last released, in ns of [`Clock::now`].
@@ -63,11 +68,11 @@ impl Ledger {
         if mode == LockMode::Exclusive && self.owner.load(Relaxed) == 0 {
             // Nobody else may be here, so that load and store need not be one. Where the lock does not exclude, two may
             // get the same number; that they were here together, the owner's entry tells.
-            let seq = self.seq.load(Acquire).wrapping_add(1);
-            self.seq.store(seq, Release);
+            let seq = self.seq.0.load(Acquire).wrapping_add(1);
+            self.seq.0.store(seq, Release);
             return seq;
         }
-        self.seq.fetch_add(1, AcqRel) + 1
+        self.seq.0.fetch_add(1, AcqRel) + 1
     }
 
     /// Enters `me` as the exclusive holder; tells who stood there, which should be nobody.
