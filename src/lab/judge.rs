@@ -20,7 +20,7 @@ struct Suspect {
 
 /// Holds the open cases, by whom they accuse: where the lock does not exclude at all there are thousands, and each
 /// record of a worker is asked about.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Judge {
     open: HashMap<Owner, Vec<Suspect>>,
 }
@@ -60,7 +60,7 @@ impl Judge {
     }
 
     /// Whether no case is open.
-    #[cfg(test)]
+    #[inline]
     pub fn is_idle(&self) -> bool {
         self.open.is_empty()
     }

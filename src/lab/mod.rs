@@ -4,7 +4,8 @@
 //! - `worker.rs` is the child, `worker/sys.rs` its system calls;
 //! - `wire.rs` the record in the pipe, `ledger.rs` the pages that all share, `clock.rs` the clock;
 //! - `fleet.rs` forks, reaps and signals, in the main thread;
-//! - `collector.rs` reads the pipes in a thread of its own and makes [`Event`](crate::event::Event)s;
+//! - `collector.rs` reads the pipes in a thread of its own, `decode.rs` makes [`Event`](crate::event::Event)s of what it read;
+//! - `slice.rs` sees to it that the monitor comes to a processor soon;
 //! - `puppet.rs` is a child of another sort, which makes one lock call at a time, when told to;
 //! - `judge.rs` tells a holder that died from a lock that does not exclude;
 //! - `scene.rs` has the presets, `mischief` and `worker/mischief` what goes wrong in them on purpose;
@@ -12,12 +13,14 @@
 
 pub mod clock;
 mod collector;
+pub mod decode;
 mod fleet;
-mod judge;
+pub mod judge;
 pub mod ledger;
 pub mod mischief;
 pub mod puppet;
 pub mod scene;
+mod slice;
 mod source;
 pub mod target;
 pub mod wire;

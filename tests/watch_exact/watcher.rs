@@ -77,7 +77,7 @@ impl Watcher {
     /// All that has happened until now: takes and releases the lock itself and waits until that is seen.
     pub fn all(&self) -> Vec<Change> {
         let file = File::open(&self.path).unwrap();
-        file.lock().unwrap();
+        let file = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap();
         drop(file);
         let own = std::process::id() as i32;
         let over = |c: &Change| c.task.pid == own && c.deed == Deed::Released;

@@ -4,7 +4,6 @@ mod sys;
 
 use super::{EXIT_OK, End, Held, Worker, exit_now};
 use crate::event::LockMode;
-use crate::lab::clock;
 use crate::lab::ledger::Shared;
 use crate::lab::mischief::{Act, Mischief};
 use crate::lab::wire::{Body, Stage};
@@ -46,7 +45,7 @@ impl Worker<'_> {
         }
         // Before anything: who looks at it must see who holds the lock.
         self.telling.push(held.at, Body::Acquired { won: held.won, waited: held.waited });
-        self.telling.flush()?;
+        self.telling.flush(self.clock.now())?;
         held.told = true;
         match act {
             Act::Stall => sys::signal_me(libc::SIGSTOP),
@@ -65,12 +64,12 @@ impl Worker<'_> {
     /// After the lock was released, or given up.
     pub(super) fn after_turn(&mut self, mischief: &Mischief) -> Result<(), End> {
         let Some((seq, since)) = self.second.held.take() else { return Ok(()) };
-        let now = clock::now();
+        let now = self.clock.now();
         let held = self.job.shared.control().active_at(now).saturating_sub(since);
         mischief.second_released(self.job.me);
         self.job.kind.release(self.second.fd).map_err(|errno| End::Failed(2, errno))?;
         self.telling.push(now, Body::Second { stage: Stage::Released, seq, ns: held, contended: false });
-        self.telling.flush()
+        self.telling.flush(self.clock.now())
     }
 
     fn take_second(&mut self, mischief: &Mischief) -> Result<(), End> {
@@ -79,12 +78,12 @@ impl Worker<'_> {
         if self.second.fd < 0 {
             self.second.fd = super::sys::open(path).map_err(|errno| End::Failed(0, errno))?;
         }
-        let (fd, start) = (self.second.fd, clock::now());
+        let (fd, start) = (self.second.fd, self.clock.now());
         let active = control.active_at(start);
         let free = job.kind.try_acquire(fd, LockMode::Exclusive).map_err(|errno| End::Failed(1, errno))?;
         if !free {
             self.telling.push(start, Body::Second { stage: Stage::Waits, seq: 0, ns: 0, contended: true });
-            self.telling.flush()?;
+            self.telling.flush(self.clock.now())?;
             loop {
                 match job.kind.acquire(fd, LockMode::Exclusive) {
                     Ok(()) => break,
@@ -93,23 +92,23 @@ impl Worker<'_> {
                 }
             }
         }
-        let now = clock::now();
+        let now = self.clock.now();
         let (seq, since) = (mischief.second_won(job.me), control.active_at(now));
         self.second.held = Some((seq, since));
         let ns = since.saturating_sub(active);
         self.telling.push(now, Body::Second { stage: Stage::Acquired, seq, ns, contended: !free });
-        self.telling.flush()
+        self.telling.flush(self.clock.now())
     }
 
     /// Works for a hold time between one lock and the next.
     fn dwell(&mut self) -> Result<(), End> {
         let control = self.job.shared.control();
-        let (u, start) = (self.random.unit(), control.active_at(clock::now()));
+        let (u, start) = (self.random.unit(), control.active_at(self.clock.now()));
         loop {
             let generation = control.generation();
             self.still_wanted()?;
             let paused = control.paused();
-            let left = control.hold().at(u).saturating_sub(control.active_at(clock::now()).saturating_sub(start));
+            let left = control.hold().at(u).saturating_sub(control.active_at(self.clock.now()).saturating_sub(start));
             if left == 0 && !paused {
                 return Ok(());
             }
