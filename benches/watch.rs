@@ -1,8 +1,9 @@
 //! What being watched exactly costs others: acquisitions a second of ten forked processes on one file, alone and
 //! watched, in turn, in one run.
 //!
-//! `cargo bench --bench watch`, as root with tracefs mounted; `-- SECONDS PAIRS [WAY] [HOLD_US]` changes how long each side
-//! runs, how often, and tries one way (`bpf`, `perf`) or one hold only.
+//! `cargo bench --bench watch`, as root with tracefs mounted; `-- [SECONDS PAIRS [HOLD_US]] [WAY]` changes how long each side
+//! runs, how often, and tries one hold or one way (`bpf`, `perf`) only; with `all` every lock of the system is watched,
+//! with `bystanders` it is what others pay who use no watched lock.
 #![allow(unsafe_code, missing_docs, clippy::print_stdout, clippy::print_stderr, clippy::expect_used)]
 
 use flockmon::event::{LockKind, LockMode};
@@ -31,8 +32,17 @@ fn main() {
     let only = numbers.next().map(|us| us as u64);
     let ways = [("bpf", Way::Bpf), ("perf", Way::Perf)];
     let all_ways = !words.iter().any(|w| ways.iter().any(|(name, _)| w == name));
-    let other = words.iter().any(|w| w == "other");
-    let all = words.iter().any(|w| w == "all");
+    let has = |word: &str| words.iter().any(|w| w == word);
+    let what = if has("all") { Watched::All } else { Watched::File };
+    for (_, way) in ways {
+        if let Err(e) = Tracer::open(&Scope::All, Options { way: Some(way), ..Options::default() }, no_locks()) {
+            eprintln!("SKIPPED: {e}");
+            return;
+        }
+    }
+    if has("bystanders") {
+        return bystanders(seconds, pairs);
+    }
     println!(
         "{WORKERS} processes, flock, one file, keep-open; {pairs} pairs of {seconds:?} a side; median (lowest - highest)\n"
     );
@@ -53,11 +63,7 @@ fn main() {
             for _ in 0..pairs {
                 let bare = load(hold, seconds, |work| work());
                 let mut sight = Sight::default();
-                let under = load(hold, seconds, |work| sight = watch(way, work, other, all));
-                if let Some(why) = &sight.refused {
-                    eprintln!("SKIPPED: {why}");
-                    return;
-                }
+                let under = load(hold, seconds, |work| sight = watch(way, what, work));
                 ratios.push(under.0 / bare.0);
                 alone.push(bare.0);
                 watched.push(under.0);
@@ -89,7 +95,6 @@ fn spread(values: &mut [f64]) -> (f64, f64, f64) {
 /// What the watcher saw.
 #[derive(Default)]
 struct Sight {
-    refused: Option<String>,
     records: u64,
     acquired: u64,
     lost: u64,
@@ -97,25 +102,30 @@ struct Sight {
     cpu: f64,
 }
 
-/// Runs `work` while a thread watches its file.
-fn watch(way: Way, work: &mut dyn FnMut(), other: bool, all: bool) -> Sight {
-    let mut sight = Sight::default();
-    let file = std::fs::metadata(lock_file()).expect("the lock file");
-    let device = file.dev();
-    let id = FileId {
-        major: libc::major(device),
-        minor: libc::minor(device),
-        inode: file.ino() + if other { 1 << 40 } else { 0 },
-    };
-    let scope = if all { Scope::All } else { Scope::Files(vec![id]) };
+/// What is looked at beside a load.
+#[derive(Clone, Copy)]
+enum Watched {
+    /// Its file.
+    File,
+    /// A file that it does not use.
+    Another,
+    /// Every lock of the system.
+    All,
+}
+
+fn no_locks() -> flockmon::watch::exact::ReadLocks {
+    Box::new(|| Ok(Vec::new()))
+}
+
+/// Runs `work` while a thread watches.
+fn watch(way: Way, what: Watched, work: &mut dyn FnMut()) -> Sight {
+    let file = std::fs::metadata(lock_file()).map_or((0, 0), |file| (file.dev(), file.ino()));
+    let inode = if matches!(what, Watched::Another) { u64::from(u32::MAX) } else { file.1 };
+    let id = FileId { major: libc::major(file.0), minor: libc::minor(file.0), inode };
+    let scope = if matches!(what, Watched::All) { Scope::All } else { Scope::Files(vec![id]) };
     let options = Options { way: Some(way), ..Options::default() };
-    let mut tracer = match Tracer::open(&scope, options, Box::new(|| Ok(Vec::new()))) {
-        Ok(tracer) => tracer,
-        Err(e) => {
-            sight.refused = Some(e.to_string());
-            return sight;
-        }
-    };
+    let mut tracer = Tracer::open(&scope, options, no_locks()).expect("the kernel's events");
+    let mut sight = Sight::default();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
@@ -145,6 +155,58 @@ fn watch(way: Way, work: &mut dyn FnMut(), other: bool, all: bool) -> Sight {
     sight
 }
 
+/// What is done by one who uses no watched lock, in turns a second.
+fn bystanders(seconds: Duration, pairs: usize) {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: a handler that does nothing; each call below takes integers, a child leaves by _exit at once.
+    unsafe { libc::signal(libc::SIGUSR1, nothing as extern "C" fn(libc::c_int) as libc::sighandler_t) };
+    let file = tempfile::tempfile().expect("a file");
+    let lock = || {
+        let _ = LockKind::Flock.acquire(file.as_raw_fd(), LockMode::Exclusive);
+        let _ = LockKind::Flock.release(file.as_raw_fd());
+    };
+    // SAFETY: as above.
+    let signal = || _ = unsafe { libc::raise(libc::SIGUSR1) };
+    // SAFETY: as above.
+    let fork = || match unsafe { libc::fork() } {
+        0 => unsafe { libc::_exit(0) },
+        child => _ = unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) },
+    };
+    let calm = || drop(std::hint::black_box(std::fs::metadata("/proc/self")));
+    let deeds: [(&str, &dyn Fn()); 4] =
+        [("flock of another file", &lock), ("signal to oneself", &signal), ("fork and exit", &fork), ("stat", &calm)];
+    println!("one process; {pairs} pairs of {seconds:?} a side; median (lowest - highest)\n");
+    println!("| deed | way | alone, /s | watched, /s | watched/alone |");
+    println!("|---|---|---|---|---|");
+    for (name, deed) in deeds {
+        let turns = || {
+            let (began, mut turns) = (Instant::now(), 0.0);
+            while began.elapsed() < seconds {
+                (0..20).for_each(|_| deed());
+                turns += 20.0;
+            }
+            turns / began.elapsed().as_secs_f64()
+        };
+        for (way_name, way) in [("bpf", Way::Bpf), ("perf", Way::Perf)] {
+            let (mut ratios, mut alone, mut watched) = (Vec::new(), Vec::new(), Vec::new());
+            for _ in 0..pairs {
+                let bare = turns();
+                let mut under = 0.0;
+                watch(way, Watched::Another, &mut || under = turns());
+                ratios.push(under / bare);
+                alone.push(bare);
+                watched.push(under);
+            }
+            let (low, ratio, high) = spread(&mut ratios);
+            println!(
+                "| {name} | {way_name} | {:.0} k | {:.0} k | {ratio:.3} ({low:.3} - {high:.3}) |",
+                spread(&mut alone).1 / 1e3,
+                spread(&mut watched).1 / 1e3,
+            );
+        }
+    }
+}
+
 fn thread_time() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: clock_gettime(2) writes one struct of ours.
@@ -170,6 +232,8 @@ fn load(hold_us: u64, run_for: Duration, around: impl FnOnce(&mut dyn FnMut())) 
         match unsafe { nix::unistd::fork() }.expect("fork") {
             nix::unistd::ForkResult::Parent { child } => children.push(child),
             nix::unistd::ForkResult::Child => {
+                // SAFETY: takes integers; whoever forked it may be ended at any time.
+                unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
                 let file = File::options().read(true).write(true).open(target.path()).expect("the lock file");
                 let slot = shared.slot(id).expect("a slot");
                 control.sleep(start, None);

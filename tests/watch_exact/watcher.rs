@@ -2,6 +2,7 @@
 
 use crate::support::wait_for;
 use flockmon::event::{LockKind, LockMode};
+use flockmon::lock::Lock;
 use flockmon::watch::change::{Change, Deed, Family, FileId, LockKey, Range, TaskId};
 use flockmon::watch::exact::{Options, Tracer, Way};
 use flockmon::watch::grammar::SnapshotEntry;
@@ -77,7 +78,7 @@ impl Watcher {
     /// All that has happened until now: takes and releases the lock itself and waits until that is seen.
     pub fn all(&self) -> Vec<Change> {
         let file = File::open(&self.path).unwrap();
-        let file = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap();
+        LockKind::Flock.acquire(file.as_raw_fd(), LockMode::Exclusive).unwrap();
         drop(file);
         let own = std::process::id() as i32;
         let over = |c: &Change| c.task.pid == own && c.deed == Deed::Released;

@@ -71,9 +71,9 @@ const NAP: Duration = Duration::from_millis(10);
 const IDLE_NAP: Duration = Duration::from_millis(25);
 /// How often the figures of [`Stats`] are made anew.
 const STATS: u64 = 1_000_000_000;
-/// What a record costs the one who makes it, in ns; measured, see benches/watch.rs.
-const COST_PERF: f64 = 500.0;
-const COST_BPF: f64 = 150.0;
+/// What a record costs the one who makes it, in ns, where it hurts most; see benches/watch.rs.
+const COST_PERF: f64 = 1000.0;
+const COST_BPF: f64 = 250.0;
 
 enum Source {
     Perf(Perf),
@@ -91,6 +91,7 @@ pub struct Tracer {
     mark: (u64, u64, u64),
     idle: bool,
     own_pids: bool,
+    cheaper_refused: Option<TraceError>,
 }
 
 /// Which files the records may be of: what the kernel's filter lets through is more.
@@ -130,12 +131,16 @@ impl Tracer {
     pub fn open(scope: &Scope, options: Options, locks: ReadLocks) -> Result<Self, TraceError> {
         let events = Arc::new(Events::read()?);
         let perf = |events| Perf::open(events, scope, options.ring).map(Source::Perf);
+        let mut cheaper_refused = None;
         let source = match options.way {
             Some(Way::Perf) => perf(events)?,
             Some(Way::Bpf) => Source::Bpf(Bpf::open(&events, scope, options.ring)?),
             None => match Bpf::open(&events, scope, options.ring) {
                 Ok(bpf) => Source::Bpf(bpf),
-                Err(_) => perf(events)?,
+                Err(why) => {
+                    cheaper_refused = Some(why);
+                    perf(events)?
+                }
             },
         };
         let own_pids = !sees_all_pids();
@@ -148,6 +153,7 @@ impl Tracer {
             mark: (0, clock::now(), sys::thread_time()),
             idle: false,
             own_pids,
+            cheaper_refused,
         };
         this.snapshots.want_first(&mut this.grammar);
         Ok(this)
@@ -216,6 +222,11 @@ impl Tracer {
             Source::Perf(_) => Way::Perf,
             Source::Bpf(_) => Way::Bpf,
         }
+    }
+
+    /// Why it is not [`Way::Bpf`], where that was not asked for.
+    pub fn cheaper_refused(&self) -> Option<&TraceError> {
+        self.cheaper_refused.as_ref()
     }
 
     /// What watching did and costs so far.
