@@ -53,7 +53,7 @@ impl Judge {
     }
 
     /// Whether no case is open.
-    #[cfg(test)]
+    #[inline]
     pub fn is_idle(&self) -> bool {
         self.open.is_empty()
     }

@@ -4,7 +4,7 @@
 //! total order, the handoff is exact, and mutual exclusion is checked. All fields are atomics: if the
 //! lock does not exclude, the ledger must survive that and say so.
 
-use super::clock;
+use super::clock::{self, Clock};
 use crate::dist::Dist;
 use nix::errno::Errno;
 use std::ptr::NonNull;
@@ -52,7 +52,7 @@ impl Ledger {
         self.seq.load(Relaxed)
     }
 
-    /// When the lock was last released, in ns of [`clock::now`].
+    /// When the lock was last released, in ns of [`Clock::now`].
     pub fn last_release(&self) -> u64 {
         self.last_release.load(Relaxed)
     }
@@ -67,9 +67,12 @@ impl Ledger {
         Owner::from_word(self.owner.swap(me.word(), AcqRel))
     }
 
-    /// Takes `me` out again, but nobody else.
+    /// Takes `me` out again, but nobody else. Load and store need not be one: whoever enters between them holds the
+    /// lock together with `me`, and has been told so by [`Ledger::enter`].
     pub fn leave(&self, me: Owner) {
-        let _ = self.owner.compare_exchange(me.word(), 0, AcqRel, Relaxed);
+        if self.owner.load(Relaxed) == me.word() {
+            self.owner.store(0, Release);
+        }
     }
 
     /// Notes the time of a release that is about to be made.
@@ -145,7 +148,7 @@ impl Control {
         self.active.load(Acquire) & 1 == 1
     }
 
-    /// Time `now` (of [`clock::now`]) on the clock that stands still while paused, in ns.
+    /// Time `now` (of [`Clock::now`]) on the clock that stands still while paused, in ns.
     pub fn active_at(&self, now: u64) -> u64 {
         let word = self.active.load(Acquire);
         if word & 1 == 1 { word >> 1 } else { now.saturating_sub(word >> 1) }
@@ -263,9 +266,9 @@ impl Slot {
         self.got.load(Relaxed)
     }
 
-    /// Counts one.
+    /// Counts one. Only the worker's present process may: there is no other writer.
     pub fn count(&self) {
-        self.got.fetch_add(1, Relaxed);
+        self.got.store(self.got.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
     /// Whether this worker shall leave.
@@ -283,6 +286,7 @@ impl Slot {
 struct Layout {
     ledger: Ledger,
     control: Control,
+    clock: Clock,
     slots: [Slot; MAX_WORKERS as usize],
 }
 
@@ -338,6 +342,11 @@ impl Shared {
     /// The live settings.
     pub fn control(&self) -> &Control {
         &self.layout().control
+    }
+
+    /// The clock of the run.
+    pub fn clock(&self) -> &Clock {
+        &self.layout().clock
     }
 
     /// The slot of worker `id` (from 1); none for a number that no worker has.

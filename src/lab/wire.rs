@@ -139,6 +139,7 @@ impl Record {
     }
 
     /// Reads a record; none where the bytes are not one.
+    #[inline]
     pub fn decode(bytes: &[u8; SIZE]) -> Option<Self> {
         let mut words = [0u64; 4];
         for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {

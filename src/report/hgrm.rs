@@ -35,7 +35,7 @@ pub fn write(folder: &Path, locks: &Locks) -> Result<()> {
     let model = locks.first();
     let all = [model.wait().all(), model.hold().all(), model.handoff().all()];
     for (file, latency) in files(folder).iter().zip(all) {
-        std::fs::write(file, text(latency)?).with_context(|| format!("cannot write {}", file.display()))?;
+        std::fs::write(file, text(&latency)?).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
 }
