@@ -3,6 +3,7 @@
 use crate::dist::{Dist, DurationError, parse_positive, plain};
 use crate::event::{How, LockKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::{fmt, str::FromStr};
 
@@ -173,7 +174,7 @@ pub struct ShowArgs {
     #[arg(long, value_name = "DIR")]
     pub hgrm: Option<PathBuf>,
 
-    /// Overwrite files that are there (--record, --hgrm)
+    /// Overwrite files that are there (--record, --hgrm, --log)
     #[arg(long)]
     pub force: bool,
 
@@ -200,12 +201,16 @@ pub struct LabArgs {
     /// The file to lock; made if it is missing, never changed or removed [default: a temporary file]
     pub lockfile: Option<PathBuf>,
 
+    /// Run this while holding the lock, instead of holding it for a time; its output goes into logs
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+
     /// How many worker processes contend, 1 to 10000
     #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub workers: u32,
 
     /// How long a worker holds the lock: 1s | 500ms..2s (uniform) | exp:1s (exponential) | 0
-    #[arg(long, value_name = "DIST", default_value = "1s", allow_hyphen_values = true)]
+    #[arg(long, value_name = "DIST", default_value = "1s", allow_hyphen_values = true, conflicts_with = "command")]
     pub hold: Dist,
 
     /// Time between a release and the next attempt, written like --hold
@@ -231,6 +236,14 @@ pub struct LabArgs {
     /// Whether a worker that ends is started again: always | never
     #[arg(long, value_name = "WHEN", default_value = "always")]
     pub restart: Restart,
+
+    /// Keep what COMMAND writes, all of it, in DIR/worker-N.log [default: the last 64 KiB, until the end]
+    #[arg(long, value_name = "DIR", requires = "command")]
+    pub log: Option<PathBuf>,
+
+    /// End at the first run of COMMAND that does not end with status 0, with exit status 1
+    #[arg(long, requires = "command")]
+    pub stop_on_failure: bool,
 
     /// The random choices repeat for the same N [default: another each run]
     #[arg(long, value_name = "N")]
@@ -260,10 +273,12 @@ Examples:
   flockmon --keep-open --think 1ms          one millisecond of think time: strict turns
   flockmon --output summary --duration 10s  no screen, figures at the end
   flockmon --record run.jsonl               keep the run; flockmon replay run.jsonl shows it again
+  flockmon -w 10 /tmp/x -- make deploy      each worker runs this while it holds the lock, as flock(1) would
 
 Press ? on the screen for the keys.
 
-Exit status: 0 fine; 1 failed while running; 2 wrong use or bad input; 3 mutual exclusion was violated.";
+Exit status: 0 fine, though runs of COMMAND may have failed; 1 failed while running, or COMMAND did
+under --stop-on-failure; 2 wrong use or bad input; 3 mutual exclusion was violated.";
 
 /// How a worker waits for the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -391,6 +406,9 @@ mod tests {
             &["--nonsense"],
             &["a", "b"],
             &["replay"],
+            &["--hold", "1s", "--", "true"],
+            &["--log", "logs"],
+            &["--stop-on-failure"],
             &["replay", "x", "--speed", "0"],
             &["replay", "x", "--speed", "NaN"],
             &["compare", "x"],

@@ -3,8 +3,11 @@
 
 use super::clock::Tuner;
 use super::collector::{Collector, Order};
+use super::command::Program;
+use super::errand::Errand;
 use super::ledger::{MAX_WORKERS, Owner, Shared};
 use super::target::Target;
+use super::warden::Warden;
 use super::worker;
 use crate::cli::{Acquire, LabArgs, Restart};
 use crate::dist::Dist;
@@ -17,8 +20,8 @@ use nix::fcntl::OFlag;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{ForkResult, Pid};
 use std::ffi::CString;
 use std::fs::File;
@@ -32,6 +35,8 @@ const BIRTH_NS: u64 = 1_000_000_000;
 const BACKOFF_NS: (u64, u64) = (100_000_000, 5_000_000_000);
 /// How long workers may take to tell the rest and leave at the end, in ns.
 const FAREWELL_NS: u64 = 300_000_000;
+/// The same where they run commands, which get a SIGTERM first.
+const FAREWELL_OF_COMMANDS_NS: u64 = 2_000_000_000;
 /// Descriptors the monitor needs beside a pipe a worker.
 const SPARE_FDS: u64 = 64;
 
@@ -98,6 +103,8 @@ struct Member {
 #[derive(Debug)]
 pub struct Lab {
     config: Config,
+    /// What workers run while they hold the lock, instead of holding it for a time.
+    program: Option<Arc<Program>>,
     target: Target,
     path: CString,
     shared: Arc<Shared>,
@@ -112,6 +119,7 @@ pub struct Lab {
     waiting_orders: Option<Receiver<Order>>,
     collector: Option<JoinHandle<()>>,
     paused: bool,
+    warden: Option<Warden>,
 }
 
 impl Lab {
@@ -120,9 +128,18 @@ impl Lab {
     /// # Errors
     /// The lock file cannot be used, or a limit does not suffice for so many workers.
     pub fn start(config: Config, target: Target) -> Result<Self> {
+        Self::start_with(config, target, None)
+    }
+
+    /// The same, of workers that run `program` while they hold the lock.
+    ///
+    /// # Errors
+    /// As [`Lab::start`].
+    pub fn start_with(config: Config, target: Target, program: Option<Program>) -> Result<Self> {
         raise_limits(config.workers)?;
         let shared = Arc::new(Shared::new().context("cannot map the page shared with the workers: is memory short?")?);
         shared.control().configure(config.hold, config.think, config.limit.unwrap_or(0));
+        let warden = program.is_some().then(|| Warden::post(&shared)).transpose()?;
         let tuner = Tuner::start(shared.clock());
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .context("cannot make an eventfd: raise the limit on open files (ulimit -n)")?;
@@ -140,6 +157,8 @@ impl Lab {
             waiting_orders: Some(waiting_orders),
             collector: None,
             paused: false,
+            warden,
+            program: program.map(Arc::new),
             config,
             target,
         };
@@ -173,6 +192,7 @@ impl Lab {
             orders,
             events,
             wake: Arc::clone(&self.wake),
+            program: self.program.clone(),
             watched: (self.target.path().to_owned(), self.target.inode(), self.target.device()),
             epoll,
         };
@@ -190,19 +210,33 @@ impl Lab {
             started_at: self.started_at.clone(),
             lock: self.target.info(self.config.kind),
             workers: self.config.workers,
-            hold_ns: self.config.hold.mean(),
+            hold_ns: self.hold().mean(),
             think_ns: self.config.think.mean(),
             setup: Setup {
-                hold: self.config.hold.to_string(),
+                hold: self.hold().to_string(),
                 think: self.config.think.to_string(),
                 shared: self.config.shared,
                 acquire: self.config.acquire.to_string(),
                 keep_open: self.config.keep_open,
                 restart: self.config.restart.to_string(),
                 seed: self.config.seed,
+                command: self.program.as_ref().map(|p| p.words()),
             },
             watch: None,
         }
+    }
+
+    /// How long to hold, where that is set.
+    fn hold(&self) -> Dist {
+        if self.program.is_some() { Dist::Fixed(0) } else { self.config.hold }
+    }
+
+    /// The end of what the command of worker `id` has written, at most so many `bytes`; none where there is no command.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn output(&self, id: u32, bytes: u64) -> Option<std::io::Result<Vec<u8>>> {
+        Some(self.program.as_ref()?.logs().tail(id, bytes))
     }
 
     /// ns since the run began.
@@ -244,6 +278,9 @@ impl Lab {
             Command::Kill(_, id) => return self.kill(id).map(Some),
             Command::AddWorker => return self.add().map(Some),
             Command::RemoveWorker => return self.remove().map(Some),
+            Command::StepHold(_) if self.program.is_some() => {
+                return Ok(Some("the lock is held as long as the command runs".into()));
+            }
             Command::StepHold(longer) => {
                 self.config.hold = self.config.hold.stepped(longer);
                 self.shared.control().set_hold(self.config.hold);
@@ -282,9 +319,8 @@ impl Lab {
 
     /// Reaps the dead and notices the stopped; call it on `SIGCHLD`.
     pub fn reap(&mut self) {
-        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED | WaitPidFlag::WCONTINUED;
         loop {
-            match waitpid(None, Some(flags)) {
+            match self.next_change() {
                 Ok(WaitStatus::Exited(pid, code)) => self.died(pid, Some(code), None),
                 Ok(WaitStatus::Signaled(pid, signal, _)) => self.died(pid, None, Some(signal as i32)),
                 Ok(WaitStatus::Stopped(pid, _)) => self.stopped(pid, true),
@@ -292,6 +328,68 @@ impl Lab {
                 Err(Errno::EINTR) => {}
                 _ => return,
             }
+        }
+    }
+
+    /// What became of a child, if anything did.
+    fn next_change(&self) -> nix::Result<WaitStatus> {
+        let stops = WaitPidFlag::WUNTRACED | WaitPidFlag::WCONTINUED;
+        if self.program.is_none() {
+            return waitpid(None, Some(WaitPidFlag::WNOHANG | stops));
+        }
+        loop {
+            let any = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT | stops;
+            let seen = waitid(Id::All, any)?;
+            let Some(pid) = seen.pid() else { return Ok(WaitStatus::StillAlive) };
+            let how = match seen {
+                WaitStatus::Exited(..) | WaitStatus::Signaled(..) => {
+                    self.clear_away(pid);
+                    WaitPidFlag::WEXITED
+                }
+                _ => stops,
+            };
+            // One that went on before its stop was asked for has nothing to tell any more.
+            match waitid(Id::Pid(pid), how | WaitPidFlag::WNOHANG)? {
+                WaitStatus::StillAlive => {}
+                change => return Ok(change),
+            }
+        }
+    }
+
+    /// Kills what the command of a dead worker has left. Before it is reaped: so long its number is nobody else's.
+    fn clear_away(&self, pid: Pid) {
+        if self.program.is_some() {
+            // Mostly there is nobody.
+            let _ = killpg(pid, Signal::SIGKILL);
+        }
+        if let Some(slot) = self.find(pid).and_then(|id| self.shared.slot(id)) {
+            slot.set_leader(0);
+        }
+    }
+
+    /// Reaps a worker; at once where it is dead, else after its end if `patient`. Whether it is gone.
+    fn bury(&self, pid: Pid, patient: bool) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        let flags = if patient { flags } else { flags | WaitPidFlag::WNOHANG };
+        loop {
+            match waitid(Id::Pid(pid), flags) {
+                Err(Errno::EINTR) => {}
+                Err(_) => return true,
+                Ok(WaitStatus::StillAlive) => return false,
+                Ok(_) => break,
+            }
+        }
+        self.clear_away(pid);
+        while waitpid(pid, None) == Err(Errno::EINTR) {}
+        true
+    }
+
+    /// Signals a worker and all that its command has started.
+    fn signal(&self, pid: Pid, signal: Signal) -> nix::Result<()> {
+        match &self.program {
+            // Just born, it may not lead a group yet.
+            Some(_) => killpg(pid, signal).or_else(|_| kill(pid, signal)),
+            None => kill(pid, signal),
         }
     }
 
@@ -321,12 +419,17 @@ impl Lab {
             member.due = None;
         }
         self.shared.control().set_stop();
-        for member in self.members.iter().filter(|m| m.stopped) {
-            if let Some(pid) = member.pid {
-                let _ = kill(pid, Signal::SIGKILL);
+        for member in &self.members {
+            let Some(pid) = member.pid else { continue };
+            if member.stopped {
+                let _ = self.signal(pid, Signal::SIGKILL);
+            } else if self.program.is_some() {
+                // It ends the command; of the worker it ends but the wait.
+                let _ = self.signal(pid, Signal::SIGTERM);
             }
         }
-        let deadline = self.clock_now() + FAREWELL_NS;
+        let patience = if self.program.is_some() { FAREWELL_OF_COMMANDS_NS } else { FAREWELL_NS };
+        let deadline = self.clock_now() + patience;
         while self.reap_quietly() {
             received();
             if self.clock_now() > deadline {
@@ -334,14 +437,8 @@ impl Lab {
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        for pid in self.members.iter().filter_map(|m| m.pid) {
-            let _ = kill(pid, Signal::SIGKILL);
-        }
-        for member in &mut self.members {
-            if let Some(pid) = member.pid.take() {
-                while waitpid(pid, None) == Err(Errno::EINTR) {}
-            }
-        }
+        self.kill_all();
+        self.warden = None;
         self.order(Order::End);
         if let Some(collector) = self.collector.take() {
             while !collector.is_finished() {
@@ -355,15 +452,26 @@ impl Lab {
 
     /// Reaps without telling: an end that the run itself brings is no event. Whether any worker is left.
     fn reap_quietly(&mut self) -> bool {
-        for member in &mut self.members {
-            if let Some(pid) = member.pid {
-                match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
-                    Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => member.pid = None,
-                    _ => {}
-                }
-            }
+        let living: Vec<Pid> = self.members.iter().filter_map(|m| m.pid).collect();
+        let gone: Vec<Pid> = living.into_iter().filter(|pid| self.bury(*pid, false)).collect();
+        for member in self.members.iter_mut().filter(|m| m.pid.is_some_and(|pid| gone.contains(&pid))) {
+            member.pid = None;
         }
         self.members.iter().any(|m| m.pid.is_some())
+    }
+
+    /// Kills and reaps whoever is left.
+    fn kill_all(&mut self) {
+        let living: Vec<Pid> = self.members.iter().filter_map(|m| m.pid).collect();
+        for pid in &living {
+            let _ = self.signal(*pid, Signal::SIGKILL);
+        }
+        for pid in living {
+            self.bury(pid, true);
+        }
+        for member in &mut self.members {
+            member.pid = None;
+        }
     }
 
     /// The process that holds the lock now, by the ledger; among readers the first.
@@ -378,8 +486,9 @@ impl Lab {
             return Ok(format!("worker-{id} has no process to kill"));
         };
         // The pid is that of a child not yet reaped, so it cannot have been given to anyone else.
-        kill(pid, Signal::SIGKILL).with_context(|| format!("cannot kill worker-{id} (pid {pid})"))?;
-        Ok(format!("killed worker-{id} (pid {pid})"))
+        self.signal(pid, Signal::SIGKILL).with_context(|| format!("cannot kill worker-{id} (pid {pid})"))?;
+        let too = if self.program.is_some() { " and its command" } else { "" };
+        Ok(format!("killed worker-{id} (pid {pid}){too}"))
     }
 
     fn stall(&mut self) -> Result<String> {
@@ -387,7 +496,7 @@ impl Lab {
             (1..).zip(&self.members).filter(|(_, m)| m.stopped).filter_map(|(id, m)| Some((id, m.pid?))).collect();
         if !stopped.is_empty() {
             for (id, pid) in &stopped {
-                kill(*pid, Signal::SIGCONT).with_context(|| format!("cannot resume worker-{id} (pid {pid})"))?;
+                self.signal(*pid, Signal::SIGCONT).with_context(|| format!("cannot resume worker-{id} (pid {pid})"))?;
             }
             return Ok(format!(
                 "resumed {}",
@@ -396,7 +505,8 @@ impl Lab {
         }
         let Some(holder) = self.holder() else { return Ok("nobody holds the lock just now".into()) };
         let pid = Pid::from_raw(holder.pid as i32);
-        kill(pid, Signal::SIGSTOP).with_context(|| format!("cannot stop worker-{} (pid {pid})", holder.worker))?;
+        self.signal(pid, Signal::SIGSTOP)
+            .with_context(|| format!("cannot stop worker-{} (pid {pid})", holder.worker))?;
         Ok(format!("stopped worker-{} (pid {pid}): it keeps what it holds; s resumes it", holder.worker))
     }
 
@@ -441,9 +551,16 @@ impl Lab {
         match pid {
             // It may be deep in the kernel's queue: leaving the queue at once is what removing means.
             Some(pid) if self.holder().is_none_or(|h| h.worker != last) => {
+                // One that runs commands leaves by itself when the signal has ended its wait.
+                self.shared.control().announce();
                 kill(pid, Signal::SIGTERM).with_context(|| format!("cannot end worker-{last} (pid {pid})"))?;
             }
-            Some(_) => self.shared.control().announce(),
+            Some(_) => {
+                self.shared.control().announce();
+                if self.program.is_some() {
+                    return Ok(format!("worker-{last} leaves when its command has ended"));
+                }
+            }
             None => self.say(last, 0, What::Removed),
         }
         Ok(format!("removed worker-{last}"))
@@ -459,6 +576,8 @@ impl Lab {
         // Room for 5 ms of the fastest worker; above the user's share of pipe memory it stays as it is (pipe(7)).
         let _ = nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETPIPE_SZ(256 * 1024));
         let births = self.member(id).map_or(0, |m| m.births);
+        let program = self.program.clone();
+        let errand = program.as_deref().map(|p| Errand::new(p, id, self.target.path())).transpose()?;
         let mut job = worker::Job {
             shared: &self.shared,
             slot,
@@ -471,6 +590,7 @@ impl Lab {
             keep_open: self.config.keep_open,
             seed: mix(self.config.seed, id, births),
             epoch: self.epoch,
+            errand: errand.as_ref(),
             pipe: write.as_raw_fd(),
         };
         let parent = nix::unistd::getpid().as_raw();
@@ -484,10 +604,11 @@ impl Lab {
         // SAFETY: until _exit the child calls only async-signal-safe functions; see worker.rs.
         let forked = unsafe { nix::unistd::fork() };
         if let Ok(ForkResult::Child) = forked {
-            if !worker::prepare(parent, job.pipe, null) {
+            if !worker::prepare(parent, job.pipe, null, job.errand.is_some()) {
                 worker::exit_now(worker::EXIT_FAILED);
             }
             job.me.pid = std::process::id();
+            slot.set_leader(job.me.pid);
             worker::exit_now(worker::run(&job));
         }
         let restored = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
@@ -519,7 +640,7 @@ impl Lab {
         let owner = Owner { worker: id, pid: pid.as_raw() as u32 };
         self.order(Order::Died { owner, t: now.saturating_sub(self.epoch), code, signal });
         let enough = self.config.limit.is_some_and(|n| self.shared.ledger().seq() >= n);
-        let again = self.config.restart == Restart::Always && !enough;
+        let again = self.config.restart == Restart::Always && !enough && !self.shared.control().stopping();
         let Some(member) = self.member_mut(id) else { return };
         member.pid = None;
         member.stopped = false;
@@ -590,12 +711,7 @@ impl Lab {
 impl Drop for Lab {
     /// Whatever happened, no worker outlives the lab.
     fn drop(&mut self) {
-        for member in &mut self.members {
-            if let Some(pid) = member.pid.take() {
-                let _ = kill(pid, Signal::SIGKILL);
-                while waitpid(pid, None) == Err(Errno::EINTR) {}
-            }
-        }
+        self.kill_all();
     }
 }
 

@@ -2,6 +2,8 @@
 //! file, reads what they tell through pipes, and carries out the user's commands.
 //!
 //! - `worker.rs` is the child, `worker/sys.rs` its system calls;
+//! - `command.rs` is the command that workers run while they hold the lock, `errand.rs` what one of them needs for that,
+//!   `worker/exec.rs` how it runs; `warden.rs` sees that nothing of it stays behind;
 //! - `wire.rs` the record in the pipe, `ledger.rs` the pages that all share, `clock.rs` the clock;
 //! - `fleet.rs` forks, reaps and signals, in the main thread;
 //! - `collector.rs` reads the pipes in a thread of its own, `decode.rs` makes [`Event`](crate::event::Event)s of what it read;
@@ -10,14 +12,18 @@
 
 pub mod clock;
 mod collector;
+pub mod command;
 pub mod decode;
+pub mod errand;
 mod fleet;
 pub mod judge;
 pub mod ledger;
 mod source;
 pub mod target;
+mod warden;
 pub mod wire;
 pub mod worker;
 
+pub use command::Program;
 pub use fleet::{Config, Lab};
 pub use source::LabSource;

@@ -72,6 +72,15 @@ pub enum Body {
         /// ns held.
         held: u32,
     },
+    /// The command run under the lock has ended.
+    Ran {
+        /// The acquisition under which it ran.
+        seq: u64,
+        /// ns from its start to its end.
+        ran: u64,
+        /// How it ended, as waitpid(2) tells it.
+        status: i32,
+    },
     /// Gave up.
     GaveUp {
         /// ns waited.
@@ -128,6 +137,7 @@ impl Record {
                 (6, 0, *seq, u64::from(*other) | u64::from(*other_pid) << 32, 0)
             }
             Body::Dropped { count } => (7, 0, 0, *count, 0),
+            Body::Ran { seq, ran, status } => (9, 0, *seq, *ran, u64::from(*status as u32)),
             Body::Failed { action, errno } => (8, 0, 0, u64::from(*action) | u64::from(*errno as u32) << 32, 0),
         };
         let words = [self.t & TIME | flags | kind << KINDS, seq & SEQ | u64::from(self.number) << 48, a, b];
@@ -162,6 +172,7 @@ impl Record {
             5 => Body::GaveUp { waited: a },
             6 => Body::Conflict { seq, other: a as u32, other_pid: (a >> 32) as u32 },
             7 => Body::Dropped { count: a },
+            9 => Body::Ran { seq, ran: a, status: b as i32 },
             8 => Body::Failed { action: a as u8, errno: (a >> 32) as i32 },
             _ => return None,
         };
@@ -192,6 +203,7 @@ mod tests {
                 other_pid
             }),
             any::<u64>().prop_map(|count| Body::Dropped { count }),
+            (0..=SEQ, any::<u64>(), any::<i32>()).prop_map(|(seq, ran, status)| Body::Ran { seq, ran, status }),
             (any::<u8>(), any::<i32>()).prop_map(|(action, errno)| Body::Failed { action, errno }),
         ]
     }

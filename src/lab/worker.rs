@@ -5,6 +5,7 @@
 //! allocation, no panic, no stdio; a test runs workers under an allocator that aborts in children.
 
 use super::clock::Clock;
+use super::errand::Errand;
 use super::ledger::{Doing, Owner, Shared, Slot};
 use super::wire::{Body, Record, SIZE, Won};
 use crate::cli::Acquire;
@@ -15,7 +16,9 @@ use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::RawFd;
 
+mod exec;
 mod sys;
+pub(super) use exec::{Habits, trim};
 pub(super) use sys::{exit_now, prepare};
 
 /// Exit status of a worker that did what it was told.
@@ -59,6 +62,8 @@ pub struct Job<'a> {
     pub seed: u64,
     /// When the run began, by [`Clock::now`].
     pub epoch: u64,
+    /// The command to run while it holds the lock, instead of holding it for a time.
+    pub errand: Option<&'a Errand<'a>>,
     /// Write end of the pipe, or -1 for a silent twin (benchmarks).
     pub pipe: RawFd,
 }
@@ -335,8 +340,11 @@ impl Worker<'_> {
     fn hold(&mut self, mode: LockMode, held: &Held) -> Result<(), End> {
         let (job, ledger) = (self.job, self.job.shared.ledger());
         let settings = self.settings();
-        let (told, over) =
-            if settings.running && settings.hold == Dist::Fixed(0) { (false, false) } else { self.pass_hold(held) };
+        let (told, over) = match job.errand {
+            Some(errand) => self.run_command(errand, held),
+            None if settings.running && settings.hold == Dist::Fixed(0) => (false, false),
+            None => self.pass_hold(held),
+        };
         let end = self.clock.now();
         let lasted = job.shared.control().active_at(end).saturating_sub(held.active);
         match mode {
@@ -408,7 +416,8 @@ impl Worker<'_> {
         }
         if self.telling.full() {
             self.telling.flush_soon(end)?;
-        } else if self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
+        } else if self.job.errand.is_some() || self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
+            // That it runs a command has been told: that it does no more must be, before it waits again.
             self.telling.flush(end)?;
         }
         Ok(())

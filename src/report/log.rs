@@ -5,6 +5,7 @@ use crate::dist::plain;
 use crate::event::{Acquisition, Begin, Condition, Event, Keeper, LockMode, Task, What};
 use crate::format::{dur, printable, seconds};
 use crate::model::Locks;
+use crate::model::runs::End;
 use std::io::{self, BufWriter, Write};
 
 /// Writes lines such as `    9.052 s  worker-10  acquired #10, waited 9.052 s, handoff 41.2 µs`.
@@ -28,12 +29,15 @@ impl<W: Write> Log<W> {
 impl<W: Write + Send> Report for Log<W> {
     fn begin(&mut self, begin: &Begin) -> io::Result<()> {
         let file = begin.lock.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
+        let hold = match &begin.setup.command {
+            Some(words) => format!("each holds it while it runs {}", printable(&words.join(" "))),
+            None => format!("hold {}", plain(begin.hold_ns)),
+        };
         let text = format!(
-            "{} workers on {} lock {}{file}, hold {}, think {}",
+            "{} workers on {} lock {}{file}, {hold}, think {}",
             begin.workers,
             begin.lock.kind,
             printable(&begin.lock.name),
-            plain(begin.hold_ns),
             plain(begin.think_ns)
         );
         self.line(0, 0, &text)
@@ -88,6 +92,9 @@ fn words(event: &Event) -> String {
         What::Waiting { mode } => format!("waits{}", shared(*mode)),
         What::Acquired(acquisition) => won(acquisition),
         What::Released { held_ns, .. } => released(*held_ns),
+        What::Ran { code, signal, ran_ns, .. } => {
+            format!("command ended with {} after {}", End::of(*code, *signal), seconds(*ran_ns))
+        }
         What::GaveUp { waited_ns } => format!("gave up, waited {}", seconds(*waited_ns)),
         What::Left { waited_ns } => format!("waits no more, waited {}", seconds(*waited_ns)),
         What::Exited { signal: Some(signal), .. } => format!("killed by signal {signal}, pid {pid}"),

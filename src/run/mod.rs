@@ -5,7 +5,7 @@ mod session;
 use crate::cli::{Cli, LabArgs, Output, ReplayArgs, ShowArgs, Speed, Sub, WatchArgs};
 use crate::event::How;
 use crate::lab::target::Target;
-use crate::lab::{Config, Lab, LabSource};
+use crate::lab::{Config, Lab, LabSource, Program};
 use crate::replay::Player;
 use crate::report::{Jsonl, hgrm};
 use crate::watch::Plan;
@@ -62,17 +62,20 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
 
 fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     let output = choose_output(&args.show)?;
+    let program = Program::prepare(&args.command, args.log.as_deref(), args.show.force, args.stop_on_failure)
+        .map_err(Failure::BadInput)?;
     let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
     let record =
         args.record.as_deref().map(|path| create(path, args.show.force)).transpose().map_err(Failure::BadInput)?;
     prepare_hgrm(&args.show)?;
     let seed = u64::from(std::process::id()) ^ crate::lab::clock::now();
-    let lab = Lab::start(Config::from_cli(args, seed), target)?;
+    let lab = Lab::start_with(Config::from_cli(args, seed), target, program)?;
     // From here on there are threads; the first fleet was forked before.
     let signals = forward_signals()?;
     let source = Box::new(LabSource::listen(lab)?);
     let mut run = Session::new(source, signals, &args.show, output)?;
     (run.end_at, run.limit) = (args.duration, args.acquisitions);
+    run.stop_on_failure = args.stop_on_failure;
     record_too(&mut run, record, args.record.as_deref())?;
     run.go()
 }

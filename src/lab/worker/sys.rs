@@ -63,7 +63,10 @@ extern "C" fn ring(_: libc::c_int) {}
 
 /// Makes a fresh child a worker: dies with its parent, in a process group of its own (a ctrl-c at the terminal is
 /// for the monitor), no signal handlers of the parent's, no descriptors but `pipe`. `false` where the parent is gone already.
-pub(crate) fn prepare(parent: i32, pipe: RawFd, null: RawFd) -> bool {
+///
+/// One that `leads` runs commands: it has a session of its own, so that they find no terminal (tty(4)), and what is meant
+/// for all that it has started (kill(2), process group) ends its waits but not itself.
+pub(crate) fn prepare(parent: i32, pipe: RawFd, null: RawFd, leads: bool) -> bool {
     // SAFETY: each call takes integers, or structs on this stack, and is async-signal-safe.
     unsafe {
         // PDEATHSIG is for the future; if the parent died before it was set, getppid tells (prctl(2)).
@@ -71,15 +74,21 @@ pub(crate) fn prepare(parent: i32, pipe: RawFd, null: RawFd) -> bool {
         if libc::getppid() != parent {
             return false;
         }
-        libc::setpgid(0, 0);
+        if leads {
+            libc::setsid();
+        } else {
+            libc::setpgid(0, 0);
+        }
         libc::prctl(libc::PR_SET_NAME, c"flockmon-worker".as_ptr());
         // The default slack of 50 us would be added to every hold (prctl(2), PR_SET_TIMERSLACK).
         libc::prctl(libc::PR_SET_TIMERSLACK, 1_000);
+        let rings = ring as extern "C" fn(libc::c_int) as libc::sighandler_t;
         let mut action: libc::sigaction = std::mem::zeroed();
         for signal in 1..=64 {
             action.sa_sigaction = match signal {
                 libc::SIGPIPE => libc::SIG_IGN,
-                libc::SIGALRM => ring as extern "C" fn(libc::c_int) as libc::sighandler_t,
+                libc::SIGALRM => rings,
+                libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT if leads => rings,
                 _ => libc::SIG_DFL,
             };
             libc::sigaction(signal, &raw const action, std::ptr::null_mut());

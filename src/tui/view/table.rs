@@ -2,6 +2,7 @@
 
 use super::{block, elide, time, title};
 use crate::format::{count, percent};
+use crate::model::runs::End;
 use crate::model::{Actor, Model, State};
 use crate::tui::ui::{Column, Ui};
 use ratatui::Frame;
@@ -15,6 +16,24 @@ const COLUMNS: [(Column, usize); 12] = [
     (Column::State, 9),
     (Column::Now, 7),
     (Column::Pid, 4),
+    (Column::Got, 5),
+    (Column::P50, 7),
+    (Column::Max, 7),
+    (Column::Last, 7),
+    (Column::P99, 7),
+    (Column::Overtaken, 9),
+    (Column::Share, 5),
+    (Column::Restarts, 8),
+];
+
+/// The same where workers run a command: how that ends counts for more.
+const RUNNING: [(Column, usize); 14] = [
+    (Column::Worker, 8),
+    (Column::State, 9),
+    (Column::Now, 7),
+    (Column::Pid, 4),
+    (Column::Status, 7),
+    (Column::Failed, 6),
     (Column::Got, 5),
     (Column::P50, 7),
     (Column::Max, 7),
@@ -93,6 +112,9 @@ fn widest(model: &Model) -> [(Column, usize); 2] {
 
 /// As many columns as fit, by worth, in their order on the screen. Columns that nobody fills are left out.
 fn fitting(width: usize, model: &Model) -> Vec<(Column, usize)> {
+    if model.runs_command() {
+        return fit(width, &RUNNING, &widest(model));
+    }
     if !model.is_watched() {
         return fit(width, &COLUMNS, &widest(model));
     }
@@ -148,6 +170,7 @@ fn line(columns: &[(Column, usize)], model: &Model, a: &Actor, all: u64, ui: &Ui
         let style = match column {
             Column::State => theme.state(a.state),
             Column::Now if a.state.is_alive() => theme.state(a.state),
+            Column::Status | Column::Failed if failed(column, a) => theme.alarm,
             Column::Overtaken if model.overtaken_now(a).is_some_and(|n| n > 0) => theme.waiting,
             _ if !a.state.is_alive() => theme.dim,
             _ => theme.text,
@@ -157,6 +180,14 @@ fn line(columns: &[(Column, usize)], model: &Model, a: &Actor, all: u64, ui: &Ui
         spans.extend([Span::styled(text, style), Span::raw(" ".repeat(GAP))]);
     }
     Line::from(spans)
+}
+
+/// Whether a cell tells that a command failed.
+fn failed(column: Column, a: &Actor) -> bool {
+    a.runs.as_ref().is_some_and(|runs| match column {
+        Column::Status => runs.last().is_some_and(|run| run.end.is_failure()),
+        _ => runs.failed > 0,
+    })
 }
 
 fn left_aligned(column: Column) -> bool {
@@ -190,6 +221,12 @@ fn cell(column: Column, model: &Model, a: &Actor, all: u64, ui: &Ui) -> String {
         Column::Share => percent(a.got as f64 / all as f64),
         Column::Overtaken => count(model.overtaken_now(a).unwrap_or(a.overtaken_max)),
         Column::Restarts => count(a.restarts),
+        Column::Failed => a.runs.as_ref().map_or("-".into(), |runs| count(runs.failed)),
+        Column::Status => match a.runs.as_ref().and_then(|runs| runs.last()).map(|run| run.end) {
+            None => "-".into(),
+            Some(End::Status(code)) => code.to_string(),
+            Some(End::Signal(signal)) => format!("sig {signal}"),
+        },
         Column::Container => a.task.as_ref().and_then(|t| t.container.clone()).unwrap_or_default(),
         Column::User => a.task.as_ref().map_or(String::new(), |t| t.user.clone()),
         Column::Range => match a.range() {
