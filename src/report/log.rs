@@ -3,7 +3,7 @@
 use super::{Report, Summary};
 use crate::dist::plain;
 use crate::event::{Acquisition, Begin, Condition, Event, Keeper, LockMode, Task, What};
-use crate::format::{dur, printable, seconds};
+use crate::format::{dur, printable, seconds, shell};
 use crate::model::Locks;
 use crate::model::runs::End;
 use std::io::{self, BufWriter, Write};
@@ -30,7 +30,7 @@ impl<W: Write + Send> Report for Log<W> {
     fn begin(&mut self, begin: &Begin) -> io::Result<()> {
         let file = begin.lock.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
         let hold = match &begin.setup.command {
-            Some(words) => format!("each holds it while it runs {}", printable(&words.join(" "))),
+            Some(words) => format!("each holds it while it runs {}", shell(words)),
             None => format!("hold {}", plain(begin.hold_ns)),
         };
         let text = format!(

@@ -1,7 +1,7 @@
 //! What the run came to: totals, then a row a worker.
 
 use super::Report;
-use crate::format::{count, dur_or_dash, percent, printable, rate, seconds};
+use crate::format::{count, dur_or_dash, percent, printable, rate, seconds, shell};
 use crate::model::finding::findings;
 use crate::model::{Actor, Latency, Locks, Model};
 use std::io::{self, Write};
@@ -67,7 +67,7 @@ impl<W: Write> Summary<W> {
                 out,
                 "{} runs of {}, {} failed{}",
                 count(ended),
-                printable(&words.join(" ")),
+                shell(words),
                 count(failed),
                 how.map(|how| format!(": {how}")).unwrap_or_default(),
             )?;
