@@ -273,7 +273,7 @@ Examples:
   flockmon --keep-open --think 1ms          one millisecond of think time: strict turns
   flockmon --output summary --duration 10s  no screen, figures at the end
   flockmon --record run.jsonl               keep the run; flockmon replay run.jsonl shows it again
-  flockmon -w 10 /tmp/x -- make deploy      each worker runs this while it holds the lock, as flock(1) would
+  flockmon -w 10 /tmp/x -- make deploy      each worker runs this while it holds the lock
 
 Press ? on the screen for the keys.
 

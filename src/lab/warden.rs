@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use super::ledger::{MAX_WORKERS, Shared};
-use super::worker::exit_now;
+use super::worker::{close_others, exit_now};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -38,7 +38,7 @@ impl Warden {
             watch(ends.as_raw_fd());
             // Numbers of the dead are taken out when they are reaped: what stands there has just died with the monitor.
             for leader in (1..=MAX_WORKERS).filter_map(|id| shared.slot(id)).map(|s| s.leader()) {
-                if let Some(leader @ 1..) = i32::try_from(leader).ok() {
+                if let Ok(leader @ 1..) = i32::try_from(leader) {
                     // SAFETY: kill(2) takes two integers.
                     unsafe { libc::kill(-leader, libc::SIGKILL) };
                 }
@@ -69,14 +69,7 @@ fn watch(ends: RawFd) {
         // A ctrl-c or hang-up of the terminal, or a kill of the job, is not for this one.
         libc::setsid();
         libc::prctl(libc::PR_SET_NAME, c"flockmon-warden".as_ptr());
-        let close_from = |first: libc::c_uint, last: libc::c_uint| {
-            if first <= last {
-                libc::syscall(libc::SYS_close_range, first, last, 0);
-            }
-        };
-        let ends_at = libc::c_uint::try_from(ends).unwrap_or(0);
-        close_from(0, ends_at.saturating_sub(1));
-        close_from(ends_at.saturating_add(1), libc::c_uint::MAX);
+        close_others(0, ends);
         let mut byte = 0u8;
         loop {
             match libc::read(ends, (&raw mut byte).cast(), 1) {

@@ -19,7 +19,7 @@ use std::os::fd::RawFd;
 mod exec;
 mod sys;
 pub(super) use exec::{Habits, trim};
-pub(super) use sys::{exit_now, prepare};
+pub(super) use sys::{close_others, exit_now, prepare};
 
 /// Exit status of a worker that did what it was told.
 pub const EXIT_OK: i32 = 0;

@@ -96,23 +96,31 @@ pub(crate) fn prepare(parent: i32, pipe: RawFd, null: RawFd, leads: bool) -> boo
         for fd in 0..3 {
             libc::dup2(null, fd);
         }
-        let close_from = |first: libc::c_uint, last: libc::c_uint| {
-            if first <= last {
-                libc::syscall(libc::SYS_close_range, first, last, 0);
-            }
-        };
-        match libc::c_uint::try_from(pipe) {
-            Ok(pipe) => {
-                close_from(3, pipe.saturating_sub(1));
-                close_from(pipe.saturating_add(1), libc::c_uint::MAX);
-            }
-            Err(_) => close_from(3, libc::c_uint::MAX),
-        }
+        close_others(3, pipe);
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
     }
     true
+}
+
+/// Closes all descriptors from `first` on but `kept`; -1 keeps none. Async-signal-safe.
+pub(crate) fn close_others(first: libc::c_uint, kept: RawFd) {
+    let close = |first: libc::c_uint, last: libc::c_uint| {
+        if first <= last {
+            // SAFETY: close_range(2) takes integers; the caller has given up what it closes.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        }
+    };
+    match libc::c_uint::try_from(kept) {
+        Ok(kept) => {
+            if let Some(last) = kept.checked_sub(1) {
+                close(first, last);
+            }
+            close(first.max(kept.saturating_add(1)), libc::c_uint::MAX);
+        }
+        Err(_) => close(first, libc::c_uint::MAX),
+    }
 }
 
 /// Leaves without running anything of the parent's.

@@ -12,6 +12,8 @@ use ratatui::widgets::Paragraph;
 
 /// Columns of the list of runs.
 const RUNS: u16 = 46;
+/// In fewer rows there is room for nothing else.
+const TWO: u16 = 10;
 /// Columns from one tab stop to the next.
 const TAB: usize = 8;
 
@@ -21,8 +23,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, actor: &Actor, model: &Mod
     if !model.runs_command() {
         return area;
     }
-    let [rest, lower] = area.layout(&Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]));
-    let [left, right] = lower.layout(&Layout::horizontal([Constraint::Max(RUNS), Constraint::Fill(1)]));
+    let share = if area.height < TWO { 0 } else { area.height / 2 };
+    let [rest, lower] = area.layout(&Layout::vertical([Constraint::Length(share), Constraint::Fill(1)]));
+    let runs = RUNS.min(area.width / 2);
+    let [left, right] = lower.layout(&Layout::horizontal([Constraint::Length(runs), Constraint::Fill(1)]));
     let none = Runs::default();
     list(frame, left, actor.runs.as_deref().unwrap_or(&none), ui);
     output(frame, right, ui);
@@ -38,7 +42,8 @@ fn list(frame: &mut Frame<'_>, area: Rect, runs: &Runs, ui: &Ui) {
     let line = |run: &Run| {
         let style = if run.end.is_failure() { theme.alarm } else { theme.text };
         let ran = crate::format::dur_in(run.ran_ns, glyphs.ascii);
-        let text = format!(" {} {:>6} {ran:>8}  {}", clock(run.t), format!("#{}", run.seq), run.end);
+        let (seq, end) = (format!("#{}", run.seq), run.end.to_string());
+        let text = format!(" {seq:>6} {end:<10} {ran:>8}  {}", clock(run.t));
         Line::styled(cut(&text, width, glyphs), style)
     };
     let lines: Vec<Line<'_>> = runs.latest.iter().rev().take(usize::from(inner.height)).map(line).collect();

@@ -26,23 +26,9 @@ const COLUMNS: [(Column, usize); 12] = [
     (Column::Restarts, 8),
 ];
 
-/// The same where workers run a command: how that ends counts for more.
-const RUNNING: [(Column, usize); 14] = [
-    (Column::Worker, 8),
-    (Column::State, 9),
-    (Column::Now, 7),
-    (Column::Pid, 4),
-    (Column::Status, 7),
-    (Column::Failed, 6),
-    (Column::Got, 5),
-    (Column::P50, 7),
-    (Column::Max, 7),
-    (Column::Last, 7),
-    (Column::P99, 7),
-    (Column::Overtaken, 9),
-    (Column::Share, 5),
-    (Column::Restarts, 8),
-];
+/// Two more where workers run a command, and behind how many of the others they go: how it ended counts for more.
+const RUNNING: [(Column, usize); 2] = [(Column::Status, 7), (Column::Failed, 6)];
+const BEFORE_RUNNING: usize = 4;
 
 /// The same for tasks of other programs: who they are counts for more.
 const WATCHED: [(Column, usize); 13] = [
@@ -113,7 +99,8 @@ fn widest(model: &Model) -> [(Column, usize); 2] {
 /// As many columns as fit, by worth, in their order on the screen. Columns that nobody fills are left out.
 fn fitting(width: usize, model: &Model) -> Vec<(Column, usize)> {
     if model.runs_command() {
-        return fit(width, &RUNNING, &widest(model));
+        let (first, rest) = COLUMNS.split_at(BEFORE_RUNNING);
+        return fit(width, &[first, &RUNNING, rest].concat(), &widest(model));
     }
     if !model.is_watched() {
         return fit(width, &COLUMNS, &widest(model));
