@@ -166,6 +166,8 @@ fn the_end_asks_commands_to_end_first() {
     let script = format!("trap 'echo bye > {bye}; exit' TERM; echo > {ready}; while :; do sleep 0.01; done");
     let run = Headless::start(&["-w", "2", "--", "sh", "-c", &script]);
     wait_for("the command", || Path::new(&ready).exists().then_some(()));
+    // A signal before it listens to any is its end.
+    run.see("acquired");
     let (text, status) = run.end();
     assert_eq!(status, Some(0), "{text}");
     assert!(Path::new(&bye).exists(), "{text}");
