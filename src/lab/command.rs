@@ -125,7 +125,7 @@ fn usable(path: &Path) -> Result<(), String> {
 /// A file a worker for what its commands write.
 #[derive(Debug)]
 pub enum Logs {
-    /// The last [`KEPT`] bytes or more of each, until the end.
+    /// The last 64 KiB or more of each, until the end.
     Private(tempfile::TempDir),
     /// All of it, in a folder of the user's.
     Kept(PathBuf),
