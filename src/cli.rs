@@ -244,7 +244,7 @@ pub struct ShowArgs {
     #[arg(long, value_name = "DIR")]
     pub hgrm: Option<PathBuf>,
 
-    /// Overwrite files that are there (--record, --hgrm)
+    /// Overwrite files that are there (--record, --hgrm, --log)
     #[arg(long)]
     pub force: bool,
 
@@ -288,12 +288,23 @@ pub struct LabArgs {
     /// The file to lock; made if it is missing, never changed or removed [default: a temporary file]
     pub lockfile: Option<PathBuf>,
 
+    /// Run this while holding the lock, instead of holding it for a time; its output goes into logs
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+
     /// How many worker processes contend, 1 to 10000
     #[arg(short, long, value_name = "N", default_value_t = 10, overrides_with = "workers", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub workers: u32,
 
     /// How long a worker holds the lock: 1s | 500ms..2s (uniform) | exp:1s (exponential) | 0
-    #[arg(long, value_name = "DIST", default_value = "1s", overrides_with = "hold", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "DIST",
+        default_value = "1s",
+        overrides_with = "hold",
+        allow_hyphen_values = true,
+        conflicts_with = "command"
+    )]
     pub hold: Dist,
 
     /// Time between a release and the next attempt, written like --hold
@@ -321,8 +332,15 @@ pub struct LabArgs {
     pub restart: Restart,
 
     /// A preset that shows one thing; options given beside it override it; list names them all
-    #[arg(long, value_name = "NAME", hide_possible_values = true)]
+    #[arg(long, value_name = "NAME", hide_possible_values = true, conflicts_with = "command")]
     pub scene: Option<SceneArg>,
+    /// Keep what COMMAND writes, all of it, in DIR/worker-N.log [default: the last 64 KiB, until the end]
+    #[arg(long, value_name = "DIR", requires = "command")]
+    pub log: Option<PathBuf>,
+
+    /// End at the first run of COMMAND that does not end with status 0, with exit status 1
+    #[arg(long, requires = "command")]
+    pub stop_on_failure: bool,
 
     /// The random choices repeat for the same N [default: another each run]
     #[arg(long, value_name = "N")]
@@ -357,10 +375,12 @@ Examples:
   flockmon --scene readers                  readers starve a writer; --scene list names more
   flockmon --output summary --duration 10s  no screen, figures at the end
   flockmon --record run.jsonl               keep the run; flockmon replay run.jsonl shows it again
+  flockmon -w 10 /tmp/x -- make deploy      each worker runs this while it holds the lock
 
 Press ? on the screen for the keys.
 
-Exit status: 0 fine; 1 failed while running; 2 wrong use or bad input; 3 mutual exclusion was violated.";
+Exit status: 0 fine, though runs of COMMAND may have failed; 1 failed while running, or COMMAND did
+under --stop-on-failure; 2 wrong use or bad input; 3 mutual exclusion was violated.";
 
 /// A threshold to set, or the wish to see them all.
 #[derive(Debug, Clone, Copy)]
@@ -622,6 +642,9 @@ mod tests {
             &["--nonsense"],
             &["a", "b"],
             &["replay"],
+            &["--hold", "1s", "--", "true"],
+            &["--log", "logs"],
+            &["--stop-on-failure"],
             &["replay", "x", "--speed", "0"],
             &["replay", "x", "--speed", "NaN"],
             &["compare", "x"],

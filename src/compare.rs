@@ -69,6 +69,10 @@ fn table(name_a: &str, a: &RunFigures, name_b: &str, b: &RunFigures) -> String {
     row("kills", &|f| Some(f.kills as f64), whole);
     row("violations", &|f| Some(f.violations as f64), whole);
     row("dropped", &|f| Some(f.dropped as f64), whole);
+    if a.runs.is_some() || b.runs.is_some() {
+        row("runs", &|f| Some(f.runs.as_ref()?.count as f64), whole);
+        row("failed runs", &|f| Some(f.runs.as_ref()?.failed as f64), whole);
+    }
     row("lock held", &|f| f.utilization, share);
     row("fairness", &|f| f.fairness, index);
     row("same holder", &|f| f.same_holder, share);

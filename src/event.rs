@@ -172,6 +172,17 @@ pub enum What {
         /// How long it was held, in ns, pauses left out.
         held_ns: u64,
     },
+    /// The command that the actor runs while it holds the lock has ended; the lock is released after it.
+    Ran {
+        /// The acquisition under which it ran.
+        seq: u64,
+        /// Its exit status, where it ended by itself; 127 where it could not be found, 126 where it could not be started.
+        code: Option<i32>,
+        /// The signal that killed it, if one did.
+        signal: Option<i32>,
+        /// From its start to its end, in ns, pauses included: nobody stops it for them.
+        ran_ns: u64,
+    },
     /// The process ended.
     Exited {
         /// Its exit status, where it ended by itself.
@@ -271,13 +282,15 @@ impl What {
         }
     }
 
-    /// Whether somebody who skims a recording wants to stop here: deaths by a signal, stops, violations,
-    /// failures, findings.
+    /// Whether somebody who skims a recording wants to stop here: deaths by a signal, failed runs, stops,
+    /// violations, failures, findings.
     pub fn is_landmark(&self) -> bool {
         matches!(
             self,
             Self::Violation { .. }
                 | Self::Exited { signal: Some(_), .. }
+                | Self::Ran { signal: Some(_), .. }
+                | Self::Ran { code: Some(1..), .. }
                 | Self::Stopped
                 | Self::Failed { .. }
                 | Self::PathChanged { .. }
@@ -456,6 +469,9 @@ pub struct Setup {
     /// `--threshold`; those of a watch stand here too.
     #[serde(default, skip_serializing_if = "Thresholds::is_default")]
     pub thresholds: Thresholds,
+    /// COMMAND and its arguments, where workers run one; holds last as long as it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
 }
 
 /// How foreign locks are seen.

@@ -77,6 +77,16 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
+/// A command and its arguments as they would be typed at a shell, in one line.
+pub fn shell(words: &[String]) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "%+,-./:=@_".contains(c);
+    let quoted = |word: &String| match !word.is_empty() && word.chars().all(plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    printable(&words.iter().map(quoted).collect::<Vec<_>>().join(" "))
+}
+
 /// A duration of `ns` known to `precision` ns, or a dash where there is none.
 pub fn dur_or_dash(ns: Option<u64>, precision: u64) -> String {
     ns.map_or_else(|| "-".into(), |ns| dur_within(ns, precision, false))
@@ -182,5 +192,7 @@ mod tests {
         assert_eq!(percent(1.0), "100 %");
         assert_eq!(percent(0.0), "0 %");
         assert_eq!(clock(83_000_000_000), "00:01:23");
+        let words = ["sh", "-c", "echo \"it's\"\n", ""].map(String::from);
+        assert_eq!(shell(&words), "sh -c 'echo \"it'\\''s\"?' ''");
     }
 }

@@ -21,7 +21,7 @@
 //! | [`event`] | the vocabulary: what a source can say | nothing |
 //! | [`source`] | what the loop asks of a source | nothing |
 //! | [`lock`] | taking and releasing flock, POSIX and OFD locks | the lock file |
-//! | [`lab`] | a source: workers that contend, their pipes, the shared page | processes, the lock file, the clock |
+//! | [`lab`] | a source: workers that contend or run a command, their pipes, the shared page | processes, the lock file, logs, the clock |
 //! | [`record`] | events as lines of JSON, both ways | a stream |
 //! | [`replay`] | a source: a recording that plays, forth and back | a file or standard input, the clock |
 //! | [`model`] | the fold: events in, facts out, findings in words | nothing, not even a clock |

@@ -1,6 +1,6 @@
 //! What the loop asks of a source of events: a lab, or a recording.
 
-use crate::event::{Begin, Command, Event, LockId};
+use crate::event::{ActorId, Begin, Command, Event, LockId};
 use crate::model::Locks;
 use anyhow::{Error, Result};
 use crossbeam_channel::Receiver;
@@ -130,6 +130,11 @@ pub trait Source {
 
     /// What the screen shows: a lock, or rows of the list of locks. What is not looked at need not be known well.
     fn looked_at(&mut self, _opened: Option<LockId>, _rows: &[LockId]) {}
+
+    /// The end of what the command of this actor has written; none where it runs none.
+    fn output(&self, _actor: ActorId) -> Option<Vec<u8>> {
+        None
+    }
 
     /// Why news have ceased to come.
     fn broken(&mut self) -> Option<Error> {

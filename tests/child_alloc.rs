@@ -7,7 +7,7 @@ use flockmon::event::{LockKind, What};
 use flockmon::lab::puppet::{Answer, Ask, Puppet};
 use flockmon::lab::scene::SCENES;
 use flockmon::lab::target::Target;
-use flockmon::lab::{Config, Lab};
+use flockmon::lab::{Config, Lab, Program};
 use flockmon::lock::Bytes;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -142,6 +142,44 @@ fn nor_do_those_that_misbehave() {
                 };
                 let killed = matches!(event.what, What::Exited { signal: Some(signal), .. } if signal != libc::SIGKILL);
                 assert!(!killed && !matches!(event.what, What::Failed { .. }), "{}: {event:?}", scene.name);
+            }
+            lab.reap();
+        }
+        lab.finish(|| batches.try_iter().for_each(drop));
+    }
+}
+
+#[test]
+fn nor_do_those_that_run_a_command() {
+    PARENT.store(std::process::id(), Ordering::Relaxed);
+    for script in ["echo out; exit 3", "kill -9 $$"] {
+        let config = Config {
+            workers: 3,
+            hold: Dist::Fixed(0),
+            think: Dist::Fixed(0),
+            kind: LockKind::Flock,
+            shared: 30,
+            acquire: Acquire::Block,
+            keep_open: false,
+            restart: Restart::Never,
+            seed: 7,
+            limit: Some(20),
+        };
+        let words: Vec<_> = ["sh", "-c", script].map(Into::into).into();
+        let program = Program::prepare(&words, None, false, false).unwrap();
+        let target = Target::prepare(None, LockKind::Flock).unwrap();
+        let mut lab = Lab::start_with(config, target, program).unwrap();
+        let (tx, batches) = crossbeam_channel::bounded(64);
+        lab.listen(tx).unwrap();
+        let mut ran = 0;
+        while ran < 20 {
+            for event in batches.recv_timeout(Duration::from_secs(60)).expect("events").events {
+                let wanted = [(Some(3), None), (None, Some(9))];
+                if let What::Ran { code, signal, .. } = event.what {
+                    ran += 1;
+                    assert!(wanted.contains(&(code, signal)), "{event:?}");
+                }
+                assert!(!matches!(event.what, What::Exited { signal: Some(_), .. } | What::Failed { .. }), "{event:?}");
             }
             lab.reap();
         }

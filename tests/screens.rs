@@ -7,7 +7,7 @@ mod scene;
 mod svg;
 
 use flockmon::cli::ThemeName;
-use flockmon::event::What;
+use flockmon::event::{Acquisition, Begin, LockMode, Setup, What};
 use flockmon::model::Locks;
 use flockmon::source::Position;
 use flockmon::tui::Ui;
@@ -92,6 +92,40 @@ fn a_killed_holder() {
     let holder = model.first().holders().next().unwrap().id;
     tell(&mut model, now, holder, What::Exited { code: None, signal: Some(9) });
     shots("killed", &model, "", &SIZES[..1]);
+}
+
+/// Three workers run a command, which fails at times; what it writes is shown beside.
+#[test]
+fn a_command_under_the_lock() {
+    let command = ["./deploy.sh", "--all"].map(String::from).to_vec();
+    let setup = Setup { command: Some(command), ..Setup::default() };
+    let mut model = Locks::new(Begin { setup, hold_ns: 0, ..empty(3).begin().clone() });
+    for seq in 1..=30 {
+        let (t, id, mode) = (seq * S, (seq % 3) as u32 + 1, LockMode::Exclusive);
+        let acquired =
+            Acquisition { mode, seq, waited_ns: 2 * S, contended: true, handoff_ns: Some(40_000), overtaken: 2 };
+        tell(&mut model, t, id, What::Acquired(acquired));
+        if seq == 30 {
+            break;
+        }
+        let (code, signal) = if seq == 19 { (None, Some(9)) } else { (Some(if seq % 7 == 0 { 3 } else { 0 }), None) };
+        let ran_ns = S - seq * 1_000_000;
+        tell(&mut model, t + ran_ns, id, What::Ran { seq, code, signal, ran_ns });
+        tell(&mut model, t + ran_ns, id, What::Released { seq, held_ns: ran_ns });
+        tell(&mut model, t + ran_ns, id, What::Waiting { mode });
+    }
+    model.advance(30 * S + S / 2);
+    shots("command", &model, "", &SIZES[..2]);
+    for (width, height) in &SIZES[..3] {
+        let mut ui = unicode();
+        press(&mut ui, &model, "vv\r");
+        ui.output = Some(b"\x1b[32mok\x1b[0m\tconfig checked\n 10 %\r100 %\ndeployed to host-2\n".to_vec());
+        insta::assert_snapshot!(format!("runs_{width}x{height}"), text(&buffer(&model, &mut ui, *width, *height)));
+    }
+    let mut ascii = scene::ui(true, ThemeName::Auto);
+    press(&mut ascii, &model, "vv\r");
+    ascii.output = Some("\u{b5}s \u{4e2d}\n".into());
+    assert!(text(&buffer(&model, &mut ascii, 120, 36)).is_ascii());
 }
 
 #[test]

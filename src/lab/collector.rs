@@ -5,6 +5,7 @@
 //! the same thread, so that all events leave in one order.
 
 use super::clock::Tuner;
+use super::command::Program;
 use super::decode::{SECOND, Stream, in_order, said};
 use super::judge::Judge;
 use super::ledger::{Doing, Owner, Shared};
@@ -63,6 +64,7 @@ pub(super) struct Collector {
     pub orders: Receiver<Order>,
     pub events: Sender<Batch>,
     pub wake: Arc<EventFd>,
+    pub program: Option<Arc<Program>>,
     pub watched: (PathBuf, u64, u64),
     pub epoll: Epoll,
 }
@@ -119,6 +121,9 @@ impl Collector {
                 last_look = now;
                 self.tuner.tune(clock);
                 state.look_at_path(&self.watched, now);
+                if let Some(program) = &self.program {
+                    state.trim_logs(program, &self.shared, now);
+                }
                 let overdue = state.judge.overdue(now, lives);
                 state.batch.extend(overdue);
             }
@@ -235,6 +240,17 @@ impl Reading {
         }
         for (owner, since, mode) in found {
             self.say(since, owner, What::Waiting { mode });
+        }
+    }
+
+    /// Keeps small what commands write that run for long; a worker does it before each that it starts.
+    fn trim_logs(&self, program: &Program, shared: &Shared, now: u64) {
+        for worker in self.sources.iter().flatten().map(|s| s.stream.owner().worker) {
+            let doing = shared.slot(worker).map(|s| s.doing());
+            let long = |since: u64| now.saturating_sub(since) >= u64::from(LOOK_MS) * 1_000_000;
+            if doing.is_some_and(|(doing, since)| doing == Doing::Holds && long(since)) {
+                program.logs().trim(worker);
+            }
         }
     }
 

@@ -115,6 +115,11 @@ impl Stream {
             Body::Conflict { seq, other, other_pid } => {
                 return judge.accuse(t, owner, seq, Owner { worker: other, pid: other_pid });
             }
+            Body::Ran { seq, ran, status } => {
+                let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
+                let code = signal.is_none().then(|| libc::WEXITSTATUS(status));
+                What::Ran { seq, code, signal, ran_ns: ran }
+            }
             Body::Dropped { count } => What::Dropped { count },
             Body::Tried { shared, count } => What::Tried { mode: mode(shared), count },
             Body::Second { stage, seq, ns, contended } => {

@@ -3,10 +3,13 @@
 
 use super::clock::Tuner;
 use super::collector::{Collector, Order};
+use super::command::Program;
+use super::errand::Errand;
 use super::ledger::{MAX_WORKERS, Owner, Shared};
 use super::mischief::{Act, Mischief};
 use super::scene::Scene;
 use super::target::Target;
+use super::warden::Warden;
 use super::worker;
 use crate::cli::{Acquire, LabArgs, Restart};
 use crate::dist::Dist;
@@ -14,13 +17,11 @@ use crate::event::{Begin, Command, Event, Keeper, LockId, LockKind, LockMode, Or
 use crate::source::Batch;
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, Sender};
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 use std::ffi::CString;
 use std::fs::File;
@@ -28,12 +29,16 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+mod reap;
+
 /// A worker that ends within this time of its birth without an acquisition is in a crash loop, in ns.
 const BIRTH_NS: u64 = 1_000_000_000;
 /// First and longest back-off before it is started again, in ns.
 const BACKOFF_NS: (u64, u64) = (100_000_000, 5_000_000_000);
 /// How long workers may take to tell the rest and leave at the end, in ns.
 const FAREWELL_NS: u64 = 300_000_000;
+/// The same where they run commands, which get a SIGTERM first.
+const FAREWELL_OF_COMMANDS_NS: u64 = 2_000_000_000;
 /// Descriptors the monitor needs beside a pipe a worker.
 const SPARE_FDS: u64 = 64;
 
@@ -102,6 +107,8 @@ struct Member {
 #[derive(Debug)]
 pub struct Lab {
     config: Config,
+    /// What workers run while they hold the lock, instead of holding it for a time.
+    program: Option<Arc<Program>>,
     target: Target,
     path: CString,
     shared: Arc<Shared>,
@@ -118,6 +125,7 @@ pub struct Lab {
     paused: bool,
     scene: Option<&'static Scene>,
     mischief: Option<Mischief>,
+    warden: Option<Warden>,
 }
 
 impl Lab {
@@ -134,6 +142,23 @@ impl Lab {
     /// # Errors
     /// As there; and a file of the user's is never split.
     pub fn start_scene(config: Config, target: Target, scene: Option<&'static Scene>) -> Result<Self> {
+        Self::begin_with(config, target, scene, None)
+    }
+
+    /// As [`Lab::start`], of workers that run `program` while they hold the lock.
+    ///
+    /// # Errors
+    /// As [`Lab::start`].
+    pub fn start_with(config: Config, target: Target, program: Option<Program>) -> Result<Self> {
+        Self::begin_with(config, target, None, program)
+    }
+
+    fn begin_with(
+        config: Config,
+        target: Target,
+        scene: Option<&'static Scene>,
+        program: Option<Program>,
+    ) -> Result<Self> {
         let act = scene.and_then(|s| s.act);
         if act == Some(Act::Split) && !target.is_private() {
             bail!("{} is not split: only a temporary lock file may be unlinked", target.path().display());
@@ -142,6 +167,7 @@ impl Lab {
         raise_limits(config.workers)?;
         let shared = Arc::new(Shared::new().context("cannot map the page shared with the workers: is memory short?")?);
         shared.control().configure(config.hold, config.think, config.limit.unwrap_or(0));
+        let warden = program.is_some().then(|| Warden::post(&shared)).transpose()?;
         let tuner = Tuner::start(shared.clock());
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .context("cannot make an eventfd: raise the limit on open files (ulimit -n)")?;
@@ -159,6 +185,8 @@ impl Lab {
             waiting_orders: Some(waiting_orders),
             collector: None,
             paused: false,
+            warden,
+            program: program.map(Arc::new),
             config,
             target,
             scene,
@@ -198,6 +226,7 @@ impl Lab {
             orders,
             events,
             wake: Arc::clone(&self.wake),
+            program: self.program.clone(),
             watched: (self.target.path().to_owned(), self.target.inode(), self.target.device()),
             epoll,
         };
@@ -216,10 +245,10 @@ impl Lab {
             started_at: self.started_at.clone(),
             lock: self.target.info(self.config.kind),
             workers: self.config.workers,
-            hold_ns: self.config.hold.mean(),
+            hold_ns: self.hold().mean(),
             think_ns: self.config.think.mean(),
             setup: Setup {
-                hold: self.config.hold.to_string(),
+                hold: self.hold().to_string(),
                 think: self.config.think.to_string(),
                 shared: self.config.shared,
                 acquire: self.config.acquire.to_string(),
@@ -227,10 +256,24 @@ impl Lab {
                 restart: self.config.restart.to_string(),
                 seed: self.config.seed,
                 scene: self.scene.map(|s| s.name.to_owned()),
+                command: self.program.as_ref().map(|p| p.words()),
                 ..Setup::default()
             },
             watch: None,
         }
+    }
+
+    /// How long to hold, where that is set.
+    fn hold(&self) -> Dist {
+        if self.program.is_some() { Dist::Fixed(0) } else { self.config.hold }
+    }
+
+    /// The end of what the command of worker `id` has written, at most so many `bytes`; none where there is no command.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn output(&self, id: u32, bytes: u64) -> Option<std::io::Result<Vec<u8>>> {
+        Some(self.program.as_ref()?.logs().tail(id, bytes))
     }
 
     /// ns since the run began.
@@ -274,6 +317,9 @@ impl Lab {
             Command::Kill(_, id) => return self.kill(id).map(Some),
             Command::AddWorker => return self.add().map(Some),
             Command::RemoveWorker => return self.remove().map(Some),
+            Command::StepHold(_) if self.program.is_some() => {
+                return Ok(Some("the lock is held as long as the command runs".into()));
+            }
             Command::StepHold(longer) => {
                 self.config.hold = self.config.hold.stepped(longer);
                 self.shared.control().set_hold(self.config.hold);
@@ -310,21 +356,6 @@ impl Lab {
         }
     }
 
-    /// Reaps the dead and notices the stopped; call it on `SIGCHLD`.
-    pub fn reap(&mut self) {
-        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED | WaitPidFlag::WCONTINUED;
-        loop {
-            match waitpid(None, Some(flags)) {
-                Ok(WaitStatus::Exited(pid, code)) => self.died(pid, Some(code), None),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => self.died(pid, None, Some(signal as i32)),
-                Ok(WaitStatus::Stopped(pid, _)) => self.stopped(pid, true),
-                Ok(WaitStatus::Continued(pid)) => self.stopped(pid, false),
-                Err(Errno::EINTR) => {}
-                _ => return,
-            }
-        }
-    }
-
     /// When the next worker is to be started again, in ns from now.
     pub fn next_due(&self) -> Option<u64> {
         let due = self.members.iter().filter_map(|m| m.due).min()?;
@@ -351,12 +382,17 @@ impl Lab {
             member.due = None;
         }
         self.shared.control().set_stop();
-        for member in self.members.iter().filter(|m| m.stopped) {
-            if let Some(pid) = member.pid {
-                let _ = kill(pid, Signal::SIGKILL);
+        for member in &self.members {
+            let Some(pid) = member.pid else { continue };
+            if member.stopped {
+                let _ = self.signal(pid, Signal::SIGKILL);
+            } else if self.program.is_some() {
+                // It ends the command; of the worker it ends but the wait.
+                let _ = self.signal(pid, Signal::SIGTERM);
             }
         }
-        let deadline = self.clock_now() + FAREWELL_NS;
+        let patience = if self.program.is_some() { FAREWELL_OF_COMMANDS_NS } else { FAREWELL_NS };
+        let deadline = self.clock_now() + patience;
         while self.reap_quietly() {
             received();
             if self.clock_now() > deadline {
@@ -364,14 +400,8 @@ impl Lab {
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        for pid in self.members.iter().filter_map(|m| m.pid) {
-            let _ = kill(pid, Signal::SIGKILL);
-        }
-        for member in &mut self.members {
-            if let Some(pid) = member.pid.take() {
-                while waitpid(pid, None) == Err(Errno::EINTR) {}
-            }
-        }
+        self.kill_all();
+        self.warden = None;
         self.order(Order::End);
         if let Some(collector) = self.collector.take() {
             while !collector.is_finished() {
@@ -381,19 +411,6 @@ impl Lab {
             let _ = collector.join();
         }
         received();
-    }
-
-    /// Reaps without telling: an end that the run itself brings is no event. Whether any worker is left.
-    fn reap_quietly(&mut self) -> bool {
-        for member in &mut self.members {
-            if let Some(pid) = member.pid {
-                match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
-                    Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => member.pid = None,
-                    _ => {}
-                }
-            }
-        }
-        self.members.iter().any(|m| m.pid.is_some())
     }
 
     /// The process that holds the lock now, by the ledger; among readers the first.
@@ -419,8 +436,9 @@ impl Lab {
             return Ok(format!("worker-{id} has no process to kill"));
         };
         // The pid is that of a child not yet reaped, so it cannot have been given to anyone else.
-        kill(pid, Signal::SIGKILL).with_context(|| format!("cannot kill worker-{id} (pid {pid})"))?;
-        Ok(format!("killed worker-{id} (pid {pid})"))
+        self.signal(pid, Signal::SIGKILL).with_context(|| format!("cannot kill worker-{id} (pid {pid})"))?;
+        let too = if self.program.is_some() { " and its command" } else { "" };
+        Ok(format!("killed worker-{id} (pid {pid}){too}"))
     }
 
     fn stall(&mut self) -> Result<String> {
@@ -428,7 +446,7 @@ impl Lab {
             (1..).zip(&self.members).filter(|(_, m)| m.stopped).filter_map(|(id, m)| Some((id, m.pid?))).collect();
         if !stopped.is_empty() {
             for (id, pid) in &stopped {
-                kill(*pid, Signal::SIGCONT).with_context(|| format!("cannot resume worker-{id} (pid {pid})"))?;
+                self.signal(*pid, Signal::SIGCONT).with_context(|| format!("cannot resume worker-{id} (pid {pid})"))?;
             }
             return Ok(format!(
                 "resumed {}",
@@ -437,7 +455,8 @@ impl Lab {
         }
         let Some(holder) = self.holder() else { return Ok("nobody holds the lock just now".into()) };
         let pid = Pid::from_raw(holder.pid as i32);
-        kill(pid, Signal::SIGSTOP).with_context(|| format!("cannot stop worker-{} (pid {pid})", holder.worker))?;
+        self.signal(pid, Signal::SIGSTOP)
+            .with_context(|| format!("cannot stop worker-{} (pid {pid})", holder.worker))?;
         Ok(format!("stopped worker-{} (pid {pid}): it keeps what it holds; s resumes it", holder.worker))
     }
 
@@ -482,9 +501,16 @@ impl Lab {
         match pid {
             // It may be deep in the kernel's queue: leaving the queue at once is what removing means.
             Some(pid) if self.holder().is_none_or(|h| h.worker != last) => {
+                // One that runs commands leaves by itself when the signal has ended its wait.
+                self.shared.control().announce();
                 kill(pid, Signal::SIGTERM).with_context(|| format!("cannot end worker-{last} (pid {pid})"))?;
             }
-            Some(_) => self.shared.control().announce(),
+            Some(_) => {
+                self.shared.control().announce();
+                if self.program.is_some() {
+                    return Ok(format!("worker-{last} leaves when its command has ended"));
+                }
+            }
             None => self.say(last, 0, What::Removed),
         }
         Ok(format!("removed worker-{last}"))
@@ -500,6 +526,8 @@ impl Lab {
         // Room for 5 ms of the fastest worker; above the user's share of pipe memory it stays as it is (pipe(7)).
         let _ = nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETPIPE_SZ(256 * 1024));
         let births = self.member(id).map_or(0, |m| m.births);
+        let program = self.program.clone();
+        let errand = program.as_deref().map(|p| Errand::new(p, id, self.target.path())).transpose()?;
         let mut job = worker::Job {
             shared: &self.shared,
             slot,
@@ -513,14 +541,16 @@ impl Lab {
             mischief: self.mischief.as_ref(),
             seed: mix(self.config.seed, id, births),
             epoch: self.epoch,
+            errand: errand.as_ref(),
             pipe: write.as_raw_fd(),
         };
         // Before the fork: nothing that the child tells may be older than its birth.
         let born = self.clock_now();
         // SAFETY: until _exit the child calls only async-signal-safe functions; see worker.rs.
         let child = unsafe {
-            fork_child(job.pipe, self.null.as_raw_fd(), || {
+            fork_child(job.pipe, self.null.as_raw_fd(), job.errand.is_some(), || {
                 job.me.pid = std::process::id();
+                slot.set_leader(job.me.pid);
                 worker::run(&job)
             })
         }?;
@@ -551,7 +581,7 @@ impl Lab {
         self.order(Order::Died { owner, t: now.saturating_sub(self.epoch), code, signal });
         self.adopt_child_of(owner);
         let enough = self.config.limit.is_some_and(|n| self.shared.ledger().seq() >= n);
-        let again = self.config.restart == Restart::Always && !enough;
+        let again = self.config.restart == Restart::Always && !enough && !self.shared.control().stopping();
         let Some(member) = self.member_mut(id) else { return };
         member.pid = None;
         member.stopped = false;
@@ -646,17 +676,12 @@ impl Lab {
 impl Drop for Lab {
     /// Whatever happened, no worker outlives the lab.
     fn drop(&mut self) {
-        for member in &mut self.members {
-            if let Some(pid) = member.pid.take() {
-                let _ = kill(pid, Signal::SIGKILL);
-                while waitpid(pid, None) == Err(Errno::EINTR) {}
-            }
-        }
+        self.kill_all();
     }
 }
 
 /// Forks a child that does `work` and leaves with the status that it gives. Of the parent's descriptors it keeps
-/// `keep`; standard input, output and error become `null`. Fork in the main thread: the child dies with its thread.
+/// `keep`; standard input, output and error become `null`. One that `leads` has a session of its own. Fork in the main thread: the child dies with its thread.
 ///
 /// # Safety
 /// `work` may do only what is async-signal-safe (signal-safety(7)): the parent may have threads.
@@ -664,14 +689,14 @@ impl Drop for Lab {
 /// # Errors
 /// No process is to be had.
 #[allow(unsafe_code)]
-pub(super) unsafe fn fork_child(keep: RawFd, null: RawFd, work: impl FnOnce() -> i32) -> Result<Pid> {
+pub(super) unsafe fn fork_child(keep: RawFd, null: RawFd, leads: bool, work: impl FnOnce() -> i32) -> Result<Pid> {
     let parent = nix::unistd::getpid().as_raw();
     // A signal that came between fork and prepare() would run the parent's handler in the child.
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before)).context("cannot block signals")?;
     // SAFETY: the child calls only what prepare() and, by contract, `work` call, and leaves by _exit.
     let forked = match unsafe { nix::unistd::fork() } {
-        Ok(ForkResult::Child) if worker::prepare(parent, keep, null) => worker::exit_now(work()),
+        Ok(ForkResult::Child) if worker::prepare(parent, keep, null, leads) => worker::exit_now(work()),
         Ok(ForkResult::Child) => worker::exit_now(worker::EXIT_FAILED),
         Ok(ForkResult::Parent { child }) => Ok(child),
         Err(errno) => Err(errno),

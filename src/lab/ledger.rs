@@ -244,6 +244,7 @@ pub struct Slot {
     reader: AtomicU64,
     got: AtomicU64,
     retired: AtomicU32,
+    leader: AtomicU32,
 }
 
 impl Slot {
@@ -282,6 +283,16 @@ impl Slot {
     /// Counts one. Only the worker's present process may: there is no other writer.
     pub fn count(&self) {
         self.got.store(self.got.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// The process that leads the session of this worker, where it runs commands; 0 where none lives.
+    pub fn leader(&self) -> u32 {
+        self.leader.load(Acquire)
+    }
+
+    /// Notes which process that is.
+    pub fn set_leader(&self, pid: u32) {
+        self.leader.store(pid, Release);
     }
 
     /// Whether this worker shall leave.

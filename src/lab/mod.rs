@@ -2,8 +2,10 @@
 //! file, reads what they tell through pipes, and carries out the user's commands.
 //!
 //! - `worker.rs` is the child, `worker/sys.rs` its system calls;
+//! - `command.rs` is the command that workers run while they hold the lock, `errand.rs` what one of them needs for that,
+//!   `worker/exec.rs` how it runs; `warden.rs` sees that nothing of it stays behind;
 //! - `wire.rs` the record in the pipe, `ledger.rs` the pages that all share, `clock.rs` the clock;
-//! - `fleet.rs` forks, reaps and signals, in the main thread;
+//! - `fleet.rs` forks, `fleet/reap.rs` reaps and signals, in the main thread;
 //! - `collector.rs` reads the pipes in a thread of its own, `decode.rs` makes [`Event`](crate::event::Event)s of what it read;
 //! - `slice.rs` sees to it that the monitor comes to a processor soon;
 //! - `puppet.rs` is a child of another sort, which makes one lock call at a time, when told to;
@@ -13,7 +15,9 @@
 
 pub mod clock;
 mod collector;
+pub mod command;
 pub mod decode;
+pub mod errand;
 mod fleet;
 pub mod judge;
 pub mod ledger;
@@ -23,8 +27,10 @@ pub mod scene;
 mod slice;
 mod source;
 pub mod target;
+mod warden;
 pub mod wire;
 pub mod worker;
 
+pub use command::Program;
 pub use fleet::{Config, Lab};
 pub use source::LabSource;

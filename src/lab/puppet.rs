@@ -77,7 +77,7 @@ impl Puppet {
             UnixStream::pair().context("cannot make a socket: raise the limit on open files (ulimit -n)")?;
         let null = File::options().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?;
         // SAFETY: the child reads, writes, opens, closes and locks by bare system calls until it leaves.
-        let pid = unsafe { fork_child(theirs.as_raw_fd(), null.as_raw_fd(), || obey(kind, path, &theirs)) }
+        let pid = unsafe { fork_child(theirs.as_raw_fd(), null.as_raw_fd(), false, || obey(kind, path, &theirs)) }
             .context("cannot start a process: raise the limit on processes (ulimit -u)")?;
         Ok(Self { pid, line, heard: ([0; ANSWER_SIZE], 0) })
     }

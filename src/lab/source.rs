@@ -1,7 +1,7 @@
 //! The lab as a source of events.
 
 use super::fleet::Lab;
-use crate::event::{Begin, Command, Event};
+use crate::event::{ActorId, Begin, Command, Event};
 use crate::source::{Batch, Source};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, bounded};
@@ -9,6 +9,8 @@ use crossbeam_channel::{Receiver, bounded};
 /// Batches under way between the collector and the loop; when they are full, the pipes fill, and then workers
 /// count what they drop.
 const BATCHES: usize = 16;
+/// How much of a command's output is shown at most, in bytes.
+const OUTPUT: u64 = 8 * 1024;
 
 /// A lab whose collector runs.
 #[derive(Debug)]
@@ -90,6 +92,10 @@ impl Source for LabSource {
         let batches = self.batches.clone();
         self.lab.finish(|| last.extend(batches.try_iter().flat_map(|b| b.events)));
         last
+    }
+
+    fn output(&self, actor: ActorId) -> Option<Vec<u8>> {
+        Some(self.lab.output(actor, OUTPUT)?.unwrap_or_else(|e| format!("the log cannot be read: {e}").into_bytes()))
     }
 
     fn farewell(&self) -> Option<String> {

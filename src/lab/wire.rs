@@ -72,6 +72,15 @@ pub enum Body {
         /// ns held.
         held: u32,
     },
+    /// The command run under the lock has ended.
+    Ran {
+        /// The acquisition under which it ran.
+        seq: u64,
+        /// ns from its start to its end.
+        ran: u64,
+        /// How it ended, as waitpid(2) tells it.
+        status: i32,
+    },
     /// Gave up.
     GaveUp {
         /// ns waited.
@@ -159,6 +168,7 @@ impl Record {
                 (6, 0, *seq, u64::from(*other) | u64::from(*other_pid) << 32, 0)
             }
             Body::Dropped { count } => (7, 0, 0, *count, 0),
+            Body::Ran { seq, ran, status } => (11, 0, *seq, *ran, u64::from(*status as u32)),
             Body::Failed { action, errno } => (8, 0, 0, u64::from(*action) | u64::from(*errno as u32) << 32, 0),
             Body::Tried { shared, count } => (9, if *shared { SHARED } else { 0 }, 0, *count, 0),
             Body::Second { stage, seq, ns, contended } => {
@@ -187,6 +197,7 @@ impl Record {
             5 => Body::GaveUp { waited: a },
             6 => Body::Conflict { seq, other: a as u32, other_pid: (a >> 32) as u32 },
             7 => Body::Dropped { count: a },
+            11 => Body::Ran { seq, ran: a, status: b as i32 },
             8 => Body::Failed { action: a as u8, errno: (a >> 32) as i32 },
             9 => Body::Tried { shared: won.shared, count: a },
             10 => {
@@ -281,6 +292,7 @@ mod tests {
                 let stage = [Stage::Waits, Stage::Acquired, Stage::Released][seq as usize % 3];
                 Body::Second { stage, seq, ns, contended }
             }),
+            (0..=SEQ, any::<u64>(), any::<i32>()).prop_map(|(seq, ran, status)| Body::Ran { seq, ran, status }),
             (any::<u8>(), any::<i32>()).prop_map(|(action, errno)| Body::Failed { action, errno }),
         ]
     }

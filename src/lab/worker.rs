@@ -5,6 +5,7 @@
 //! allocation, no panic, no stdio; a test runs workers under an allocator that aborts in children.
 
 use super::clock::{Clock, Line};
+use super::errand::Errand;
 use super::ledger::{Doing, Owner, Shared, Slot};
 use super::mischief::Mischief;
 use super::wire::{Body, Record, SIZE, Won};
@@ -16,9 +17,11 @@ use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::RawFd;
 
+mod exec;
 mod mischief;
 mod sys;
-pub(super) use sys::{exit_now, prepare};
+pub(super) use exec::{Habits, trim};
+pub(super) use sys::{close_others, exit_now, prepare};
 
 /// Exit status of a worker that did what it was told.
 pub const EXIT_OK: i32 = 0;
@@ -64,6 +67,8 @@ pub struct Job<'a> {
     pub epoch: u64,
     /// What goes wrong on purpose.
     pub mischief: Option<&'a Mischief>,
+    /// The command to run while it holds the lock, instead of holding it for a time.
+    pub errand: Option<&'a Errand<'a>>,
     /// Write end of the pipe, or -1 for a silent twin (benchmarks).
     pub pipe: RawFd,
 }
@@ -374,8 +379,12 @@ impl Worker<'_> {
     fn hold(&mut self, mode: LockMode, held: &Held) -> Result<(), End> {
         let (job, ledger) = (self.job, self.job.shared.ledger());
         let settings = self.settings();
+        let at_once = settings.running && settings.hold == Dist::Fixed(0);
         let (mut told, mut over, mut line) = (held.told, false, held.line);
-        if !settings.running || settings.hold != Dist::Fixed(0) {
+        if let Some(errand) = job.errand {
+            (told, over) = self.run_command(errand, held);
+            line = self.clock.line();
+        } else if !at_once {
             (told, over) = self.pass_hold(held);
             line = self.clock.line();
         }
@@ -450,7 +459,8 @@ impl Worker<'_> {
         }
         if self.telling.full() {
             self.telling.flush_soon(end)?;
-        } else if self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
+        } else if self.job.errand.is_some() || self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
+            // That it runs a command has been told: that it does no more must be, before it waits again.
             self.telling.flush(end)?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! One worker or process: its state now and its own history in figures.
 
 use super::latency::Latency;
+use super::runs::Runs;
 use super::timeline::Timeline;
 use crate::event::{Acquisition, ActorId, Condition, FailedAction, Keeper, LockMode, Task};
 
@@ -94,6 +95,8 @@ pub struct Actor {
     pub dropped: u64,
     /// Its last finished wait, in ns.
     pub last_wait: Option<u64>,
+    /// How its commands ended, where it runs any.
+    pub runs: Option<Box<Runs>>,
     /// Its finished waits.
     pub wait: Latency,
     /// Its finished holds.
@@ -130,6 +133,7 @@ impl Actor {
             gave_up: 0,
             dropped: 0,
             last_wait: None,
+            runs: None,
             wait: Latency::default(),
             hold: Latency::default(),
             overtaken_max: 0,
@@ -258,6 +262,7 @@ impl Actor {
         self.gave_up = 0;
         self.dropped = 0;
         self.last_wait = None;
+        self.runs = None;
         self.wait = fresh.wait;
         self.hold = fresh.hold;
         self.overtaken_max = 0;

@@ -7,6 +7,7 @@ pub mod fairness;
 pub mod finding;
 pub mod latency;
 mod locks;
+pub mod runs;
 pub mod timeline;
 mod window;
 
@@ -19,6 +20,7 @@ pub use window::{Span, Windowed};
 use crate::event::{Acquisition, ActorId, Begin, Event, LockId, LockInfo, LockKind, LockMode, MAX_ACTORS, What};
 use contest::{Contest, Turn};
 use fairness::Order;
+use runs::{End, Run, Runs};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -70,6 +72,7 @@ pub struct Model {
     path: Option<(u64, Option<u64>)>,
     notes: VecDeque<Note>,
     warning: Option<String>,
+    runs: Option<Box<Runs>>,
 }
 
 /// For how long the lock was held by anyone, from holds that may be told late and overlap.
@@ -132,6 +135,7 @@ impl Model {
             path: None,
             notes: VecDeque::new(),
             warning: None,
+            runs: None,
         }
     }
 
@@ -221,6 +225,11 @@ impl Model {
             What::Condition(condition) => self.actor_mut(event.actor).condition = (*condition, t),
             What::Acquired(won) => self.turn_begins(event.actor, t, won),
             What::Released { held_ns, .. } => self.turn_ends(event.actor, t, *held_ns),
+            What::Ran { seq, code, signal, ran_ns } => {
+                let run = Run { t, seq: *seq, end: End::of(*code, *signal), ran_ns: *ran_ns };
+                self.runs.get_or_insert_default().add(run);
+                self.actor_mut(event.actor).runs.get_or_insert_default().add(run);
+            }
             What::GaveUp { waited_ns } => {
                 self.gave_up += 1;
                 self.actor_mut(event.actor).gave_up(t, *waited_ns);
@@ -314,6 +323,7 @@ impl Model {
             *counter = 0;
         }
         self.notes.clear();
+        self.runs = None;
         self.actors.iter_mut().for_each(Actor::reset);
     }
 
@@ -459,6 +469,16 @@ impl Model {
     /// Whether it is one of other programs rather than a lab's.
     pub fn is_watched(&self) -> bool {
         self.begin.watch.is_some()
+    }
+
+    /// Whether its workers run a command while they hold it.
+    pub fn runs_command(&self) -> bool {
+        self.begin.setup.command.is_some()
+    }
+
+    /// How the commands ended, if any did.
+    pub fn runs(&self) -> Option<&Runs> {
+        self.runs.as_deref()
     }
 
     /// Whether anything goes on or went on at it that could be found fault with.

@@ -33,6 +33,7 @@ pub enum Kind {
     GaveUp,
     Left,
     Released,
+    Ran,
     Exited,
     Failed,
     Stopped,
@@ -95,6 +96,8 @@ pub struct Line {
     pub overtaken: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_ns: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran_ns: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
     pub code: Option<Option<i32>>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "nullable")]
@@ -380,6 +383,14 @@ fn told(line: Line, event: &What) -> Line {
         What::Released { seq, held_ns } => {
             Line { what: Kind::Released, seq: Some(*seq), held_ns: Some(*held_ns), ..line }
         }
+        What::Ran { seq, code, signal, ran_ns } => Line {
+            what: Kind::Ran,
+            seq: Some(*seq),
+            code: Some(*code),
+            signal: Some(*signal),
+            ran_ns: Some(*ran_ns),
+            ..line
+        },
         What::Exited { code, signal } => Line { what: Kind::Exited, code: Some(*code), signal: Some(*signal), ..line },
         What::Failed { action, errno } => {
             Line { what: Kind::Failed, action: Some(*action), errno: Some(*errno), ..line }
@@ -453,6 +464,12 @@ impl Line {
                 seq: self.seq.ok_or_else(lacks("seq"))?,
                 held_ns: self.held_ns.ok_or_else(lacks("held_ns"))?,
             },
+            Kind::Ran => What::Ran {
+                seq: self.seq.ok_or_else(lacks("seq"))?,
+                code: self.code.flatten(),
+                signal: self.signal.flatten(),
+                ran_ns: self.ran_ns.ok_or_else(lacks("ran_ns"))?,
+            },
             Kind::Exited => What::Exited { code: self.code.flatten(), signal: self.signal.flatten() },
             Kind::Failed => What::Failed {
                 action: self.action.ok_or_else(lacks("action"))?,
@@ -485,8 +502,15 @@ impl Line {
             },
             Kind::Ended => What::Ended,
         };
-        let times =
-            [Some(self.t), self.waited_ns, self.held_ns, self.handoff_ns.flatten(), self.hold_ns, self.think_ns];
+        let times = [
+            Some(self.t),
+            self.waited_ns,
+            self.held_ns,
+            self.ran_ns,
+            self.handoff_ns.flatten(),
+            self.hold_ns,
+            self.think_ns,
+        ];
         if let Some(time) = times.into_iter().flatten().find(|t| *t > MAX_TIME) {
             return Err(format!("a time of {time} ns is beyond {MAX_TIME}, the longest there can be"));
         }

@@ -198,6 +198,8 @@ mod tests {
             (any::<u64>(), time()).prop_map(|(seq, held_ns)| What::Released { seq, held_ns }),
             time().prop_map(|waited_ns| What::GaveUp { waited_ns }),
             (any::<Option<i32>>(), any::<Option<i32>>()).prop_map(|(code, signal)| What::Exited { code, signal }),
+            (any::<u64>(), any::<Option<i32>>(), any::<Option<i32>>(), time())
+                .prop_map(|(seq, code, signal, ran_ns)| What::Ran { seq, code, signal, ran_ns }),
             (any::<u64>(), any::<Option<u64>>()).prop_map(|(was, now)| What::PathChanged { was, now }),
             (any::<u64>(), any::<u32>(), any::<i32>()).prop_map(|(seq, other, other_pid)| What::Violation {
                 seq,

@@ -2,6 +2,7 @@
 
 use crate::event::{FindingKind, Origin, Task, Watching};
 use crate::model::finding::findings;
+use crate::model::runs::{End, Runs};
 use crate::model::{Actor, Figures, Locks, Model};
 use crate::record::{LockLine, SCHEMA};
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,45 @@ pub struct WorkerFigures {
     pub wait_ns: Figures,
     pub hold_ns: Figures,
     pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<RunsFigures>,
     #[serde(flatten)]
     pub task: Option<Task>,
+}
+
+/// How commands ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunsFigures {
+    /// How many ended.
+    pub count: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// How long they ran, pauses included.
+    pub ran_ns: Figures,
+    /// In which ways they failed, how often.
+    pub failures: Vec<EndFigures>,
+}
+
+/// One way to fail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "as in event::What::Ran")]
+pub struct EndFigures {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    pub count: u64,
+}
+
+impl RunsFigures {
+    /// None where no command is run.
+    fn of(model: &Model, runs: Option<&Runs>) -> Option<Self> {
+        let none = Runs::default();
+        let runs = model.runs_command().then(|| runs.unwrap_or(&none))?;
+        let failures = runs.failures().map(|(end, count)| match end {
+            End::Status(code) => EndFigures { code: Some(code), signal: None, count },
+            End::Signal(signal) => EndFigures { code: None, signal: Some(signal), count },
+        });
+        Some(Self { count: runs.count, failed: runs.failed, ran_ns: runs.ran.figures(), failures: failures.collect() })
+    }
 }
 
 /// Something that is wrong.
@@ -78,6 +116,9 @@ pub struct RunFigures {
     pub workers: Vec<WorkerFigures>,
     /// What is wrong at the end.
     pub findings: Vec<FindingFigures>,
+    /// How the commands ended that workers ran while they held the lock; only where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<RunsFigures>,
     /// How foreign locks were seen; a watch only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watching>,
@@ -123,6 +164,7 @@ impl RunFigures {
                 .iter()
                 .map(|f| FindingFigures { kind: f.kind(), text: f.text() })
                 .collect(),
+            runs: RunsFigures::of(model, model.runs()),
             watch: None,
             locks: None,
         }
@@ -141,6 +183,7 @@ fn worker(model: &Model, a: &Actor) -> WorkerFigures {
         wait_ns: a.wait.figures(),
         hold_ns: a.hold.figures(),
         state: a.state.as_str().into(),
+        runs: RunsFigures::of(model, a.runs.as_deref()),
         task: a.task.as_deref().cloned(),
     }
 }

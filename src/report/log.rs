@@ -3,8 +3,9 @@
 use super::{Report, Summary};
 use crate::dist::plain;
 use crate::event::{Acquisition, ActorId, Begin, Condition, Event, Keeper, LockId, LockMode, Task, What};
-use crate::format::{dur, printable, seconds, seconds_within};
+use crate::format::{dur, printable, seconds, seconds_within, shell};
 use crate::model::Locks;
+use crate::model::runs::End;
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 
@@ -68,12 +69,15 @@ impl<W: Write + Send> Report for Log<W> {
             return watch.blind.iter().try_for_each(|text| self.line(0, 0, 0, &printable(text)));
         }
         let file = begin.lock.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
+        let hold = match &begin.setup.command {
+            Some(words) => format!("each holds it while it runs {}", shell(words)),
+            None => format!("hold {}", plain(begin.hold_ns)),
+        };
         let text = format!(
-            "{} workers on {} lock {}{file}, hold {}, think {}",
+            "{} workers on {} lock {}{file}, {hold}, think {}",
             begin.workers,
             begin.lock.kind,
             printable(&begin.lock.name),
-            plain(begin.hold_ns),
             plain(begin.think_ns)
         );
         self.line(0, 0, 0, &text)
@@ -132,6 +136,9 @@ fn words(event: &Event, precision: u64) -> String {
         What::Waiting { mode } => format!("waits{}", shared(*mode)),
         What::Acquired(acquisition) => won(acquisition, precision),
         What::Released { held_ns, .. } => released(*held_ns, precision),
+        What::Ran { code, signal, ran_ns, .. } => {
+            format!("command ended with {} after {}", End::of(*code, *signal), seconds(*ran_ns))
+        }
         What::GaveUp { waited_ns } => format!("gave up, waited {}", seconds(*waited_ns)),
         What::Left { waited_ns } => format!("waits no more, waited {}", seconds(*waited_ns)),
         What::Exited { signal: Some(signal), .. } => format!("killed by signal {signal}, pid {pid}"),

@@ -179,6 +179,10 @@ impl<W: Write + Send> Report for Perfetto<W> {
                 self.acquired(track, t, acquired)?;
                 self.released(track, t.saturating_add(*held_ns), "released")
             }
+            What::Ran { seq, code, signal, ran_ns } => {
+                let args = json!({"seq": seq, "code": code, "signal": signal});
+                self.slice(track, "run", t.saturating_sub(*ran_ns), t, &args)
+            }
             What::Left { .. } => self.waited(track, t, "left"),
             What::GaveUp { waited_ns } => {
                 self.open

@@ -1,9 +1,9 @@
 //! What the run came to: totals, then a row a worker.
 
 use super::Report;
-use crate::format::{count, dur_or_dash, percent, printable, rate, seconds};
+use crate::format::{count, dur_or_dash, percent, printable, rate, seconds, shell};
 use crate::model::finding::findings;
-use crate::model::{Latency, Locks, Model};
+use crate::model::{Actor, Latency, Locks, Model};
 use std::io::{self, Write};
 
 /// More workers than this are not listed one by one.
@@ -60,6 +60,18 @@ impl<W: Write> Summary<W> {
             count(model.gave_up()),
             count(model.kills()),
         )?;
+        if let Some(words) = &begin.setup.command {
+            let (ended, failed) = model.runs().map_or((0, 0), |r| (r.count, r.failed));
+            let how = model.runs().map(|r| r.failures_in_words()).filter(|w| !w.is_empty());
+            writeln!(
+                out,
+                "{} runs of {}, {} failed{}",
+                count(ended),
+                shell(words),
+                count(failed),
+                how.map(|how| format!(": {how}")).unwrap_or_default(),
+            )?;
+        }
         for finding in findings(locks, model) {
             writeln!(out, "! {}", printable(&finding.text()))?;
         }
@@ -91,16 +103,32 @@ impl<W: Write> Summary<W> {
     }
 
     fn workers(&mut self, model: &Model) -> io::Result<()> {
+        // Where there is a command, how its runs ended stands before the state.
+        let runs = |a: Option<&Actor>| match (model.runs_command(), a.map(|a| a.runs.as_deref())) {
+            (false, _) => String::new(),
+            (true, None) => format!("{:>8}", "failed"),
+            (true, Some(runs)) => format!("{:>8}", count(runs.map_or(0, |r| r.failed))),
+        };
         writeln!(
             self.out,
-            "\n{:<13}{:>8}{:>9}{:>7}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}  state",
-            "worker", "pid", "restarts", "got", "share", "wait p50", "wait p99", "wait max", "hold p50", "overtaken"
+            "\n{:<13}{:>8}{:>9}{:>7}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}{}  state",
+            "worker",
+            "pid",
+            "restarts",
+            "got",
+            "share",
+            "wait p50",
+            "wait p99",
+            "wait max",
+            "hold p50",
+            "overtaken",
+            runs(None)
         )?;
         let all = model.acquisitions().max(1) as f64;
         for a in model.actors().iter().take(ROWS) {
             writeln!(
                 self.out,
-                "{:<13}{:>8}{:>9}{:>7}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}  {}",
+                "{:<13}{:>8}{:>9}{:>7}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}{}  {}",
                 a.name(),
                 a.pid,
                 a.restarts,
@@ -111,6 +139,7 @@ impl<W: Write> Summary<W> {
                 dur_or_dash(a.wait.max(), model.precision()),
                 dur_or_dash(a.hold.quantile(0.5), model.precision()),
                 count(a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0))),
+                runs(Some(a)),
                 a.state.as_str(),
             )?;
         }

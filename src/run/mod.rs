@@ -7,7 +7,7 @@ use crate::event::{How, LockKind};
 use crate::lab::mischief::Act;
 use crate::lab::scene::{self, Scene, SceneArg};
 use crate::lab::target::Target;
-use crate::lab::{Config, Lab, LabSource};
+use crate::lab::{Config, Lab, LabSource, Program};
 use crate::manual;
 use crate::model::finding;
 use crate::replay::Player;
@@ -84,17 +84,24 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     let scene = args.scene();
     scene.map_or(Ok(()), |s| fits(s, args)).map_err(Failure::BadInput)?;
     let output = choose_output(&args.show)?;
+    let program = Program::prepare(&args.command, args.log.as_deref(), args.show.force, args.stop_on_failure)
+        .map_err(Failure::BadInput)?;
     let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
     let record =
         args.record.as_deref().map(|path| create(path, args.show.force)).transpose().map_err(Failure::BadInput)?;
     prepare_hgrm(&args.show)?;
     let seed = u64::from(std::process::id()) ^ crate::lab::clock::now();
-    let lab = Lab::start_scene(Config::from_cli(args, seed), target, scene)?;
+    let config = Config::from_cli(args, seed);
+    let lab = match scene {
+        Some(scene) => Lab::start_scene(config, target, Some(scene))?,
+        None => Lab::start_with(config, target, program)?,
+    };
     // From here on there are threads; the first fleet was forked before.
     let signals = forward_signals()?;
     let source = Box::new(LabSource::listen(lab)?);
     let mut run = Session::new(source, signals, &args.show, output)?;
     (run.end_at, run.limit) = (args.duration, args.acquisitions);
+    run.stop_on_failure = args.stop_on_failure;
     record_too(&mut run, record, args.record.as_deref())?;
     run.go()
 }

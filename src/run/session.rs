@@ -70,6 +70,8 @@ pub(super) struct Session {
     pub(super) end_at: Option<u64>,
     /// After how many acquisitions to end.
     pub(super) limit: Option<u64>,
+    /// Whether a command that fails ends it.
+    pub(super) stop_on_failure: bool,
     hgrm: Option<PathBuf>,
     progress: Option<Progress>,
     failed: bool,
@@ -97,6 +99,7 @@ impl Session {
             inputs: never(),
             end_at: None,
             limit: None,
+            stop_on_failure: false,
             hgrm: show.hgrm.clone(),
             progress: Progress::new(output),
             failed: false,
@@ -197,8 +200,7 @@ impl Session {
                 self.take_due(&batches);
             }
             let now = self.source.now();
-            let enough = self.limit.is_some_and(|n| self.locks.acquisitions() >= n);
-            if self.deaf || enough || self.source.is_over() || self.end_at.is_some_and(|t| now >= t) {
+            if self.deaf || self.is_enough() || self.source.is_over() || self.end_at.is_some_and(|t| now >= t) {
                 return Ok(());
             }
             if let Some(progress) = &mut self.progress {
@@ -207,6 +209,30 @@ impl Session {
             }
             self.draw_if_due()?;
         }
+    }
+
+    /// Whether what was asked for has happened.
+    fn is_enough(&self) -> bool {
+        let model = self.locks.first();
+        let enough = self.limit.is_some_and(|n| self.locks.acquisitions() >= n);
+        // A hold can be cut short, a command is to come to its end.
+        self.failed_run().is_some() || enough && !(model.runs_command() && model.holder_count() > 0)
+    }
+
+    /// The run of the command that failed, where one may not.
+    fn failed_run(&self) -> Option<String> {
+        let model = self.locks.first();
+        if !self.stop_on_failure || model.runs().is_none_or(|runs| runs.failed == 0) {
+            return None;
+        }
+        let failed = model.actors().iter().filter_map(|a| {
+            let run = a.runs.as_ref()?.latest.iter().find(|run| run.end.is_failure())?;
+            Some((
+                run.t,
+                format!("stopped: the command of {} ended with {} (acquisition {})", a.name(), run.end, run.seq),
+            ))
+        });
+        failed.min().map(|(_, text)| text)
     }
 
     /// What has come, but no longer than until somebody presses a key.
@@ -393,6 +419,9 @@ impl Session {
         let Some(on) = &mut self.on_screen else { return Ok(()) };
         self.locks.advance(self.source.now());
         on.ui.position = self.source.position();
+        if on.ui.frozen.is_none() {
+            on.ui.output = on.ui.in_detail().and_then(|id| self.source.output(id));
+        }
         on.changed = false;
         on.drawn = Instant::now();
         on.ui.follow(&self.locks);
@@ -439,6 +468,10 @@ impl Session {
         }
         if self.on_screen.is_some() {
             self.print_summary();
+        }
+        if let Some(text) = self.failed_run() {
+            self.failed = true;
+            complain(&text);
         }
         if let Some(text) = self.source.farewell() {
             complain(&text);

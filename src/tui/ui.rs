@@ -5,6 +5,7 @@ use super::picker::{Outcome, Picker};
 use super::theme::{Glyphs, Theme};
 use crate::cli::ThemeName;
 use crate::event::{ActorId, Command, LockId};
+use crate::model::runs::End;
 use crate::model::{Actor, Locks, Model, Span, State};
 use crate::source::{Position as Played, Question};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
@@ -60,6 +61,8 @@ pub enum Column {
     Share,
     Overtaken,
     Restarts,
+    Failed,
+    Status,
     Range,
     User,
     Container,
@@ -67,7 +70,7 @@ pub enum Column {
 
 impl Column {
     /// All, from left to right.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Worker,
         Self::Pid,
         Self::State,
@@ -80,6 +83,8 @@ impl Column {
         Self::Share,
         Self::Overtaken,
         Self::Restarts,
+        Self::Failed,
+        Self::Status,
         Self::Range,
         Self::User,
         Self::Container,
@@ -105,6 +110,8 @@ impl Column {
             Self::Share => "share",
             Self::Overtaken => "overtaken",
             Self::Restarts => "restarts",
+            Self::Failed => "failed",
+            Self::Status => "status",
             Self::Range => "bytes",
             Self::User => "user",
             Self::Container => "container",
@@ -210,6 +217,8 @@ pub struct Ui {
     pub help_scroll: u16,
     /// How far a recording has been shown; none for anything else.
     pub position: Option<Played>,
+    /// The end of what the command of the worker in detail has written; none where that is not known.
+    pub output: Option<Vec<u8>>,
 }
 
 impl Ui {
@@ -237,7 +246,13 @@ impl Ui {
             rows: Rect::ZERO,
             help_scroll: 0,
             position: None,
+            output: None,
         }
+    }
+
+    /// The worker that is shown in detail.
+    pub fn in_detail(&self) -> Option<ActorId> {
+        self.selected.filter(|_| self.overlay == Some(Overlay::Detail))
     }
 
     /// Whether the list of locks is shown rather than one of them.
@@ -446,6 +461,12 @@ impl Ui {
             Column::Got | Column::Share => a.got,
             Column::Overtaken => a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0)),
             Column::Restarts => a.restarts,
+            Column::Failed => a.runs.as_ref().map_or(0, |r| r.failed),
+            // Signals above statuses.
+            Column::Status => a.runs.as_ref().and_then(|r| r.last()).map_or(0, |run| match run.end {
+                End::Status(code) => u64::from(code.unsigned_abs()),
+                End::Signal(signal) => 1 << 32 | u64::from(signal.unsigned_abs()),
+            }),
             Column::Range => a.range().map_or(0, |(from, _)| from),
             // Words: the first letters decide.
             Column::User => leading(a.task.as_ref().map_or("", |t| t.user.as_str())),

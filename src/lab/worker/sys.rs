@@ -60,7 +60,10 @@ extern "C" fn ring(_: libc::c_int) {}
 
 /// Makes a fresh child a worker: dies with its parent, in a process group of its own (a ctrl-c at the terminal is
 /// for the monitor), no signal handlers of the parent's, no descriptors but `pipe`. `false` where the parent is gone already.
-pub(crate) fn prepare(parent: i32, pipe: RawFd, null: RawFd) -> bool {
+///
+/// One that `leads` runs commands: it has a session of its own, so that they find no terminal (tty(4)), and what is meant
+/// for all that it has started (kill(2), process group) ends its waits but not itself.
+pub(crate) fn prepare(parent: i32, pipe: RawFd, null: RawFd, leads: bool) -> bool {
     // SAFETY: each call takes integers, or structs on this stack, and is async-signal-safe.
     unsafe {
         // PDEATHSIG is for the future; if the parent died before it was set, getppid tells (prctl(2)).
@@ -68,15 +71,21 @@ pub(crate) fn prepare(parent: i32, pipe: RawFd, null: RawFd) -> bool {
         if libc::getppid() != parent {
             return false;
         }
-        libc::setpgid(0, 0);
+        if leads {
+            libc::setsid();
+        } else {
+            libc::setpgid(0, 0);
+        }
         libc::prctl(libc::PR_SET_NAME, c"flockmon-worker".as_ptr());
         // The default slack of 50 us would be added to every hold (prctl(2), PR_SET_TIMERSLACK).
         libc::prctl(libc::PR_SET_TIMERSLACK, 1_000);
+        let rings = ring as extern "C" fn(libc::c_int) as libc::sighandler_t;
         let mut action: libc::sigaction = std::mem::zeroed();
         for signal in 1..=64 {
             action.sa_sigaction = match signal {
                 libc::SIGPIPE => libc::SIG_IGN,
-                libc::SIGALRM => ring as extern "C" fn(libc::c_int) as libc::sighandler_t,
+                libc::SIGALRM => rings,
+                libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT if leads => rings,
                 _ => libc::SIG_DFL,
             };
             libc::sigaction(signal, &raw const action, std::ptr::null_mut());
@@ -84,23 +93,31 @@ pub(crate) fn prepare(parent: i32, pipe: RawFd, null: RawFd) -> bool {
         for fd in 0..3 {
             libc::dup2(null, fd);
         }
-        let close_from = |first: libc::c_uint, last: libc::c_uint| {
-            if first <= last {
-                libc::syscall(libc::SYS_close_range, first, last, 0);
-            }
-        };
-        match libc::c_uint::try_from(pipe) {
-            Ok(pipe) => {
-                close_from(3, pipe.saturating_sub(1));
-                close_from(pipe.saturating_add(1), libc::c_uint::MAX);
-            }
-            Err(_) => close_from(3, libc::c_uint::MAX),
-        }
+        close_others(3, pipe);
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
     }
     true
+}
+
+/// Closes all descriptors from `first` on but `kept`; -1 keeps none. Async-signal-safe.
+pub(crate) fn close_others(first: libc::c_uint, kept: RawFd) {
+    let close = |first: libc::c_uint, last: libc::c_uint| {
+        if first <= last {
+            // SAFETY: close_range(2) takes integers; the caller has given up what it closes.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        }
+    };
+    match libc::c_uint::try_from(kept) {
+        Ok(kept) => {
+            if let Some(last) = kept.checked_sub(1) {
+                close(first, last);
+            }
+            close(first.max(kept.saturating_add(1)), libc::c_uint::MAX);
+        }
+        Err(_) => close(first, libc::c_uint::MAX),
+    }
 }
 
 /// Leaves without running anything of the parent's.

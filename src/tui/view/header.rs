@@ -13,6 +13,9 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+/// Columns that the command takes at most.
+const COMMAND: usize = 24;
+
 /// What is watched, how it is set, and for how long it has run.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Model, ui: &Ui, frozen: bool) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
@@ -36,10 +39,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
         How::Sampled => format!("sampled, {}{}", glyphs.plus_minus, plain(w.precision_ns)),
     });
     let (hold, think) = model.settings();
+    let hold = match begin.setup.command.as_deref() {
+        Some(words) => cut(&glyphs.plain(&format!("runs {}", program(words))), COMMAND, glyphs),
+        None => format!("hold {}", plain(hold)),
+    };
     let settings = match (&how, width) {
         (None, 0..60) => String::new(),
-        (None, 60..100) => format!("{workers} workers {dot} hold {}  ", plain(hold)),
-        (None, _) => format!("{workers} workers {dot} hold {} {dot} think {}  ", plain(hold), plain(think)),
+        (None, 60..100) => format!("{workers} workers {dot} {hold}  "),
+        (None, _) => format!("{workers} workers {dot} {hold} {dot} think {}  ", plain(think)),
         (Some(_), 0..60) => String::new(),
         (Some(how), 60..100) => format!("{how}  "),
         (Some(how), _) if ui.lists() => format!("{} locks {dot} {how}  ", count(locks.all().len() as u64)),
@@ -74,6 +81,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
     spans.push(Span::styled(badge, style));
     spans.push(Span::styled(time, theme.text));
     frame.render_widget(Line::from(spans), area);
+}
+
+/// The name of a command, without its folder.
+fn program(words: &[String]) -> &str {
+    words.first().and_then(|w| w.rsplit('/').next()).unwrap_or_default()
 }
 
 /// The gravest finding, and how many more there are.

@@ -139,7 +139,8 @@ fn who(model: &Model) -> String {
 fn progress(model: &Model, ui: &Ui, width: usize) -> Line<'static> {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     // Of other programs nobody knows how long they mean to hold it: what they usually do stands for it.
-    let hold = match model.is_watched() {
+    let unknown = model.is_watched() || model.runs_command();
+    let hold = match unknown {
         true => model.hold().all().quantile(0.5).unwrap_or(0),
         false => model.settings().0,
     };
@@ -152,7 +153,7 @@ fn progress(model: &Model, ui: &Ui, width: usize) -> Line<'static> {
     let rest = glyphs.rest.repeat(bar.saturating_sub(done.chars().count()));
     let handoff = model.handoff().all().quantile(0.5).map_or("-".into(), |ns| time(ns, model, glyphs));
     let dot = glyphs.dot;
-    let mut text = match (model.is_watched(), hold) {
+    let mut text = match (unknown, hold) {
         (false, _) => format!(" of ~{:<6}", plain(hold)),
         (true, 0) => format!(" of {:<7}", "?"),
         (true, _) => format!(" of ~{:<8}", time(hold, model, glyphs)),
@@ -195,7 +196,8 @@ fn facts(model: &Model, width: usize) -> String {
         format!("alive {}", model.actors().iter().filter(|a| a.state.is_alive() && a.state != State::Starting).count()),
     ];
     let mut line = String::from(" ");
-    for fact in all {
+    let runs = model.runs().filter(|_| model.runs_command()).map(|r| format!("failed {}", count(r.failed)));
+    for fact in runs.into_iter().chain(all) {
         if line.chars().count() + fact.chars().count() + 1 > width {
             break;
         }

@@ -18,6 +18,7 @@ mod histogram;
 mod holder;
 mod locks;
 mod overlay;
+mod runs;
 mod table;
 mod timeline;
 

@@ -121,10 +121,11 @@ pub(super) fn detail(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &M
     let facts = facts(actor, locks, model, ui);
     let rows = u16::try_from(facts.len()).unwrap_or(0);
     let [top, rest] = inner.layout(&Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]));
-    let [left, right] = rest.layout(&Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]));
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
     frame.render_widget(Paragraph::new(facts), top);
+    let rest = super::runs::draw(frame, rest, actor, model, ui);
+    let [left, right] = rest.layout(&Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]));
     let (own, all) = match ui.figure {
         Figure::Hold => (&actor.hold, model.hold().all()),
         Figure::Wait => (&actor.wait, model.wait().all()),

@@ -2,6 +2,7 @@
 
 use super::{block, elide, time, title};
 use crate::format::{count, percent};
+use crate::model::runs::End;
 use crate::model::{Actor, Model, State};
 use crate::tui::ui::{Column, Ui};
 use ratatui::Frame;
@@ -24,6 +25,10 @@ const COLUMNS: [(Column, usize); 12] = [
     (Column::Share, 5),
     (Column::Restarts, 8),
 ];
+
+/// Two more where workers run a command, and behind how many of the others they go: how it ended counts for more.
+const RUNNING: [(Column, usize); 2] = [(Column::Status, 7), (Column::Failed, 6)];
+const BEFORE_RUNNING: usize = 4;
 
 /// The same for tasks of other programs: who they are counts for more.
 const WATCHED: [(Column, usize); 13] = [
@@ -93,6 +98,10 @@ fn widest(model: &Model) -> [(Column, usize); 2] {
 
 /// As many columns as fit, by worth, in their order on the screen. Columns that nobody fills are left out.
 fn fitting(width: usize, model: &Model) -> Vec<(Column, usize)> {
+    if model.runs_command() {
+        let (first, rest) = COLUMNS.split_at(BEFORE_RUNNING);
+        return fit(width, &[first, &RUNNING, rest].concat(), &widest(model));
+    }
     if !model.is_watched() {
         return fit(width, &COLUMNS, &widest(model));
     }
@@ -148,6 +157,7 @@ fn line(columns: &[(Column, usize)], model: &Model, a: &Actor, all: u64, ui: &Ui
         let style = match column {
             Column::State => theme.state(a.state),
             Column::Now if a.state.is_alive() => theme.state(a.state),
+            Column::Status | Column::Failed if failed(column, a) => theme.alarm,
             Column::Overtaken if model.overtaken_now(a).is_some_and(|n| n > 0) => theme.waiting,
             _ if !a.state.is_alive() => theme.dim,
             _ => theme.text,
@@ -157,6 +167,14 @@ fn line(columns: &[(Column, usize)], model: &Model, a: &Actor, all: u64, ui: &Ui
         spans.extend([Span::styled(text, style), Span::raw(" ".repeat(GAP))]);
     }
     Line::from(spans)
+}
+
+/// Whether a cell tells that a command failed.
+fn failed(column: Column, a: &Actor) -> bool {
+    a.runs.as_ref().is_some_and(|runs| match column {
+        Column::Status => runs.last().is_some_and(|run| run.end.is_failure()),
+        _ => runs.failed > 0,
+    })
 }
 
 fn left_aligned(column: Column) -> bool {
@@ -190,6 +208,12 @@ fn cell(column: Column, model: &Model, a: &Actor, all: u64, ui: &Ui) -> String {
         Column::Share => percent(a.got as f64 / all as f64),
         Column::Overtaken => count(model.overtaken_now(a).unwrap_or(a.overtaken_max)),
         Column::Restarts => count(a.restarts),
+        Column::Failed => a.runs.as_ref().map_or("-".into(), |runs| count(runs.failed)),
+        Column::Status => match a.runs.as_ref().and_then(|runs| runs.last()).map(|run| run.end) {
+            None => "-".into(),
+            Some(End::Status(code)) => code.to_string(),
+            Some(End::Signal(signal)) => format!("sig {signal}"),
+        },
         Column::Container => a.task.as_ref().and_then(|t| t.container.clone()).unwrap_or_default(),
         Column::User => a.task.as_ref().map_or(String::new(), |t| t.user.clone()),
         Column::Range => match a.range() {
