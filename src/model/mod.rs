@@ -4,6 +4,7 @@
 pub mod actor;
 pub mod fairness;
 pub mod finding;
+pub mod history;
 pub mod latency;
 mod locks;
 pub mod timeline;
@@ -16,8 +17,13 @@ pub use window::{Span, Windowed};
 
 use crate::event::{Acquisition, ActorId, Begin, Event, LockId, LockInfo, LockMode, MAX_ACTORS, What};
 use fairness::Order;
+use history::{Became, Holds};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use timeline::{Marks, Timeline};
+
+/// Pauses whose place in time is kept.
+const PAUSES_KEPT: usize = 64;
 
 /// How many of the latest notable happenings are kept for the screen and the summary.
 const NOTES_KEPT: usize = 200;
@@ -41,6 +47,7 @@ pub struct Model {
     now: u64,
     paused_since: Option<u64>,
     paused_total: u64,
+    pauses: VecDeque<(u64, u64)>,
     reset_at: u64,
     reset_active: u64,
     holders: Vec<ActorId>,
@@ -48,6 +55,8 @@ pub struct Model {
     last_seq: u64,
     first_seq: u64,
     busy: Busy,
+    timeline: Timeline,
+    holds: Holds,
     order: Order,
     wait: Windowed,
     hold: Windowed,
@@ -104,6 +113,7 @@ impl Model {
             now: 0,
             paused_since: None,
             paused_total: 0,
+            pauses: VecDeque::new(),
             reset_at: 0,
             reset_active: 0,
             holders: Vec::new(),
@@ -111,6 +121,8 @@ impl Model {
             last_seq: 0,
             first_seq: 0,
             busy: Busy::default(),
+            timeline: Timeline::default(),
+            holds: Holds::default(),
             order: Order::default(),
             wait: Windowed::default(),
             hold: Windowed::default(),
@@ -142,6 +154,10 @@ impl Model {
             What::Resumed => {
                 if let Some(since) = self.paused_since.take() {
                     self.paused_total = self.paused_total.saturating_add(t.saturating_sub(since));
+                    if self.pauses.len() == PAUSES_KEPT {
+                        self.pauses.pop_front();
+                    }
+                    self.pauses.push_back((since, t));
                 }
                 return;
             }
@@ -178,23 +194,33 @@ impl Model {
             self.actor_mut(event.actor).pid = event.pid;
         }
         let was_holding = self.holders.contains(&event.actor);
+        let again = self.actor_mut(event.actor).was_spawned();
         match &event.what {
             What::Spawned => {
-                self.actor_mut(event.actor).spawned();
+                let active = self.active(t);
+                self.actor_mut(event.actor).spawned(active);
                 self.set_state(event.actor, State::Starting, t);
             }
             What::Seen(task) if known_pid == event.pid && self.actor_mut(event.actor).is(task) => {
                 self.actor_mut(event.actor).task = Some(task.clone());
+                return;
             }
             What::Seen(task) => {
                 // The one whose number this was is gone: it neither holds nor waits.
                 self.set_state(event.actor, State::Removed, t);
-                self.actor_mut(event.actor).seen(task.clone());
+                let active = self.active(t);
+                self.actor_mut(event.actor).seen(task.clone(), active);
                 self.set_state(event.actor, State::Thinking, t);
             }
             What::Found { mode, holds } => {
                 self.set_state(event.actor, if *holds { State::Holding(*mode) } else { State::Waiting(*mode) }, t);
-                self.actor_mut(event.actor).before = true;
+                let active = self.active(t);
+                let actor = self.actor_mut(event.actor);
+                actor.before = true;
+                actor.timeline.mark(active, Marks::FOUND);
+                if *holds {
+                    actor.history.found(t, *mode);
+                }
             }
             What::Waiting { mode } => {
                 self.set_state(event.actor, State::Waiting(*mode), t);
@@ -225,11 +251,13 @@ impl Model {
             }
             What::GaveUp { waited_ns } => {
                 self.gave_up += 1;
-                self.actor_mut(event.actor).gave_up(t, *waited_ns);
+                let active = self.active(t);
+                self.actor_mut(event.actor).gave_up(active, *waited_ns);
                 self.set_state(event.actor, State::Thinking, t);
             }
             What::Left { waited_ns } => {
-                self.actor_mut(event.actor).left(t, *waited_ns);
+                let active = self.active(t);
+                self.actor_mut(event.actor).left(active, *waited_ns);
                 self.set_state(event.actor, State::Thinking, t);
             }
             What::Exited { signal, .. } => {
@@ -244,7 +272,9 @@ impl Model {
                     self.released(event.actor, t, held, mode);
                 }
                 let killed = *signal;
-                self.actor_mut(event.actor).exited(t, killed);
+                let active = self.active(t);
+                self.goes_on(event.actor, t);
+                self.actor_mut(event.actor).exited(active, killed);
                 self.set_state(event.actor, if killed.is_some() { State::Killed } else { State::Exited }, t);
                 self.note(event, was_holding);
             }
@@ -257,16 +287,19 @@ impl Model {
                 self.note(event, was_holding);
             }
             What::Stopped => {
-                self.actor_mut(event.actor).stopped_since = Some(t);
+                let active = self.active(t);
+                self.actor_mut(event.actor).stopped(t, active);
                 self.note(event, was_holding);
             }
             What::Continued => {
-                self.actor_mut(event.actor).stopped_since = None;
+                self.goes_on(event.actor, t);
                 self.note(event, was_holding);
             }
             What::Violation { .. } => {
                 self.violations += 1;
                 self.violated = true;
+                let active = self.active(t);
+                self.actor_mut(event.actor).timeline.mark(active, Marks::VIOLATED);
                 self.note(event, was_holding);
             }
             What::Dropped { count } => {
@@ -283,6 +316,9 @@ impl Model {
             | What::Announced(_)
             | What::Ended => {}
         }
+        if let Some(became) = Became::of(&event.what, event.pid, was_holding, again) {
+            self.actor_mut(event.actor).history.changed(t, became);
+        }
     }
 
     /// Moves the clock on to `t` without anything having happened.
@@ -295,6 +331,8 @@ impl Model {
         self.reset_at = self.now;
         self.reset_active = self.active(self.now);
         self.busy = Busy { total: 0, until: self.reset_active };
+        self.timeline = Timeline::default();
+        self.holds = Holds::default();
         self.order = Order::default();
         self.wait = Windowed::default();
         self.hold = Windowed::default();
@@ -314,6 +352,14 @@ impl Model {
         }
         self.notes.clear();
         self.actors.iter_mut().for_each(Actor::reset);
+    }
+
+    /// If its process was stopped, it is no more.
+    fn goes_on(&mut self, id: ActorId, t: u64) {
+        if let Some(since) = self.actor_mut(id).stopped_since.take() {
+            let (since, active) = (self.active_at(since), self.active(t));
+            self.actor_mut(id).timeline.mark_all(since, active, Marks::STOPPED);
+        }
     }
 
     fn turn_begins(&mut self, id: ActorId, t: u64, won: &Acquisition) {
@@ -341,7 +387,8 @@ impl Model {
         if let Some(ns) = won.handoff_ns {
             self.handoff.record(t, ns);
         }
-        self.actor_mut(id).acquired(t, won);
+        let active = self.active(t);
+        self.actor_mut(id).acquired(t, active, won);
     }
 
     fn released(&mut self, id: ActorId, t: u64, held_ns: u64, mode: LockMode) {
@@ -351,7 +398,9 @@ impl Model {
         // Locks on parts of a file may be held side by side, exclusive ones too.
         let alone = mode == LockMode::Exclusive && self.actor_mut(id).range().is_none();
         self.busy.add(from, to, alone);
-        self.actor_mut(id).released(t, held_ns);
+        self.timeline.held(from, to);
+        self.holds.add(from, to, id);
+        self.actor_mut(id).released(to, held_ns);
     }
 
     /// An event older than the state an actor is known to be in counts, but does not turn its state back.
@@ -434,6 +483,30 @@ impl Model {
     pub fn active(&self, t: u64) -> u64 {
         let paused = self.paused_since.map_or(0, |since| t.saturating_sub(since));
         t.saturating_sub(self.paused_total.saturating_add(paused))
+    }
+
+    /// The same as [`Model::active`] for a time before pauses that are over by now.
+    pub fn active_at(&self, t: u64) -> u64 {
+        let after = self.pauses.iter().rev().take_while(|(_, until)| *until > t);
+        let after = after.fold(0u64, |sum, (since, until)| sum.saturating_add(until.saturating_sub(t.max(*since))));
+        let paused = self.paused_since.map_or(0, |since| t.saturating_sub(since));
+        t.saturating_sub(self.paused_total.saturating_sub(after).saturating_add(paused))
+    }
+
+    /// When the lab was paused, on the clock that stands still meanwhile, the latest first.
+    pub fn pauses(&self) -> impl Iterator<Item = u64> {
+        let begins = self.paused_since.into_iter().chain(self.pauses.iter().rev().map(|(since, _)| *since));
+        begins.map(|since| self.active_at(since))
+    }
+
+    /// What share of the time anyone held the lock; of shared holds at once, the sum.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// The latest holds that are over.
+    pub fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     /// Unpaused time since the statistics began, in ns.

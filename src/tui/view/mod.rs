@@ -13,6 +13,7 @@
 //!  footer
 //! ```
 
+mod detail;
 mod header;
 mod histogram;
 mod holder;
@@ -54,7 +55,7 @@ pub fn draw(frame: &mut Frame<'_>, live: &Locks, ui: &mut Ui) {
     match ui.overlay {
         Some(Overlay::Help) => overlay::help(frame, area, ui),
         Some(Overlay::Findings) => overlay::findings(frame, area, model, &found, ui),
-        Some(Overlay::Detail) => overlay::detail(frame, area, locks, model, ui),
+        Some(Overlay::Detail) => detail::draw(frame, area, locks, model, ui),
         None => {}
     }
     if let Some(question) = &ui.question {
