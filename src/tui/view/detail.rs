@@ -2,7 +2,7 @@
 //!
 //! Where there is room these are panels; else they are one text. What does not fit is scrolled to.
 
-use super::{block, cut, histogram, overlay, time, title};
+use super::{block, cut, folded, histogram, overlay, time, title};
 use crate::event::{Condition, LockMode, Task};
 use crate::format::{count, percent};
 use crate::model::history::{Became, Change, Turn};
@@ -74,10 +74,8 @@ fn panels(frame: &mut Frame<'_>, area: Rect, facts: Vec<Line<'static>>, actor: &
     let shown = |all: usize, height: usize| {
         let first = ui.detail_scroll.min(all.saturating_sub(height));
         let last = all.min(first + height);
-        match all {
-            _ if all <= height => (first, String::new()),
-            _ => (first, format!("{}{}{last} of {all}", first + 1, ui.glyphs.dash)),
-        }
+        let about = format!("{}{}{last} of {all}", first + 1, ui.glyphs.dash);
+        (first, if all <= height { String::new() } else { about })
     };
     let (first, about) = shown(turns, height.saturating_sub(1));
     let outer = block(title("acquisitions", &about, &ui.theme, &ui.glyphs), &ui.theme, &ui.glyphs);
@@ -207,29 +205,10 @@ fn facts(a: &Actor, locks: &Locks, model: &Model, ui: &Ui, width: usize) -> Vec<
         .chain(failed.into_iter().chain(ended).map(|text| (text, ui.theme.alarm)))
         .chain(who.into_iter().chain(waits_for(a, locks, model)).map(|text| (text, ui.theme.text)));
     let lines = texts.flat_map(|(text, style)| {
-        // A sign of state is more than one column where it must be ASCII: all but the words of others are ours.
-        let rows = folded(&glyphs.plain(&text), width.saturating_sub(2), glyphs);
+        let rows = folded(&glyphs.plain(&text), width.saturating_sub(2), FACT_ROWS, glyphs);
         rows.into_iter().map(move |row| Line::styled(format!(" {row}"), style))
     });
     lines.collect()
-}
-
-/// `text` in rows of `width` columns, broken between words where that can be; what takes too many rows is cut.
-fn folded(text: &str, width: usize, glyphs: &Glyphs) -> Vec<String> {
-    let (mut rows, mut rest) = (Vec::new(), text);
-    while rows.len() + 1 < FACT_ROWS && rest.chars().count() > width {
-        let end = rest.char_indices().nth(width).map_or(rest.len(), |(at, _)| at);
-        let (head, _) = rest.split_at(end);
-        let at = head.rfind(' ').filter(|at| *at > end / 2).unwrap_or(end);
-        let (row, more) = rest.split_at(at);
-        if row.is_empty() {
-            break;
-        }
-        rows.push(row.to_owned());
-        rest = more.trim_start();
-    }
-    rows.push(cut(rest, width, glyphs));
-    rows
 }
 
 fn condition(condition: Condition) -> &'static str {

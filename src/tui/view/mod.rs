@@ -177,6 +177,26 @@ fn cut(text: &str, width: usize, glyphs: &Glyphs) -> String {
     out
 }
 
+/// `text` in rows of `width` columns, broken between words where that can be; what takes more than `most` rows is cut.
+/// Facts that three blanks part stay whole where that can be.
+fn folded(text: &str, width: usize, most: usize, glyphs: &Glyphs) -> Vec<String> {
+    let (mut rows, mut rest) = (Vec::new(), text);
+    while rows.len() + 1 < most && rest.chars().count() > width {
+        let end = rest.char_indices().nth(width).map_or(rest.len(), |(at, _)| at);
+        let (head, _) = rest.split_at(end);
+        let late = |at: &usize| *at > end / 3;
+        let at = head.rfind("   ").filter(late).or_else(|| head.rfind(' ').filter(late)).unwrap_or(end);
+        let (row, more) = rest.split_at(at);
+        if row.is_empty() {
+            break;
+        }
+        rows.push(row.to_owned());
+        rest = more.trim_start();
+    }
+    rows.push(cut(rest, width, glyphs));
+    rows
+}
+
 /// `text` shortened in its middle to `width` columns: the ends of a path tell most.
 fn elide(text: &str, width: usize, glyphs: &Glyphs) -> String {
     let chars: Vec<char> = text.chars().collect();

@@ -1,6 +1,6 @@
 //! What lies over the panels: the keys, what is wrong, what is to be confirmed.
 
-use super::{block, cut, title};
+use super::{block, cut, folded, title};
 use crate::event::What;
 use crate::format::clock;
 use crate::model::finding::Finding;
@@ -109,15 +109,16 @@ fn told(note: &Note, model: &Model) -> String {
 /// What is asked before anything is done to a process of another program.
 pub(super) fn question(frame: &mut Frame<'_>, area: Rect, question: &Question, ui: &Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
-    let rows = u16::try_from(question.lines.len() + 4).unwrap_or(u16::MAX);
+    // What will be done must be read to its end: sentences take as many rows as they need, as long as there are any.
+    let width = usize::from(area.width.min(100)).saturating_sub(3);
+    let most = usize::from(area.height).saturating_sub(4);
+    let told = question.lines.iter().flat_map(|t| folded(&glyphs.plain(t), width, most, glyphs));
+    let told: Vec<String> = told.take(most).collect();
+    let rows = u16::try_from(told.len() + 4).unwrap_or(u16::MAX);
     let area = window(area, 100, rows);
     let outer = block(title(&glyphs.plain(&question.title), "", theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
-    let width = usize::from(inner.width);
-    let text = |t: &str| cut(&format!(" {}", glyphs.plain(t)), width, glyphs);
-    let room = usize::from(inner.height).saturating_sub(2);
-    let mut lines: Vec<Line<'_>> =
-        question.lines.iter().take(room).map(|t| Line::styled(text(t), theme.text)).collect();
+    let mut lines: Vec<Line<'_>> = told.iter().map(|t| Line::styled(format!(" {t}"), theme.text)).collect();
     lines.push(Line::default());
     lines.push(Line::from(vec![
         Span::styled(" y", theme.strong),

@@ -125,7 +125,7 @@ impl Window {
     fn of(model: &Model, ui: &Ui, cells: usize) -> Self {
         let now = model.active(model.now());
         let number = |t: u64, width: u64| i64::try_from(t / width).unwrap_or(i64::MAX / 2);
-        let back = if ui.frozen.is_some() || ui.back == 0 { ui.back } else { 0 };
+        let back = ui.back;
         match ui.timeline_ns() {
             Some(length) => {
                 let width = (length / cells.max(1) as u64).max(1);
