@@ -202,11 +202,6 @@ impl Actor {
         *self = Self { pid: self.pid, task: Some(task), born: active, ..Self::new(self.id) };
     }
 
-    /// Whether it had a process before the one that it has.
-    pub(super) fn was_spawned(&self) -> bool {
-        self.spawned_once
-    }
-
     pub(super) fn spawned(&mut self, active: u64) {
         if !self.spawned_once {
             self.born = active;

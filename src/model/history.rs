@@ -240,6 +240,9 @@ impl History {
     }
 }
 
+/// Shorter holds, in ns, are left out of [`Holds`]: a cell of the shortest timeline is some ten times as long.
+const NAMED_NS: u64 = 5_000_000;
+
 /// A hold that is over, in ns on the clock that stands still in pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold {
@@ -251,13 +254,15 @@ pub struct Hold {
     pub actor: ActorId,
 }
 
-/// Who held a lock after whom.
+/// Who held a lock after whom, as far as that can be followed.
 pub type Holds = Ring<Hold, HOLDS>;
 
 impl Holds {
     #[inline]
     pub(super) fn add(&mut self, from: u64, to: u64, actor: ActorId) {
-        self.push(Hold { from, to, actor });
+        if to.saturating_sub(from) >= NAMED_NS {
+            self.push(Hold { from, to, actor });
+        }
     }
 }
 

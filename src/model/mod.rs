@@ -194,7 +194,6 @@ impl Model {
             self.actor_mut(event.actor).pid = event.pid;
         }
         let was_holding = self.holders.contains(&event.actor);
-        let again = self.actor_mut(event.actor).was_spawned();
         match &event.what {
             What::Spawned => {
                 let active = self.active(t);
@@ -316,8 +315,9 @@ impl Model {
             | What::Announced(_)
             | What::Ended => {}
         }
-        if let Some(became) = Became::of(&event.what, event.pid, was_holding, again) {
-            self.actor_mut(event.actor).history.changed(t, became);
+        let actor = self.actor_mut(event.actor);
+        if let Some(became) = Became::of(&event.what, event.pid, was_holding, actor.restarts > 0) {
+            actor.history.changed(t, became);
         }
     }
 

@@ -180,17 +180,20 @@ fn the_latest_turns_and_holds_are_kept_in_their_order() {
     let mut m = model(&[]);
     for turn in 0..1000 {
         let acquired = won(turn + 1, 3, turn % 7);
-        m.apply(&event(turn * 100, 1 + turn as u32 % 2, What::Cycle { acquired, held_ns: 60 }));
+        let t = turn * 10_000_000;
+        m.apply(&event(t, 1 + turn as u32 % 2, What::Cycle { acquired, held_ns: 6_000_000 }));
+        // Too short to be followed by eye.
+        m.apply(&event(t + 7_000_000, 3, What::Cycle { acquired, held_ns: 60 }));
     }
-    m.apply(&event(100_000, 1, What::Acquired(won(1001, 5, 0))));
+    m.apply(&event(10 * S, 1, What::Acquired(won(1001, 5, 0))));
     let turns = &m.actor(1).unwrap().history.turns;
     let ends: Vec<_> = turns.iter().map(|t| (t.at, t.waited(), t.held(), t.handoff())).collect();
     assert_eq!(ends.len(), history::TURNS);
-    assert_eq!(ends.last(), Some(&(100_000, Some(5), None, Some(40_000))), "it still holds");
-    assert_eq!(ends[ends.len() - 2], (99_800, Some(3), Some(60), Some(40_000)));
+    assert_eq!(ends.last(), Some(&(10 * S, Some(5), None, Some(40_000))), "it still holds");
+    assert_eq!(ends[ends.len() - 2], (9_980_000_000, Some(3), Some(6_000_000), Some(40_000)));
     assert!(ends.is_sorted());
     let holds: Vec<_> = m.holds().iter().map(|h| (h.from, h.to, h.actor)).collect();
-    assert_eq!((holds.len(), holds.last()), (history::HOLDS, Some(&(99_900, 99_960, 2))));
+    assert_eq!((holds.len(), holds.last()), (history::HOLDS, Some(&(9_990_000_000, 9_996_000_000, 2))));
     assert!(holds.is_sorted());
 }
 

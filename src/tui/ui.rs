@@ -402,14 +402,17 @@ impl Ui {
         let Some(length) = self.timeline_ns() else {
             return self.say("the timeline shows the whole run: press w for a shorter window".into());
         };
+        let model = self.model(locks);
+        let most = model.active(model.now()).saturating_sub(length);
         if self.frozen.is_none() {
             if !back {
                 return;
             }
+            if most == 0 {
+                return self.say("the timeline already begins with the run: nothing lies before it".into());
+            }
             self.freeze(locks);
         }
-        let model = self.model(locks);
-        let most = model.active(model.now()).saturating_sub(length);
         let step = length / 10;
         // As long as there is anything left of the window, so that its begin comes into view.
         self.back =

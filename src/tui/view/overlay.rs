@@ -113,7 +113,14 @@ pub(super) fn question(frame: &mut Frame<'_>, area: Rect, question: &Question, u
     let width = usize::from(area.width.min(100)).saturating_sub(3);
     let most = usize::from(area.height).saturating_sub(4);
     let told = question.lines.iter().flat_map(|t| folded(&glyphs.plain(t), width, most, glyphs));
-    let told: Vec<String> = told.take(most).collect();
+    let mut told: Vec<String> = told.collect();
+    if told.len() > most {
+        told.truncate(most);
+        if let Some(last) = told.last_mut() {
+            let room = width.saturating_sub(glyphs.ellipsis.chars().count());
+            *last = last.chars().take(room).chain(glyphs.ellipsis.chars()).collect();
+        }
+    }
     let rows = u16::try_from(told.len() + 4).unwrap_or(u16::MAX);
     let area = window(area, 100, rows);
     let outer = block(title(&glyphs.plain(&question.title), "", theme, glyphs), theme, glyphs);
