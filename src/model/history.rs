@@ -241,7 +241,7 @@ impl History {
 }
 
 /// Shorter holds, in ns, are left out of [`Holds`]: a cell of the shortest timeline is some ten times as long.
-const NAMED_NS: u64 = 5_000_000;
+pub const NAMED_NS: u64 = 5_000_000;
 
 /// A hold that is over, in ns on the clock that stands still in pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

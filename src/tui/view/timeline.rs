@@ -7,7 +7,7 @@
 use super::{block, cut, title};
 use crate::event::ActorId;
 use crate::format::{clock, dur_in};
-use crate::model::history::{Became, Hold};
+use crate::model::history::{Became, Hold, NAMED_NS};
 use crate::model::timeline::Marks;
 use crate::model::{Actor, Model};
 use crate::tui::theme::Glyphs;
@@ -353,6 +353,8 @@ fn rest(cell: Cell, stopped: bool, ui: &Ui) -> (&'static str, Style) {
 fn holders(model: &Model, ui: &Ui, window: &Window) -> Vec<Span<'static>> {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let present = model.holders().map(|a| Hold { from: a.since_active, to: window.now, actor: a.id });
+    // Among holds too short to be named the present one has no name either.
+    let present = present.filter(|h| h.to.saturating_sub(h.from) >= NAMED_NS);
     let ring = model.holds();
     let known_from = ring.iter().next().filter(|_| ring.is_full()).map_or(0, |h| h.to);
     let mut holds: Vec<Hold> = ring.iter().copied().chain(present).filter(|h| h.to > window.begin()).collect();
