@@ -5,19 +5,28 @@
 mod scene;
 #[path = "support/svg.rs"]
 mod svg;
+#[path = "support/watched.rs"]
+mod watched;
 
 use flockmon::cli::ThemeName;
-use flockmon::event::{Acquisition, Begin, LockMode, Setup, What};
+use flockmon::event::{Acquisition, Begin, How, LockMode, Setup, What};
 use flockmon::model::Locks;
 use flockmon::source::Position;
-use flockmon::tui::Ui;
 use flockmon::tui::keymap::Place;
+use flockmon::tui::{Column, Ui};
+
 use proptest::prelude::*;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 use scene::{S, buffer, busy, empty, run, tell, text};
 
 const SIZES: [(u16, u16); 4] = [(120, 36), (80, 24), (40, 10), (39, 9)];
+
+// Keys without a letter, in the strings that tests press.
+const LEFT: char = '\u{1}';
+const RIGHT: char = '\u{2}';
+const PAGE_UP: char = '\u{3}';
+const PAGE_DOWN: char = '\u{4}';
 
 fn unicode() -> Ui {
     scene::ui(false, ThemeName::Auto)
@@ -29,6 +38,10 @@ fn press(ui: &mut Ui, model: &Locks, keys: &str) {
             '\r' => KeyCode::Enter,
             '\t' => KeyCode::Tab,
             'v' => KeyCode::Down,
+            LEFT => KeyCode::Left,
+            RIGHT => KeyCode::Right,
+            PAGE_UP => KeyCode::PageUp,
+            PAGE_DOWN => KeyCode::PageDown,
             c => KeyCode::Char(c),
         };
         let _ = ui.on_key(KeyEvent::new(code, KeyModifiers::NONE), model);
@@ -179,6 +192,142 @@ fn frozen_shows_what_was() {
     assert!(then.contains("FROZEN"));
 }
 
+/// Ten workers with a short hold: pauses, deaths, stops, violations.
+fn eventful() -> Locks {
+    let mut model = run(10, S / 2, 20 * S);
+    let t = model.now();
+    let holder = model.first().holders().next().unwrap().id;
+    tell(&mut model, t, holder, What::Stopped);
+    tell(&mut model, t + 3 * S, holder, What::Continued);
+    tell(&mut model, t + 4 * S, holder, What::Exited { code: None, signal: Some(9) });
+    tell(&mut model, t + 4 * S + S / 2, holder, What::Spawned);
+    tell(&mut model, t + 5 * S, holder, What::Waiting { mode: LockMode::Exclusive });
+    tell(&mut model, t + 5 * S, 0, What::Paused);
+    tell(&mut model, t + 25 * S, 0, What::Resumed);
+    tell(&mut model, t + 27 * S, 1, What::Exited { code: Some(1), signal: None });
+    let won = Acquisition {
+        mode: LockMode::Exclusive,
+        seq: 1000,
+        waited_ns: 7 * S,
+        contended: true,
+        handoff_ns: None,
+        overtaken: 3,
+    };
+    tell(&mut model, t + 28 * S, 2, What::Acquired(won));
+    tell(&mut model, t + 28 * S, 2, What::Violation { seq: 1000, other: 3, other_pid: 1903 });
+    tell(&mut model, t + 29 * S, 4, What::GaveUp { waited_ns: 9 * S });
+    tell(&mut model, t + 30 * S, 4, What::Failed { action: flockmon::event::FailedAction::Open, errno: 2 });
+    model.advance(t + 31 * S);
+    model
+}
+
+#[test]
+fn deaths_stops_pauses_and_violations_are_on_the_timeline() {
+    let model = eventful();
+    shots("eventful", &model, "", &SIZES[..1]);
+    let holder = model.first().actors().iter().find(|a| a.restarts > 0).unwrap().id;
+    let down = "v".repeat(holder as usize) + "\r";
+    shots("eventful_detail", &model, &down, &SIZES[..3]);
+}
+
+/// The lower panel alone, with what is in its title.
+fn timeline_of(model: &Locks, keys: &str) -> String {
+    let mut ui = unicode();
+    press(&mut ui, model, &format!("eee{keys}"));
+    text(&buffer(model, &mut ui, 100, 18))
+}
+
+#[test]
+fn the_timeline_goes_back_in_time() {
+    let model = busy();
+    insta::assert_snapshot!("timeline_back", timeline_of(&model, &LEFT.to_string().repeat(4)));
+    insta::assert_snapshot!("timeline_all", timeline_of(&model, "w"));
+    let begin = timeline_of(&model, &LEFT.to_string().repeat(1000));
+    assert!(begin.contains("54 s ago"), "it ends at the begin of the run: {begin}");
+    let there_and_back =
+        timeline_of(&model, &format!("f{}{}", LEFT.to_string().repeat(7), RIGHT.to_string().repeat(9)));
+    assert_eq!(timeline_of(&model, "f"), there_and_back);
+    assert!(!timeline_of(&model, &RIGHT.to_string()).contains("FROZEN"), "there is nothing after the present");
+    let thawed = timeline_of(&model, &format!("{LEFT}{LEFT}f"));
+    assert_eq!(timeline_of(&model, ""), thawed);
+}
+
+#[test]
+fn fast_handoffs_are_shares_of_time() {
+    // 3 ms of hold: some hundred turns a cell.
+    let model = run(4, 3_000_000, 70 * S);
+    insta::assert_snapshot!("timeline_fast", timeline_of(&model, ""));
+    insta::assert_snapshot!("timeline_fast_all", timeline_of(&model, "w"));
+}
+
+fn watching(opened: Option<u32>) -> Ui {
+    let mut ui = unicode();
+    ui.place = Place::Watch;
+    ui.sort = Column::State;
+    ui.opened = opened;
+    ui
+}
+
+fn watch_shots(name: &str, how: How, opened: Option<u32>, keys: &str, sizes: &[(u16, u16)]) {
+    let watch = watched::watch(how, opened.is_none());
+    for (width, height) in sizes {
+        let mut ui = watching(opened);
+        press(&mut ui, &watch.locks, keys);
+        insta::assert_snapshot!(
+            format!("{name}_{width}x{height}"),
+            text(&buffer(&watch.locks, &mut ui, *width, *height))
+        );
+    }
+}
+
+#[test]
+fn a_watch() {
+    watch_shots("watch_list", How::Exact, None, "", &SIZES[..2]);
+    watch_shots("watch_lock", How::Exact, Some(watched::JOBS), "", &SIZES[..3]);
+    watch_shots("watch_ranges", How::Exact, Some(watched::DATABASE), "", &SIZES[..1]);
+    watch_shots("watch_sampled", How::Sampled, Some(watched::JOBS), "", &SIZES[..2]);
+    watch_shots("watch_frozen", How::Exact, Some(watched::JOBS), " ", &SIZES[..1]);
+}
+
+#[test]
+fn a_task_of_another_program_in_detail() {
+    watch_shots("watch_detail", How::Exact, Some(watched::JOBS), "vv\r", &SIZES[..3]);
+    watch_shots("watch_detail_holder", How::Sampled, Some(watched::JOBS), "v\r", &SIZES[..1]);
+    let scrolled = format!("v\r{PAGE_DOWN}");
+    watch_shots("watch_detail_scrolled", How::Exact, Some(watched::JOBS), &scrolled, &SIZES[2..3]);
+}
+
+#[test]
+fn a_question() {
+    let watch = watched::watch(How::Exact, false);
+    for (width, height) in &SIZES[..3] {
+        let mut ui = watching(Some(watched::JOBS));
+        ui.ask(watched::question());
+        insta::assert_snapshot!(
+            format!("question_{width}x{height}"),
+            text(&buffer(&watch.locks, &mut ui, *width, *height))
+        );
+    }
+}
+
+#[test]
+fn the_detail_scrolls_and_goes_to_the_next_worker() {
+    let model = run(2, S / 10, 40 * S);
+    let of = |keys: &str| {
+        let mut ui = unicode();
+        press(&mut ui, &model, keys);
+        text(&buffer(&model, &mut ui, 80, 24))
+    };
+    let first = of("v\r");
+    assert!(first.contains("worker-1") && first.contains("of 64"), "{first}");
+    let further = of(&format!("v\r{PAGE_DOWN}"));
+    assert_ne!(first, further);
+    assert_eq!(first, of(&format!("v\r{PAGE_DOWN}{PAGE_UP}")));
+    let end = of(&format!("v\r{}", PAGE_DOWN.to_string().repeat(100)));
+    assert!(end.contains("64 of 64"), "{end}");
+    assert_eq!(of("vv\r"), of(&format!("v\r{PAGE_DOWN}v")), "the next one is shown from its newest on");
+}
+
 /// The pictures of the README, from the real renderer; `UPDATE_ASSETS=1 cargo test` draws them anew.
 #[test]
 fn pictures_are_up_to_date() {
@@ -209,18 +358,36 @@ proptest! {
 
     #[test]
     fn no_size_and_no_key_breaks_it(
-        width in 0u16..200, height in 0u16..60, keys in "[ -~\r\tv]{0,12}", workers in 0u32..40, ascii: bool, end in 0u64..40,
+        width in 0u16..200, height in 0u16..60, keys in "[ -~\r\tv\u{1}-\u{4}]{0,12}", workers in 0u32..40, ascii: bool, end in 0u64..40,
     ) {
         let model = run(workers.max(1), S / 3, end * S);
         let model = if workers == 0 { empty(0) } else { model };
         let mut ui = scene::ui(ascii, ThemeName::Auto);
-        for c in keys.chars() {
-            press(&mut ui, &model, &c.to_string());
-            let drawn = buffer(&model, &mut ui, width, height);
-            for cell in drawn.content() {
-                prop_assert_eq!(cell.symbol().chars().count(), 1, "{:?}", cell.symbol());
-                prop_assert!(!ascii || cell.symbol().is_ascii(), "{:?}", cell.symbol());
-            }
+        survives(&model, &mut ui, &keys, width, height)?;
+    }
+
+    #[test]
+    fn nothing_that_happens_breaks_it(
+        width in 0u16..200, height in 0u16..60, keys in "[ef\rw\t.!v\u{1}-\u{4}]{0,12}", which in 0u32..5, ascii: bool,
+    ) {
+        let model = if which == 0 { eventful() } else { watched::watch(How::Exact, which == 1).locks };
+        let mut ui = scene::ui(ascii, ThemeName::Auto);
+        if which > 0 {
+            (ui.place, ui.sort, ui.opened) = (Place::Watch, Column::State, which.checked_sub(2));
+        }
+        survives(&model, &mut ui, &keys, width, height)?;
+    }
+}
+
+/// Every cell has one character after every key, and an ASCII one where that is asked for.
+fn survives(model: &Locks, ui: &mut Ui, keys: &str, width: u16, height: u16) -> Result<(), TestCaseError> {
+    for c in keys.chars() {
+        press(ui, model, &c.to_string());
+        let drawn = buffer(model, ui, width, height);
+        for cell in drawn.content() {
+            prop_assert_eq!(cell.symbol().chars().count(), 1, "{:?}", cell.symbol());
+            prop_assert!(!ui.glyphs.ascii || cell.symbol().is_ascii(), "{:?}", cell.symbol());
         }
     }
+    Ok(())
 }

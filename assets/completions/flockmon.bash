@@ -47,7 +47,7 @@ _flockmon() {
 
     case "${cmd}" in
         flockmon)
-            opts="-w -d -n -o -h -V --workers --hold --think --lock --shared --acquire --keep-open --restart --scene --seed --duration --acquisitions --record --print-config --output --hgrm --force --theme --ascii --no-color --threshold --fps --config --no-config --help --version replay watch compare check schema theme completions man"
+            opts="-w -d -n -o -h -V --workers --hold --think --lock --shared --acquire --keep-open --restart --scene --log --stop-on-failure --seed --duration --acquisitions --record --print-config --output --hgrm --force --theme --ascii --no-color --threshold --fps --config --no-config --help --version replay watch compare check schema theme completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -87,6 +87,10 @@ _flockmon() {
                     ;;
                 --scene)
                     COMPREPLY=($(compgen -W "list containers greedy courteous readers stalled split inherited pollers deadlock" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --seed)

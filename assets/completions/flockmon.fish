@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_flockmon_global_optspecs
-    string join \n w/workers= hold= think= lock= shared= acquire= keep-open restart= scene= seed= d/duration= n/acquisitions= record= print-config o/output= hgrm= force theme= ascii no-color threshold= fps= config= no-config h/help V/version
+    string join \n w/workers= hold= think= lock= shared= acquire= keep-open restart= scene= log= stop-on-failure seed= d/duration= n/acquisitions= record= print-config o/output= hgrm= force theme= ascii no-color threshold= fps= config= no-config h/help V/version
 end
 
 function __fish_flockmon_needs_command
@@ -44,6 +44,7 @@ split\t'in the fifth turn the path is unlinked and made anew: two locks, two hol
 inherited\t'the holder of the fifth turn forks and is killed: its child keeps the lock; k kills the child'
 pollers\t'every other worker polls beside those that block: pollers hardly ever find the lock free'
 deadlock\t'two locks taken in opposite order; k kills a holder, and the rest goes on until the next time'"
+complete -c flockmon -n "__fish_flockmon_needs_command" -l log -d 'Keep what COMMAND writes, all of it, in DIR/worker-N.log [default: the last 64 KiB, until the end]' -r -F
 complete -c flockmon -n "__fish_flockmon_needs_command" -l seed -d 'The random choices repeat for the same N [default: another each run]' -r
 complete -c flockmon -n "__fish_flockmon_needs_command" -s d -l duration -d 'End after this time' -r
 complete -c flockmon -n "__fish_flockmon_needs_command" -s n -l acquisitions -d 'End after N acquisitions in all' -r
@@ -64,8 +65,9 @@ complete -c flockmon -n "__fish_flockmon_needs_command" -l threshold -d 'From wh
 complete -c flockmon -n "__fish_flockmon_needs_command" -l fps -d 'Frames a second at most, 1 to 60' -r
 complete -c flockmon -n "__fish_flockmon_needs_command" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
 complete -c flockmon -n "__fish_flockmon_needs_command" -l keep-open -d 'Open the file once and release with an unlock, instead of opening and closing each time'
+complete -c flockmon -n "__fish_flockmon_needs_command" -l stop-on-failure -d 'End at the first run of COMMAND that does not end with status 0, with exit status 1'
 complete -c flockmon -n "__fish_flockmon_needs_command" -l print-config -d 'Print the settings in force as a configuration file, and end'
-complete -c flockmon -n "__fish_flockmon_needs_command" -l force -d 'Overwrite files that are there (--record, --hgrm)'
+complete -c flockmon -n "__fish_flockmon_needs_command" -l force -d 'Overwrite files that are there (--record, --hgrm, --log)'
 complete -c flockmon -n "__fish_flockmon_needs_command" -l ascii -d 'Draw with ASCII characters only'
 complete -c flockmon -n "__fish_flockmon_needs_command" -l no-color -d 'No colours; so does a non-empty NO_COLOR in the environment'
 complete -c flockmon -n "__fish_flockmon_needs_command" -l no-config -d 'Read no configuration file'
@@ -95,7 +97,7 @@ mono\t'No colours, only bold and reverse'"
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l fps -d 'Frames a second at most, 1 to 60' -r
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
-complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l force -d 'Overwrite files that are there (--record, --hgrm)'
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l force -d 'Overwrite files that are there (--record, --hgrm, --log)'
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l ascii -d 'Draw with ASCII characters only'
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l no-color -d 'No colours; so does a non-empty NO_COLOR in the environment'
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l no-config -d 'Read no configuration file'
@@ -123,7 +125,7 @@ complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l threshold -d
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l fps -d 'Frames a second at most, 1 to 60' -r
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l read-only -d 'Take the keys away that signal processes'
-complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l force -d 'Overwrite files that are there (--record, --hgrm)'
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l force -d 'Overwrite files that are there (--record, --hgrm, --log)'
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l ascii -d 'Draw with ASCII characters only'
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l no-color -d 'No colours; so does a non-empty NO_COLOR in the environment'
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l no-config -d 'Read no configuration file'

@@ -1,8 +1,9 @@
 //! One worker or process: its state now and its own history in figures.
 
+use super::history::History;
 use super::latency::Latency;
 use super::runs::Runs;
-use super::timeline::Timeline;
+use super::timeline::{Marks, Timeline};
 use crate::event::{Acquisition, ActorId, Condition, FailedAction, Keeper, LockMode, Task};
 
 /// What an actor does now.
@@ -103,8 +104,12 @@ pub struct Actor {
     pub hold: Latency,
     /// Most acquisitions by others during one of its finished waits.
     pub overtaken_max: u64,
-    /// What share of the recent past it held and waited.
+    /// What share of the time it held and waited.
     pub timeline: Timeline,
+    /// What it did last.
+    pub history: History,
+    /// When it appeared, in ns on the clock that leaves pauses out.
+    pub born: u64,
     /// The acquisition that it holds the lock by.
     pub holding_seq: u64,
     pub(super) seq_at_wait: u64,
@@ -138,6 +143,8 @@ impl Actor {
             hold: Latency::default(),
             overtaken_max: 0,
             timeline: Timeline::default(),
+            history: History::default(),
+            born: 0,
             holding_seq: 0,
             seq_at_wait: 0,
             spawned_once: false,
@@ -198,61 +205,75 @@ impl Actor {
     }
 
     /// Another task takes this number.
-    pub(super) fn seen(&mut self, task: Box<Task>) {
-        *self = Self { pid: self.pid, task: Some(task), ..Self::new(self.id) };
+    pub(super) fn seen(&mut self, task: Box<Task>, active: u64) {
+        *self = Self { pid: self.pid, task: Some(task), born: active, ..Self::new(self.id) };
     }
 
-    pub(super) fn spawned(&mut self) {
+    pub(super) fn spawned(&mut self, active: u64) {
+        if !self.spawned_once {
+            self.born = active;
+        }
         self.restarts += u64::from(self.spawned_once);
         self.spawned_once = true;
         self.stopped_since = None;
     }
 
-    pub(super) fn acquired(&mut self, t: u64, won: &Acquisition) {
-        self.count(won);
-        self.timeline.waited(t.saturating_sub(won.waited_ns), t);
+    /// It won the lock at `t`, which is `active` on the clock that leaves pauses out.
+    pub(super) fn acquired(&mut self, t: u64, active: u64, won: &Acquisition) {
+        self.count(t, won);
+        self.timeline.waited(active.saturating_sub(won.waited_ns), active);
     }
 
-    /// A whole turn that began to hold at `t`.
+    /// A whole turn: it won the lock at `t` and let go at `active` on the clock that leaves pauses out.
     #[inline]
-    pub(super) fn turned(&mut self, t: u64, won: &Acquisition, held_ns: u64) {
-        self.count(won);
+    pub(super) fn turned(&mut self, t: u64, active: u64, won: &Acquisition, held_ns: u64) {
+        self.count(t, won);
         self.hold.record(held_ns);
-        self.timeline.turn(t.saturating_sub(won.waited_ns), t, t.saturating_add(held_ns));
+        let since = active.saturating_sub(held_ns);
+        self.timeline.waited(since.saturating_sub(won.waited_ns), since);
+        self.timeline.held(since, active);
+        self.history.released(held_ns);
     }
 
     #[inline]
-    fn count(&mut self, won: &Acquisition) {
+    fn count(&mut self, t: u64, won: &Acquisition) {
         self.got += 1;
         self.deaths = 0;
         self.failed = None;
         self.last_wait = Some(won.waited_ns);
         self.wait.record(won.waited_ns);
         self.overtaken_max = self.overtaken_max.max(won.overtaken);
+        self.history.acquired(t, won, self.before);
     }
 
-    pub(super) fn released(&mut self, t: u64, held_ns: u64) {
+    pub(super) fn released(&mut self, active: u64, held_ns: u64) {
         self.hold.record(held_ns);
-        self.timeline.held(t.saturating_sub(held_ns), t);
+        self.timeline.held(active.saturating_sub(held_ns), active);
+        self.history.released(held_ns);
     }
 
-    pub(super) fn gave_up(&mut self, t: u64, waited_ns: u64) {
+    pub(super) fn gave_up(&mut self, active: u64, waited_ns: u64) {
         self.gave_up += 1;
-        self.left(t, waited_ns);
+        self.left(active, waited_ns);
     }
 
     /// It waits no more; whether it got the lock is not known.
-    pub(super) fn left(&mut self, t: u64, waited_ns: u64) {
-        self.timeline.waited(t.saturating_sub(waited_ns), t);
+    pub(super) fn left(&mut self, active: u64, waited_ns: u64) {
+        self.timeline.waited(active.saturating_sub(waited_ns), active);
     }
 
-    pub(super) fn exited(&mut self, t: u64, signal: Option<i32>) {
+    pub(super) fn exited(&mut self, active: u64, signal: Option<i32>) {
         self.stopped_since = None;
         self.deaths += 1;
         self.last_signal = signal;
         if signal.is_some() {
-            self.timeline.died(t);
+            self.timeline.mark(active, Marks::DIED);
         }
+    }
+
+    pub(super) fn stopped(&mut self, t: u64, active: u64) {
+        self.stopped_since = Some(t);
+        self.timeline.mark(active, Marks::STOPS);
     }
 
     pub(super) fn reset(&mut self) {
@@ -267,5 +288,6 @@ impl Actor {
         self.hold = fresh.hold;
         self.overtaken_max = 0;
         self.timeline = fresh.timeline;
+        self.history = fresh.history;
     }
 }

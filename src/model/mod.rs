@@ -5,6 +5,7 @@ pub mod actor;
 mod contest;
 pub mod fairness;
 pub mod finding;
+pub mod history;
 pub mod latency;
 mod locks;
 pub mod runs;
@@ -20,9 +21,14 @@ pub use window::{Span, Windowed};
 use crate::event::{Acquisition, ActorId, Begin, Event, LockId, LockInfo, LockKind, LockMode, MAX_ACTORS, What};
 use contest::{Contest, Turn};
 use fairness::Order;
+use history::{Became, Holds};
 use runs::{End, Run, Runs};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use timeline::{Marks, Timeline};
+
+/// Pauses whose place in time is kept.
+const PAUSES_KEPT: usize = 64;
 
 /// How many of the latest notable happenings are kept for the screen and the summary.
 const NOTES_KEPT: usize = 200;
@@ -46,6 +52,7 @@ pub struct Model {
     now: u64,
     paused_since: Option<u64>,
     paused_total: u64,
+    pauses: VecDeque<(u64, u64)>,
     reset_at: u64,
     reset_active: u64,
     holders: Vec<ActorId>,
@@ -53,6 +60,8 @@ pub struct Model {
     last_seq: u64,
     first_seq: u64,
     busy: Busy,
+    timeline: Timeline,
+    holds: Holds,
     order: Order,
     contest: Contest,
     wait: Windowed,
@@ -111,6 +120,7 @@ impl Model {
             now: 0,
             paused_since: None,
             paused_total: 0,
+            pauses: VecDeque::new(),
             reset_at: 0,
             reset_active: 0,
             holders: Vec::new(),
@@ -118,6 +128,8 @@ impl Model {
             last_seq: 0,
             first_seq: 0,
             busy: Busy::default(),
+            timeline: Timeline::default(),
+            holds: Holds::default(),
             order: Order::default(),
             contest: Contest::default(),
             wait: Windowed::default(),
@@ -154,6 +166,10 @@ impl Model {
             What::Resumed => {
                 if let Some(since) = self.paused_since.take() {
                     self.paused_total = self.paused_total.saturating_add(t.saturating_sub(since));
+                    if self.pauses.len() == PAUSES_KEPT {
+                        self.pauses.pop_front();
+                    }
+                    self.pauses.push_back((since, t));
                 }
                 return;
             }
@@ -195,21 +211,30 @@ impl Model {
         let was_holding = self.holders.contains(&event.actor);
         match &event.what {
             What::Spawned => {
-                self.actor_mut(event.actor).spawned();
+                let active = self.active(t);
+                self.actor_mut(event.actor).spawned(active);
                 self.set_state(event.actor, State::Starting, t);
             }
             What::Seen(task) if known_pid == event.pid && self.actor_mut(event.actor).is(task) => {
                 self.actor_mut(event.actor).task = Some(task.clone());
+                return;
             }
             What::Seen(task) => {
                 // The one whose number this was is gone: it neither holds nor waits.
                 self.set_state(event.actor, State::Removed, t);
-                self.actor_mut(event.actor).seen(task.clone());
+                let active = self.active(t);
+                self.actor_mut(event.actor).seen(task.clone(), active);
                 self.set_state(event.actor, State::Thinking, t);
             }
             What::Found { mode, holds } => {
                 self.set_state(event.actor, if *holds { State::Holding(*mode) } else { State::Waiting(*mode) }, t);
-                self.actor_mut(event.actor).before = true;
+                let active = self.active(t);
+                let actor = self.actor_mut(event.actor);
+                actor.before = true;
+                actor.timeline.mark(active, Marks::FOUND);
+                if *holds {
+                    actor.history.found(t, *mode);
+                }
             }
             What::Waiting { mode } => {
                 self.set_state(event.actor, State::Waiting(*mode), t);
@@ -232,11 +257,13 @@ impl Model {
             }
             What::GaveUp { waited_ns } => {
                 self.gave_up += 1;
-                self.actor_mut(event.actor).gave_up(t, *waited_ns);
+                let active = self.active(t);
+                self.actor_mut(event.actor).gave_up(active, *waited_ns);
                 self.set_state(event.actor, State::Thinking, t);
             }
             What::Left { waited_ns } => {
-                self.actor_mut(event.actor).left(t, *waited_ns);
+                let active = self.active(t);
+                self.actor_mut(event.actor).left(active, *waited_ns);
                 self.set_state(event.actor, State::Thinking, t);
             }
             What::Exited { signal, .. } => {
@@ -251,7 +278,9 @@ impl Model {
                     self.actor_released(event.actor, t, held, mode);
                 }
                 let killed = *signal;
-                self.actor_mut(event.actor).exited(t, killed);
+                let active = self.active(t);
+                self.goes_on(event.actor, t);
+                self.actor_mut(event.actor).exited(active, killed);
                 self.set_state(event.actor, if killed.is_some() { State::Killed } else { State::Exited }, t);
                 self.note(event, was_holding);
             }
@@ -264,16 +293,19 @@ impl Model {
                 self.note(event, was_holding);
             }
             What::Stopped => {
-                self.actor_mut(event.actor).stopped_since = Some(t);
+                let active = self.active(t);
+                self.actor_mut(event.actor).stopped(t, active);
                 self.note(event, was_holding);
             }
             What::Continued => {
-                self.actor_mut(event.actor).stopped_since = None;
+                self.goes_on(event.actor, t);
                 self.note(event, was_holding);
             }
             What::Violation { .. } => {
                 self.violations += 1;
                 self.violated = true;
+                let active = self.active(t);
+                self.actor_mut(event.actor).timeline.mark(active, Marks::VIOLATED);
                 self.note(event, was_holding);
             }
             What::Dropped { count } => {
@@ -291,6 +323,10 @@ impl Model {
             | What::Cycle { .. }
             | What::Ended => {}
         }
+        let actor = self.actor_mut(event.actor);
+        if let Some(became) = Became::of(&event.what, event.pid, was_holding, actor.restarts > 0) {
+            actor.history.changed(t, became);
+        }
     }
 
     /// Moves the clock on to `t` without anything having happened.
@@ -303,6 +339,8 @@ impl Model {
         self.reset_at = self.now;
         self.reset_active = self.active(self.now);
         self.busy = Busy { total: 0, until: self.reset_active };
+        self.timeline = Timeline::default();
+        self.holds = Holds::default();
         self.order = Order::default();
         self.contest = Contest::default();
         self.contest.calm(self.reset_active);
@@ -344,7 +382,7 @@ impl Model {
             self.turn_begins(id, t, won);
             return self.turn_ends(id, end, held_ns);
         }
-        actor.turned(t, won, held_ns);
+        actor.turned(t, active, won, held_ns);
         actor.holding_seq = won.seq;
         if actor.state == State::Thinking {
             (actor.since, actor.since_active) = (end, active);
@@ -352,12 +390,21 @@ impl Model {
             self.set_state(id, State::Thinking, end);
         }
         self.acquired(id, t, won);
-        self.released(end, active, held_ns, won.mode);
+        self.released(id, end, active, held_ns, won.mode);
+    }
+
+    /// If its process was stopped, it is no more.
+    fn goes_on(&mut self, id: ActorId, t: u64) {
+        if let Some(since) = self.actor_mut(id).stopped_since.take() {
+            let (since, active) = (self.active_at(since), self.active(t));
+            self.actor_mut(id).timeline.mark_all(since, active, Marks::STOPPED);
+        }
     }
 
     fn turn_begins(&mut self, id: ActorId, t: u64, won: &Acquisition) {
         self.acquired(id, t, won);
-        self.actor_mut(id).acquired(t, won);
+        let active = self.active(t);
+        self.actor_mut(id).acquired(t, active, won);
         self.set_state(id, State::Holding(won.mode), t);
         self.actor_mut(id).holding_seq = won.seq;
     }
@@ -369,8 +416,9 @@ impl Model {
     }
 
     fn actor_released(&mut self, id: ActorId, t: u64, held_ns: u64, mode: LockMode) {
-        self.released(t, self.active(t), held_ns, mode);
-        self.actor_mut(id).released(t, held_ns);
+        let active = self.active(t);
+        self.released(id, t, active, held_ns, mode);
+        self.actor_mut(id).released(active, held_ns);
     }
 
     fn acquired(&mut self, id: ActorId, t: u64, won: &Acquisition) {
@@ -395,12 +443,14 @@ impl Model {
     }
 
     /// A hold ended at `t`, which is `to` on the active clock.
-    fn released(&mut self, t: u64, to: u64, held_ns: u64, mode: LockMode) {
+    fn released(&mut self, id: ActorId, t: u64, to: u64, held_ns: u64, mode: LockMode) {
         self.hold.record(t, held_ns);
         let from = to.saturating_sub(held_ns).max(self.reset_active);
         // In a watch, locks on parts of a file may be held side by side, exclusive ones too.
         let parts = self.begin.watch.is_some() && self.info.kind != LockKind::Flock;
         self.busy.add(from, to, mode == LockMode::Exclusive && !parts);
+        self.timeline.held(from, to);
+        self.holds.add(from, to, id);
     }
 
     /// An event older than the state an actor is known to be in counts, but does not turn its state back.
@@ -500,6 +550,30 @@ impl Model {
     pub fn active(&self, t: u64) -> u64 {
         let paused = self.paused_since.map_or(0, |since| t.saturating_sub(since));
         t.saturating_sub(self.paused_total.saturating_add(paused))
+    }
+
+    /// The same as [`Model::active`] for a time before pauses that are over by now.
+    pub fn active_at(&self, t: u64) -> u64 {
+        let after = self.pauses.iter().rev().take_while(|(_, until)| *until > t);
+        let after = after.fold(0u64, |sum, (since, until)| sum.saturating_add(until.saturating_sub(t.max(*since))));
+        let paused = self.paused_since.map_or(0, |since| t.saturating_sub(since));
+        t.saturating_sub(self.paused_total.saturating_sub(after).saturating_add(paused))
+    }
+
+    /// When the lab was paused, on the clock that stands still meanwhile, the latest first.
+    pub fn pauses(&self) -> impl Iterator<Item = u64> {
+        let begins = self.paused_since.into_iter().chain(self.pauses.iter().rev().map(|(since, _)| *since));
+        begins.map(|since| self.active_at(since))
+    }
+
+    /// What share of the time anyone held the lock; of shared holds at once, the sum.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// The latest holds that are over.
+    pub fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     /// Unpaused time since the statistics began, in ns.

@@ -154,6 +154,109 @@ fn findings_say_what_is_wrong() {
     assert!(found(&m).is_empty());
 }
 
+#[test]
+fn the_timeline_leaves_pauses_out() {
+    let mut m = model(&[
+        event(0, 1, What::Acquired(won(1, 0, 0))),
+        event(2 * S, 0, What::Paused),
+        event(10 * S, 0, What::Resumed),
+        event(12 * S, 1, What::Released { seq: 1, held_ns: 4 * S }),
+    ]);
+    m.advance(20 * S);
+    let held = |m: &Model, from, to| m.actor(1).unwrap().timeline.portion(from, to).held_ns.round() as u64;
+    assert_eq!((held(&m, 0, 4 * S), held(&m, 4 * S, 20 * S)), (4 * S, 0));
+    assert_eq!(m.timeline().portion(0, 20 * S).held_ns.round() as u64, 4 * S);
+    assert_eq!(m.pauses().collect::<Vec<_>>(), [2 * S]);
+    for (t, active) in [(S, S), (2 * S, 2 * S), (6 * S, 2 * S), (10 * S, 2 * S), (12 * S, 4 * S), (20 * S, 12 * S)] {
+        assert_eq!(m.active_at(t), active, "{t}");
+    }
+    m.apply(&event(21 * S, 0, What::Paused));
+    m.advance(30 * S);
+    assert_eq!((m.active_at(12 * S), m.active_at(30 * S)), (4 * S, 13 * S));
+}
+
+#[test]
+fn the_latest_turns_and_holds_are_kept_in_their_order() {
+    let mut m = model(&[]);
+    for turn in 0..1000 {
+        let acquired = won(turn + 1, 3, turn % 7);
+        let t = turn * 10_000_000;
+        m.apply(&event(t, 1 + turn as u32 % 2, What::Cycle { acquired, held_ns: 6_000_000 }));
+        // Too short to be followed by eye.
+        m.apply(&event(t + 7_000_000, 3, What::Cycle { acquired, held_ns: 60 }));
+    }
+    m.apply(&event(10 * S, 1, What::Acquired(won(1001, 5, 0))));
+    let turns = &m.actor(1).unwrap().history.turns;
+    let ends: Vec<_> = turns.iter().map(|t| (t.at, t.waited(), t.held(), t.handoff())).collect();
+    assert_eq!(ends.len(), history::TURNS);
+    assert_eq!(ends.last(), Some(&(10 * S, Some(5), None, Some(40_000))), "it still holds");
+    assert_eq!(ends[ends.len() - 2], (9_980_000_000, Some(3), Some(6_000_000), Some(40_000)));
+    assert!(ends.is_sorted());
+    let holds: Vec<_> = m.holds().iter().map(|h| (h.from, h.to, h.actor)).collect();
+    assert_eq!((holds.len(), holds.last()), (history::HOLDS, Some(&(9_990_000_000, 9_996_000_000, 2))));
+    assert!(holds.is_sorted());
+}
+
+#[test]
+fn what_became_of_a_worker_is_told() {
+    use history::Became;
+    use timeline::Marks;
+    let m = model(&[
+        event(0, 1, What::Spawned),
+        event(S, 1, What::Acquired(won(1, 0, 0))),
+        event(2 * S, 1, What::Stopped),
+        event(4 * S, 1, What::Exited { code: None, signal: Some(9) }),
+        event(5 * S, 1, What::Spawned),
+        waits(5 * S, 1),
+        event(6 * S, 1, What::GaveUp { waited_ns: S }),
+        event(7 * S, 1, What::GaveUp { waited_ns: S / 2 }),
+        event(8 * S, 1, What::Violation { seq: 1, other: 2, other_pid: 3 }),
+    ]);
+    let actor = m.actor(1).unwrap();
+    let told: Vec<_> = actor.history.changes().map(|c| (c.t / S, c.what)).collect();
+    let expected = [
+        (0, Became::Spawned { pid: 1001, again: false }),
+        (2, Became::Stopped { holding: true }),
+        (4, Became::Exited { code: None, signal: Some(9), holding: true }),
+        (5, Became::Spawned { pid: 1001, again: true }),
+        (7, Became::GaveUp { times: 2, waited_ns: S / 2 }),
+        (8, Became::Violated { other: 2, other_pid: 3 }),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(actor.history.turns.iter().next().and_then(history::Turn::held), Some(3 * S), "the kernel released it");
+    for (t, marks) in [(2, Marks::STOPS), (4, Marks::DIED), (8, Marks::VIOLATED)] {
+        let seconds: Vec<u64> =
+            (0..10).filter(|s| actor.timeline.portion(s * S, (s + 1) * S).marks.has(marks)).collect();
+        assert_eq!(seconds, [t]);
+    }
+    assert!(actor.timeline.portion(3 * S, 3 * S + S / 2).stopped);
+    assert!(!actor.timeline.portion(5 * S, 6 * S).stopped);
+}
+
+#[test]
+fn what_began_before_watching_is_told_as_such() {
+    use crate::event::Task;
+    let mut m = model(&[
+        event(S, 1, What::Seen(Box::default())),
+        event(S, 1, What::Found { mode: LockMode::Shared, holds: true }),
+        event(S, 2, What::Seen(Box::default())),
+        event(S, 2, What::Found { mode: LockMode::Exclusive, holds: false }),
+        event(3 * S, 1, What::Released { seq: 0, held_ns: 2 * S }),
+        event(3 * S, 2, What::Acquired(won(1, 2 * S, 0))),
+    ]);
+    let turn = |m: &Model, id| *m.actor(id).unwrap().history.turns.iter().next().unwrap();
+    let (held, waited) = (turn(&m, 1), turn(&m, 2));
+    assert_eq!((held.before(), held.waited(), held.held(), held.mode()), (true, None, Some(2 * S), LockMode::Shared));
+    assert_eq!((waited.before(), waited.waited(), waited.held()), (true, Some(2 * S), None));
+    assert!(m.actor(1).unwrap().timeline.portion(S, 2 * S).marks.has(timeline::Marks::FOUND));
+    assert_eq!(m.actor(2).unwrap().born, S);
+    // More is known of it: it is the same. Another one with its number has no history.
+    m.apply(&event(4 * S, 1, What::Seen(Box::new(Task { comm: "x".into(), ..Task::default() }))));
+    assert_eq!(m.actor(1).unwrap().history.changes().len(), 2);
+    m.apply(&Event { pid: 77, ..event(5 * S, 1, What::Seen(Box::default())) });
+    assert!(m.actor(1).unwrap().history.turns.is_empty());
+}
+
 fn any_what() -> impl Strategy<Value = What> {
     let mode = prop_oneof![Just(LockMode::Exclusive), Just(LockMode::Shared)];
     let acquired = (mode.clone(), any::<u64>(), any::<u64>(), any::<bool>(), any::<Option<u64>>(), any::<u64>())

@@ -49,6 +49,8 @@ pub enum Action {
     NextLandmark,
     JumpBack,
     JumpForward,
+    TimeBack,
+    TimeForward,
     Faster,
     Slower,
 }
@@ -62,6 +64,8 @@ pub enum Scope {
     Lab,
     /// Where processes can be acted on.
     Act,
+    /// What happens now, rather than a recording.
+    Live,
     /// In a recording.
     Replay,
 }
@@ -73,6 +77,7 @@ impl Scope {
             Self::All => "On every screen",
             Self::Lab => "In the lab",
             Self::Act => "Where processes can be acted on",
+            Self::Live => "Where something happens now",
             Self::Replay => "In a recording",
         }
     }
@@ -88,6 +93,7 @@ impl Scope {
             Self::All => true,
             Self::Lab => place == Place::Lab,
             Self::Act => matches!(place, Place::Lab | Place::Watch),
+            Self::Live => place != Place::Replay,
             Self::Replay => place == Place::Replay,
         }
     }
@@ -171,16 +177,18 @@ pub const BINDINGS: &[Binding] = bindings! {
     Replay Faster [ch('+'), ch('=')] "+" "speed" "twice as fast";
     Replay Slower [ch('-')] "-" "" "half as fast";
     All Freeze [ch('f')] "f" "" "freeze the view; what it shows runs on";
+    Live TimeBack [key(KeyCode::Left)] "left" "" "freeze the view and go back in time on the timeline";
+    Live TimeForward [key(KeyCode::Right)] "right" "" "forward in time on the timeline, up to the moment of freezing";
     All Up [key(KeyCode::Up)] "up" "" "select the worker above";
     All Down [key(KeyCode::Down), ch('j')] "down j" "" "select the worker below";
-    All PageUp [key(KeyCode::PageUp)] "pgup" "" "a page up";
-    All PageDown [key(KeyCode::PageDown)] "pgdn" "" "a page down";
+    All PageUp [key(KeyCode::PageUp)] "pgup" "" "a page up; in the detail: scroll up";
+    All PageDown [key(KeyCode::PageDown)] "pgdn" "" "a page down; in the detail: scroll down";
     All First [key(KeyCode::Home), ch('g')] "home g" "" "the first worker";
     All Last [key(KeyCode::End), ch('G')] "end G" "" "the last worker";
     All Detail [key(KeyCode::Enter)] "enter" "detail" "the selected worker in detail; in the list of locks: open one";
     All NextFigure [key(KeyCode::Tab)] "tab" "histogram" "next histogram: wait, hold, handoff";
     All PreviousFigure [key(KeyCode::BackTab)] "shift-tab" "" "previous histogram";
-    All Window [ch('w')] "w" "window" "histogram over the last 10 s, 60 s, or all";
+    All Window [ch('w')] "w" "window" "histogram and timeline over the last 10 s, 60 s, or all";
     All SortLeft [ch('<')] "<" "" "sort by the column to the left";
     All SortRight [ch('>')] ">" "" "sort by the column to the right";
     All Reverse [ch('r')] "r" "" "reverse the order";

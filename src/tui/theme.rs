@@ -94,6 +94,16 @@ pub struct Glyphs {
     pub idle: &'static str,
     /// Killed.
     pub died: &'static str,
+    /// Stopped by a signal, on the timeline.
+    pub stops: &'static str,
+    /// Won what another held, on the timeline.
+    pub violated: &'static str,
+    /// The lab was paused, on the timeline.
+    pub paused: &'static str,
+    /// It was so before watching began, on the timeline.
+    pub before: &'static str,
+    /// Goes on to the right.
+    pub line: &'static str,
     /// The selected row.
     pub pointer: &'static str,
     /// Between two facts.
@@ -137,6 +147,11 @@ impl Glyphs {
                 wait: "-",
                 idle: " ",
                 died: "x",
+                stops: "!",
+                violated: "V",
+                paused: "|",
+                before: "<",
+                line: "-",
                 pointer: ">",
                 dot: "|",
                 dash: "-",
@@ -156,6 +171,11 @@ impl Glyphs {
                 wait: "░",
                 idle: "·",
                 died: "✕",
+                stops: "!",
+                violated: "◆",
+                paused: "┊",
+                before: "‹",
+                line: "─",
                 pointer: "▶",
                 dot: "·",
                 dash: "–",

@@ -14,6 +14,11 @@ use std::cmp::Reverse;
 
 /// Rows that the wheel moves at once.
 const WHEEL: isize = 3;
+/// Rows of a page of the detail.
+const DETAIL_PAGE: isize = 5;
+const SECOND: u64 = 1_000_000_000;
+/// How long the timeline is where nobody chose another window, in ns: a hold of 1 s is some cells wide.
+const TIMELINE_NS: u64 = 30 * SECOND;
 /// A jump in a recording, in ns.
 const JUMP_NS: i64 = 10_000_000_000;
 
@@ -193,6 +198,10 @@ pub struct Ui {
     pub figure: Figure,
     /// How far back it looks.
     pub span: Span,
+    /// The timeline looks back as far as the histogram does: from when that was chosen.
+    pub span_chosen: bool,
+    /// How long before the moment of freezing the timeline ends, in ns.
+    pub back: u64,
     /// What was known at the moment of freezing.
     pub frozen: Option<Box<Locks>>,
     /// Which kind of screen it is.
@@ -215,6 +224,8 @@ pub struct Ui {
     pub rows: Rect,
     /// How far the help is scrolled.
     pub help_scroll: u16,
+    /// How far the detail is scrolled, in rows.
+    pub detail_scroll: usize,
     /// How far a recording has been shown; none for anything else.
     pub position: Option<Played>,
     /// The end of what the command of the worker in detail has written; none where that is not known.
@@ -234,6 +245,8 @@ impl Ui {
             reverse: false,
             figure: Figure::default(),
             span: Span::default(),
+            span_chosen: false,
+            back: 0,
             frozen: None,
             place: Place::Lab,
             picker: Picker::default(),
@@ -245,6 +258,7 @@ impl Ui {
             message: None,
             rows: Rect::ZERO,
             help_scroll: 0,
+            detail_scroll: 0,
             position: None,
             output: None,
         }
@@ -333,6 +347,8 @@ impl Ui {
         match pressed {
             Action::Step => return source(Command::Step),
             Action::NextLandmark => return source(Command::NextLandmark),
+            Action::TimeBack => self.go_back(true, locks),
+            Action::TimeForward => self.go_back(false, locks),
             Action::JumpBack => return source(Command::Jump(-JUMP_NS)),
             Action::JumpForward => return source(Command::Jump(JUMP_NS)),
             Action::Faster => return source(Command::Pace(true)),
@@ -355,19 +371,22 @@ impl Ui {
             Action::Freeze => self.freeze(locks),
             Action::Up => self.step(-1, locks),
             Action::Down => self.step(1, locks),
-            Action::PageUp => self.step(-self.page(), locks),
-            Action::PageDown => self.step(self.page(), locks),
+            Action::PageUp => self.page(-1, locks),
+            Action::PageDown => self.page(1, locks),
             Action::First => self.step(isize::MIN / 2, locks),
             Action::Last => self.step(isize::MAX / 2, locks),
             Action::Detail => self.detail(locks),
             Action::NextFigure => self.figure = self.figure.next(),
             Action::PreviousFigure => self.figure = self.figure.next().next(),
-            Action::Window => self.span = self.span.next(),
+            Action::Window => {
+                self.span = self.span.next();
+                (self.span_chosen, self.back) = (true, 0);
+            }
             Action::SortLeft => self.sort_by(-1),
             Action::SortRight => self.sort_by(1),
             Action::Reverse => self.reverse = !self.reverse,
             Action::Reset => {
-                self.frozen = None;
+                (self.frozen, self.back) = (None, 0);
                 return source(Command::Reset);
             }
             Action::Enlarge => {
@@ -392,13 +411,48 @@ impl Ui {
         matches!(self.place, Place::Watch | Place::ReadOnly)
     }
 
+    /// How long the timeline is, in ns; none is all of the run.
+    pub fn timeline_ns(&self) -> Option<u64> {
+        match self.span {
+            _ if !self.span_chosen => Some(TIMELINE_NS),
+            Span::Ten => Some(10 * SECOND),
+            Span::Sixty => Some(60 * SECOND),
+            Span::All => None,
+        }
+    }
+
+    /// Moves the timeline a tenth of its length back in time, or forward; what moves on by itself is frozen first.
+    fn go_back(&mut self, back: bool, locks: &Locks) {
+        let Some(length) = self.timeline_ns() else {
+            return self.say("the timeline shows the whole run: press w for a shorter window".into());
+        };
+        let model = self.model(locks);
+        let most = model.active(model.now()).saturating_sub(length);
+        if self.frozen.is_none() {
+            if !back {
+                return;
+            }
+            if most == 0 {
+                return self.say("the timeline already begins with the run: nothing lies before it".into());
+            }
+            self.freeze(locks);
+        }
+        let step = length / 10;
+        // As long as there is anything left of the window, so that its begin comes into view.
+        self.back =
+            if back { (self.back + step).min(most.next_multiple_of(step)) } else { self.back.saturating_sub(step) };
+    }
+
     fn freeze(&mut self, locks: &Locks) {
+        self.back = 0;
         self.frozen = if self.frozen.is_some() { None } else { Some(Box::new(locks.clone())) };
     }
 
     /// The mouse was used.
     pub fn on_mouse(&mut self, mouse: MouseEvent, locks: &Locks) -> Option<Request> {
         match mouse.kind {
+            MouseEventKind::ScrollUp if self.overlay == Some(Overlay::Detail) => self.scroll_detail(-WHEEL),
+            MouseEventKind::ScrollDown if self.overlay == Some(Overlay::Detail) => self.scroll_detail(WHEEL),
             MouseEventKind::ScrollUp => self.step(-WHEEL, locks),
             MouseEventKind::ScrollDown => self.step(WHEEL, locks),
             MouseEventKind::Down(MouseButton::Left)
@@ -490,11 +544,23 @@ impl Ui {
             None => 0usize.saturating_add_signed(by).min(last),
             Some(at) => at.saturating_add_signed(by).min(last),
         };
-        self.selected = order.get(to).copied();
+        let selected = order.get(to).copied();
+        if selected != self.selected {
+            (self.selected, self.detail_scroll) = (selected, 0);
+        }
     }
 
-    fn page(&self) -> isize {
-        isize::try_from(self.rows.height.max(2) - 1).unwrap_or(1)
+    fn page(&mut self, direction: isize, locks: &Locks) {
+        if self.overlay == Some(Overlay::Detail) {
+            return self.scroll_detail(direction * DETAIL_PAGE);
+        }
+        let rows = isize::try_from(self.rows.height.max(2) - 1).unwrap_or(1);
+        self.step(direction * rows, locks);
+    }
+
+    fn scroll_detail(&mut self, by: isize) {
+        // What there is to scroll is known when it is drawn, which also takes back what is too far.
+        self.detail_scroll = self.detail_scroll.saturating_add_signed(by);
     }
 
     fn detail(&mut self, locks: &Locks) {
@@ -507,6 +573,7 @@ impl Ui {
             let first = shown.holders().next().map(|a| a.id).or_else(|| self.order(shown).first().copied());
             self.selected = first;
         }
+        self.detail_scroll = 0;
         self.overlay = self.selected.map(|_| Overlay::Detail);
     }
 
@@ -532,6 +599,7 @@ impl Ui {
             return None;
         }
         if self.frozen.take().is_some() {
+            self.back = 0;
             return None;
         }
         let listed = locks.begin().watch.as_ref().is_some_and(|w| w.list) || locks.all().len() > 1;

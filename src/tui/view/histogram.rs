@@ -33,14 +33,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     frame.render_widget(outer, area);
     let waiting = model.longest_waiter().filter(|_| ui.figure == Figure::Wait);
     let waiting = waiting.map(|(_, ns)| (model.waiting(), ns));
-    let lines = spread(&latency, waiting, model, ui, usize::from(inner.width), usize::from(inner.height));
+    let lines = spread(&latency, &latency, waiting, model, ui, usize::from(inner.width), usize::from(inner.height));
     frame.render_widget(Paragraph::new(lines), inner);
 }
 
 /// Percentiles, ranges with bars, and those that still wait (how many, the longest in ns): what fits into `width` and
-/// `height`. A histogram of finished waits alone would hide the one that starves.
+/// `height`. A histogram of finished waits alone would hide the one that starves. The ranges are those of `scale`.
 pub(super) fn spread(
     latency: &Latency,
+    scale: &Latency,
     waiting: Option<(u32, u64)>,
     model: &Model,
     ui: &Ui,
@@ -66,8 +67,8 @@ pub(super) fn spread(
         if all.chars().count() <= width { all } else { format!(" {n} wait, longest {}", time(Some(ns))) }
     });
     let room = height.saturating_sub(lines.len() + usize::from(waiting.is_some()));
-    match (latency.min(), latency.max()) {
-        (Some(min), Some(max)) => {
+    match (scale.min(), scale.max()) {
+        (Some(min), Some(max)) if latency.count() > 0 => {
             // Below what can be told apart there is but one range.
             let least = model.precision();
             lines.extend(bars(latency, &edges(min.max(least), max.max(least), room), width, ui));

@@ -13,6 +13,7 @@
 //!  footer
 //! ```
 
+mod detail;
 mod header;
 mod histogram;
 mod holder;
@@ -57,7 +58,7 @@ pub fn draw(frame: &mut Frame<'_>, live: &Locks, ui: &mut Ui) {
     match ui.overlay {
         Some(Overlay::Help) => overlay::help(frame, area, ui),
         Some(Overlay::Findings) => overlay::findings(frame, area, model, &found, ui),
-        Some(Overlay::Detail) => overlay::detail(frame, area, locks, model, ui),
+        Some(Overlay::Detail) => detail::draw(frame, area, locks, model, ui),
         None => {}
     }
     if let Some(question) = &ui.question {
@@ -190,6 +191,26 @@ fn cut(text: &str, width: usize, glyphs: &Glyphs) -> String {
     let mut out: String = text.chars().take(keep).collect();
     out.extend(glyphs.ellipsis.chars().take(width));
     out
+}
+
+/// `text` in rows of `width` columns, broken between words where that can be; what takes more than `most` rows is cut.
+/// Facts that three blanks part stay whole where that can be.
+fn folded(text: &str, width: usize, most: usize, glyphs: &Glyphs) -> Vec<String> {
+    let (mut rows, mut rest) = (Vec::new(), text);
+    while rows.len() + 1 < most && rest.chars().count() > width {
+        let end = rest.char_indices().nth(width).map_or(rest.len(), |(at, _)| at);
+        let (head, _) = rest.split_at(end);
+        let late = |at: &usize| *at > end / 3;
+        let at = head.rfind("   ").filter(late).or_else(|| head.rfind(' ').filter(late)).unwrap_or(end);
+        let (row, more) = rest.split_at(at);
+        if row.is_empty() {
+            break;
+        }
+        rows.push(row.to_owned());
+        rest = more.trim_start();
+    }
+    rows.push(cut(rest, width, glyphs));
+    rows
 }
 
 /// `text` shortened in its middle to `width` columns: the ends of a path tell most.
