@@ -89,6 +89,12 @@ impl Loop {
         std::thread::sleep(run_for);
         let (done, took) = (turns() - before, began.elapsed());
         control.set_stop();
+        if !handoffs {
+            // A thousand of them that wait would need long to come to their ends one after the other.
+            for child in &children {
+                let _ = nix::sys::signal::kill(*child, nix::sys::signal::Signal::SIGKILL);
+            }
+        }
         let mut told = Vec::new();
         std::io::Read::read_to_end(&mut read, &mut told).expect("the handoffs");
         for child in children {

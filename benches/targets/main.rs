@@ -81,16 +81,24 @@ fn cost(rows: &mut Rows) {
 
 fn hold(rows: &mut Rows) {
     for workers in [2, 10] {
-        rows.ratio(&format!("the same, 10 µs hold, {workers} workers"), Target::AtLeast(0.97), |_| {
-            let bare = Loop { workers, hold: Hold::Spin(10_000), ..Loop::default() }.rate(SIDE);
-            (Lab { workers, hold: Dist::Fixed(10_000), ..Lab::default() }.run(SIDE).rate, bare)
-        });
-        rows.ratio(&format!("the same, open and close each time, {workers} workers"), Target::AtLeast(0.97), |_| {
-            let bare = Loop { workers, keep_open: false, ..Loop::default() }.rate(SIDE);
-            (Lab { workers, keep_open: false, ..Lab::default() }.run(SIDE).rate, bare)
-        });
+        rows.ratio(
+            &format!("monitored/bare, 10 µs hold, kept open, {workers} workers"),
+            Target::AtLeast(0.97),
+            |_| {
+                let bare = Loop { workers, hold: Hold::Spin(10_000), ..Loop::default() }.rate(SIDE);
+                (Lab { workers, hold: Dist::Fixed(10_000), ..Lab::default() }.run(SIDE).rate, bare)
+            },
+        );
+        rows.ratio(
+            &format!("monitored/bare, zero hold, open and close each time, {workers} workers"),
+            Target::AtLeast(0.97),
+            |_| {
+                let bare = Loop { workers, keep_open: false, ..Loop::default() }.rate(SIDE);
+                (Lab { workers, keep_open: false, ..Lab::default() }.run(SIDE).rate, bare)
+            },
+        );
     }
-    rows.ratio("handoff p50, monitored/bare, 1 ms hold, 2 workers", Target::AtMost(1.05), |_| {
+    rows.ratio("handoff p50, monitored/bare, 1 ms hold, 0.1 ms think, 2 workers", Target::AtMost(1.05), |_| {
         let ms = 1_000_000;
         let bare = Loop { workers: 2, hold: Hold::Sleep(ms), think: ms / 10, ..Loop::default() }.handoff(SIDE);
         let lab = Lab { workers: 2, hold: Dist::Fixed(ms), think: Dist::Fixed(ms / 10), ..Lab::default() };

@@ -232,6 +232,7 @@ impl Lab {
         };
         let thread = std::thread::Builder::new().name("collector".into()).spawn(move || collector.run());
         self.collector = Some(thread.context("cannot start the collector thread")?);
+        self.shared.control().set_heard();
         super::slice::ask_for_short_ones();
         self.wake_collector();
         Ok(())

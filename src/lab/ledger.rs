@@ -101,6 +101,8 @@ pub struct Control {
     /// Changes with every change below: sleepers wait on it.
     generation: AtomicU32,
     stop: AtomicU32,
+    /// Somebody reads the pipes.
+    heard: AtomicU32,
     /// The clock without pauses: while running `total paused << 1`, while paused `active time << 1 | 1`.
     active: AtomicU64,
     /// No acquisition beyond this number counts.
@@ -154,6 +156,16 @@ impl Control {
     /// Whether the run is over.
     pub fn stopping(&self) -> bool {
         self.stop.load(Relaxed) != 0
+    }
+
+    /// Whether anybody reads what the workers tell. The first of a large fleet run long before.
+    pub fn heard(&self) -> bool {
+        self.heard.load(Relaxed) != 0
+    }
+
+    /// Says that from now on somebody reads.
+    pub fn set_heard(&self) {
+        self.heard.store(1, Relaxed);
     }
 
     /// Whether the lab is paused.

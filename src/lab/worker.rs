@@ -6,7 +6,7 @@
 
 use super::clock::{Clock, Line};
 use super::errand::Errand;
-use super::ledger::{Doing, Owner, Shared, Slot};
+use super::ledger::{Control, Doing, Owner, Shared, Slot};
 use super::mischief::Mischief;
 use super::wire::{Body, Record, SIZE, Won};
 use crate::cli::Acquire;
@@ -458,7 +458,7 @@ impl Worker<'_> {
             }
         }
         if self.telling.full() {
-            self.telling.flush_soon(end)?;
+            self.telling.flush_soon(end, self.job.shared.control())?;
         } else if self.job.errand.is_some() || self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
             // That it runs a command has been told: that it does no more must be, before it waits again.
             self.telling.flush(end)?;
@@ -580,13 +580,15 @@ impl Telling {
     }
 
     /// Writes a full batch. Where the pipe is full, waits a little: nobody holds the lock here, and a monitor that
-    /// is merely late loses nothing. One that does not read at all is waited for only once.
-    fn flush_soon(&mut self, now: u64) -> Result<(), End> {
+    /// is merely late loses nothing, nor does one that has not begun to read. One that does not read at all is waited
+    /// for only once.
+    fn flush_soon(&mut self, now: u64, control: &Control) -> Result<(), End> {
         self.flush(now)?;
-        if self.len > 0 && self.pipe >= 0 && !self.jammed {
+        while self.len > 0 && self.pipe >= 0 && !self.jammed {
+            let late = control.heard() || control.stopping();
             sys::wait_writable(self.pipe, LATE_MS);
             self.flush(now)?;
-            self.jammed = self.len > 0;
+            self.jammed = late && self.len > 0;
         }
         Ok(())
     }
