@@ -4,17 +4,17 @@
 //! writes. What the main thread has to say (a worker was born, died, the lab was paused) comes through
 //! the same thread, so that all events leave in one order.
 
-use super::clock;
+use super::clock::Tuner;
+use super::decode::{Stream, in_order, said};
 use super::judge::Judge;
 use super::ledger::{Doing, Owner, Shared};
 use super::target::Target;
-use super::wire::{Body, Record, SIZE, Won};
-use crate::event::{Acquisition, Event, FailedAction, LockMode, What};
+use super::wire::SIZE;
+use crate::event::{Event, LockMode, What};
 use crate::source::Batch;
 use crossbeam_channel::{Receiver, Sender};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
-use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -32,6 +32,12 @@ const RESTLESS_MS: u16 = 20;
 const HIDDEN_NS: u64 = 10_000_000;
 /// The token of the wake-up descriptor.
 const WAKE: u64 = 0;
+/// Bytes read at once: they are decoded while they are in the nearest cache.
+const READ: usize = 16 * 1024;
+/// Events in a batch from which on no further worker is read: what is under way stays small however many write.
+const BATCH: usize = 8 * 1024;
+/// Bytes read from one worker before the others have their turn: as much as a pipe holds.
+const TURN: usize = 256 * 1024;
 
 /// What the main thread tells the collector.
 pub(super) enum Order {
@@ -46,16 +52,14 @@ pub(super) enum Order {
 }
 
 struct Source {
-    owner: Owner,
     pipe: std::fs::File,
-    number: u16,
-    /// A wait that was announced from the slot, not by the worker: its begin.
-    announced: Option<u64>,
+    stream: Stream,
 }
 
 pub(super) struct Collector {
     pub shared: Arc<Shared>,
     pub epoch: u64,
+    pub tuner: Tuner,
     pub orders: Receiver<Order>,
     pub events: Sender<Batch>,
     pub wake: Arc<EventFd>,
@@ -65,27 +69,35 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Runs until told to end, or until nobody wants the events.
-    pub(super) fn run(self) {
+    pub(super) fn run(mut self) {
+        super::slice::ask_for_short_ones();
         let mut state = Reading {
-            sources: HashMap::new(),
+            sources: Vec::new(),
             epoll: self.epoll,
             judge: Judge::default(),
             path_was: None,
             batch: Vec::new(),
+            buffer: vec![0; READ],
         };
+        let clock = self.shared.clock();
+        let since_begin = || clock.now().saturating_sub(self.epoch);
         let mut last_record = 0;
         let mut last_look = 0;
         let mut ready = vec![EpollEvent::empty(); 256];
         loop {
             crate::panic_if_asked("collector");
-            let now = since(self.epoch);
+            let now = since_begin();
             let restless = now.saturating_sub(last_record) < RESTLESS_NS;
             let timeout = if restless { RESTLESS_MS } else { LOOK_MS };
             let n = state.epoll.wait(&mut ready, EpollTimeout::from(timeout)).unwrap_or(0);
             let mut records = 0;
             for event in ready.iter().take(n) {
                 match u32::try_from(event.data()) {
-                    Ok(worker) if event.data() != WAKE => records += state.drain(worker, false),
+                    // Those left out are ready again at once: epoll(7) takes its turns.
+                    Ok(worker) if event.data() != WAKE && state.batch.len() < BATCH => {
+                        records += state.drain(worker, false);
+                    }
+                    Ok(_) if event.data() != WAKE => {}
                     _ => {
                         // Only clears the counter.
                         let _ = self.wake.read();
@@ -97,7 +109,7 @@ impl Collector {
                 over |= matches!(order, Order::End);
                 state.obey(order);
             }
-            let now = since(self.epoch);
+            let now = since_begin();
             if records > 0 {
                 last_record = now;
             } else if restless {
@@ -105,13 +117,13 @@ impl Collector {
             }
             if now.saturating_sub(last_look) >= u64::from(LOOK_MS) * 1_000_000 {
                 last_look = now;
+                self.tuner.tune(clock);
                 state.look_at_path(&self.watched, now);
                 let overdue = state.judge.overdue(now, lives);
                 state.batch.extend(overdue);
             }
             if over {
-                let workers: Vec<u32> = state.sources.keys().copied().collect();
-                for worker in workers {
+                for worker in 1..=state.sources.len() as u32 {
                     state.drain(worker, true);
                 }
                 let rest = state.judge.close(lives);
@@ -119,7 +131,7 @@ impl Collector {
             }
             if !state.batch.is_empty() {
                 let mut batch = std::mem::take(&mut state.batch);
-                batch.sort_by_key(|e| e.t);
+                in_order(&mut batch);
                 if self.events.send(Batch { events: batch, mark: None }).is_err() {
                     return;
                 }
@@ -127,23 +139,21 @@ impl Collector {
             if over {
                 return;
             }
-            if records > 32 {
+            if (32..BATCH).contains(&records) {
                 std::thread::sleep(NAP);
             }
         }
     }
 }
 
-fn since(epoch: u64) -> u64 {
-    clock::now().saturating_sub(epoch)
-}
-
 struct Reading {
-    sources: HashMap<u32, Source>,
+    /// By the worker's number less one.
+    sources: Vec<Option<Source>>,
     epoll: Epoll,
     judge: Judge,
     path_was: Option<Option<u64>>,
     batch: Vec<Event>,
+    buffer: Vec<u8>,
 }
 
 impl Reading {
@@ -156,11 +166,19 @@ impl Reading {
                     self.say(t, owner, What::Dropped { count: 1 });
                 }
                 self.say(t, owner, What::Spawned);
-                self.sources.insert(owner.worker, Source { owner, pipe, number: 0, announced: None });
+                let place = (owner.worker as usize).saturating_sub(1);
+                if place >= self.sources.len() {
+                    self.sources.resize_with(place + 1, || None);
+                }
+                if let Some(source) = self.sources.get_mut(place) {
+                    *source = Some(Source { pipe, stream: Stream::new(owner) });
+                }
             }
             Order::Died { owner, t, code, signal } => {
                 self.drain(owner.worker, true);
-                if let Some(source) = self.sources.remove(&owner.worker) {
+                if let Some(source) =
+                    self.sources.get_mut((owner.worker as usize).wrapping_sub(1)).and_then(Option::take)
+                {
                     // Closing would remove it too, unless a child still being forked has a copy.
                     let _ = self.epoll.delete(source.pipe.as_fd());
                 }
@@ -172,115 +190,48 @@ impl Reading {
         }
     }
 
-    /// Reads what a worker has written, all of it if `to_end`, else one buffer; gives the number of records.
+    /// Reads what a worker has written, all of it if `to_end`, else no more than a pipe holds; gives the number of records.
     fn drain(&mut self, worker: u32, to_end: bool) -> usize {
-        let mut buffer = [0u8; 64 * 1024];
-        let mut records = 0;
-        loop {
-            let Some(source) = self.sources.get_mut(&worker) else { return records };
+        let Self { sources, epoll, judge, batch, buffer, .. } = self;
+        let place = sources.get_mut((worker as usize).wrapping_sub(1));
+        let Some(source) = place.and_then(Option::as_mut) else { return 0 };
+        let mut read = 0;
+        while to_end || read < TURN {
             // Writers write whole records at once, so a read gives whole records.
-            let n = match source.pipe.read(&mut buffer) {
+            let n = match source.pipe.read(buffer) {
                 Ok(0) => {
                     // The writer is gone; the order that says how comes from the main thread.
-                    let _ = self.epoll.delete(source.pipe.as_fd());
-                    return records;
+                    let _ = epoll.delete(source.pipe.as_fd());
+                    break;
                 }
-                Err(_) => return records,
+                Err(_) => break,
                 Ok(n) => n,
             };
-            for bytes in buffer.get(..n).unwrap_or_default().chunks_exact(SIZE) {
-                records += 1;
-                match bytes.try_into().ok().and_then(Record::decode) {
-                    Some(record) => self.take(worker, &record),
-                    None => self.lost(worker, 1),
-                }
-            }
+            read += n;
+            source.stream.take(buffer.get(..n).unwrap_or_default(), judge, batch);
             if !to_end && n < buffer.len() {
-                return records;
+                break;
             }
         }
-    }
-
-    fn lost(&mut self, worker: u32, count: u64) {
-        if let Some(owner) = self.sources.get(&worker).map(|s| s.owner) {
-            let t = self.batch.last().map_or(0, |e| e.t);
-            self.say(t, owner, What::Dropped { count });
-        }
-    }
-
-    fn take(&mut self, worker: u32, record: &Record) {
-        let Some(source) = self.sources.get_mut(&worker) else { return };
-        let (owner, t) = (source.owner, record.t);
-        let missing = record.number.wrapping_sub(source.number);
-        source.number = record.number.wrapping_add(1);
-        let announced = source.announced;
-        if missing != 0 {
-            self.say(t, owner, What::Dropped { count: u64::from(missing) });
-        }
-        let proof = self.judge.alive(owner, t);
-        self.batch.extend(proof);
-        let what = match record.body {
-            Body::Waiting { .. } if announced == Some(t) => return,
-            Body::Waiting { shared } => {
-                self.announced(worker, Some(t));
-                What::Waiting { mode: mode(shared) }
-            }
-            Body::Acquired { won, waited } => What::Acquired(acquisition(&won, waited)),
-            Body::Released { seq, held } => What::Released { seq, held_ns: held },
-            Body::Cycle { won, waited, held } => {
-                let acquired = acquisition(&won, u64::from(waited));
-                if announced.is_some_and(|since| since <= t) {
-                    self.announced(worker, None);
-                    self.say(t, owner, What::Acquired(acquired));
-                    let end = t.saturating_add(u64::from(held));
-                    return self.say(end, owner, What::Released { seq: won.seq, held_ns: u64::from(held) });
-                }
-                What::Cycle { acquired, held_ns: u64::from(held) }
-            }
-            Body::GaveUp { waited } => What::GaveUp { waited_ns: waited },
-            Body::Conflict { seq, other, other_pid } => {
-                return self.judge.accuse(t, owner, seq, Owner { worker: other, pid: other_pid });
-            }
-            Body::Dropped { count } => What::Dropped { count },
-            Body::Failed { action, errno } => {
-                let action = match action {
-                    0 => FailedAction::Open,
-                    1 => FailedAction::Lock,
-                    _ => FailedAction::Unlock,
-                };
-                What::Failed { action, errno }
-            }
-        };
-        if matches!(what, What::Acquired(_) | What::GaveUp { .. }) {
-            self.announced(worker, None);
-        }
-        self.say(t, owner, what);
+        read / SIZE
     }
 
     /// A worker blocked in the kernel cannot write; what it does stands in its slot.
     fn reveal_waits(&mut self, shared: &Shared, now: u64) {
         let mut found = Vec::new();
-        for source in self.sources.values_mut() {
-            let Some((doing, since)) = shared.slot(source.owner.worker).map(|s| s.doing()) else { continue };
+        for stream in self.sources.iter_mut().flatten().map(|s| &mut s.stream) {
+            let Some((doing, since)) = shared.slot(stream.owner().worker).map(|s| s.doing()) else { continue };
             let mode = match doing {
                 Doing::WaitsExclusive => LockMode::Exclusive,
                 Doing::WaitsShared => LockMode::Shared,
                 _ => continue,
             };
-            if now.saturating_sub(since) < HIDDEN_NS || source.announced == Some(since) {
-                continue;
+            if now.saturating_sub(since) >= HIDDEN_NS && stream.announce(since) {
+                found.push((stream.owner(), since, mode));
             }
-            source.announced = Some(since);
-            found.push((source.owner, since, mode));
         }
         for (owner, since, mode) in found {
             self.say(since, owner, What::Waiting { mode });
-        }
-    }
-
-    fn announced(&mut self, worker: u32, since: Option<u64>) {
-        if let Some(source) = self.sources.get_mut(&worker) {
-            source.announced = since;
         }
     }
 
@@ -295,22 +246,7 @@ impl Reading {
     }
 
     fn say(&mut self, t: u64, owner: Owner, what: What) {
-        self.batch.push(Event { t, actor: owner.worker, pid: owner.pid as i32, what });
-    }
-}
-
-fn mode(shared: bool) -> LockMode {
-    if shared { LockMode::Shared } else { LockMode::Exclusive }
-}
-
-fn acquisition(won: &Won, waited_ns: u64) -> Acquisition {
-    Acquisition {
-        mode: mode(won.shared),
-        seq: won.seq,
-        waited_ns,
-        contended: won.contended,
-        handoff_ns: won.handoff.map(u64::from),
-        overtaken: u64::from(won.overtaken),
+        self.batch.push(said(t, owner, what));
     }
 }
 

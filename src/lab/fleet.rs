@@ -1,10 +1,11 @@
 //! Forks the workers, reaps them, signals them. Everything here runs in the main thread: a worker's
 //! parent-death signal fires when the *thread* that forked it ends (prctl(2)).
 
+use super::clock::Tuner;
 use super::collector::{Collector, Order};
 use super::ledger::{MAX_WORKERS, Owner, Shared};
 use super::target::Target;
-use super::{clock, worker};
+use super::worker;
 use crate::cli::{Acquire, LabArgs, Restart};
 use crate::dist::Dist;
 use crate::event::{Begin, Command, Event, LockKind, Origin, Setup, What};
@@ -87,7 +88,7 @@ struct Member {
     births: u64,
     /// Deaths at birth in a row.
     stillborn: u32,
-    /// When it is to be started again, in ns of [`clock::now`].
+    /// When it is to be started again, in ns of [`Clock::now`](super::clock::Clock::now).
     due: Option<u64>,
     stopped: bool,
     removed: bool,
@@ -100,6 +101,8 @@ pub struct Lab {
     target: Target,
     path: CString,
     shared: Arc<Shared>,
+    /// Goes to the collector.
+    tuner: Option<Tuner>,
     members: Vec<Member>,
     epoch: u64,
     started_at: String,
@@ -120,15 +123,17 @@ impl Lab {
         raise_limits(config.workers)?;
         let shared = Arc::new(Shared::new().context("cannot map the page shared with the workers: is memory short?")?);
         shared.control().configure(config.hold, config.think, config.limit.unwrap_or(0));
+        let tuner = Tuner::start(shared.clock());
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .context("cannot make an eventfd: raise the limit on open files (ulimit -n)")?;
         let (orders, waiting_orders) = crossbeam_channel::unbounded();
         let mut lab = Self {
             path: target.c_path()?,
             null: File::options().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?,
+            tuner: Some(tuner),
+            epoch: shared.clock().now(),
             shared,
             members: Vec::new(),
-            epoch: clock::now(),
             started_at: humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
             wake: Arc::new(wake),
             orders,
@@ -156,7 +161,7 @@ impl Lab {
     /// # Errors
     /// The thread or its epoll descriptor cannot be made.
     pub fn listen(&mut self, events: Sender<Batch>) -> Result<()> {
-        let Some(orders) = self.waiting_orders.take() else { return Ok(()) };
+        let (Some(orders), Some(tuner)) = (self.waiting_orders.take(), self.tuner.take()) else { return Ok(()) };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("cannot make an epoll descriptor")?;
         epoll
             .add(&*self.wake, EpollEvent::new(EpollFlags::EPOLLIN, 0))
@@ -164,6 +169,7 @@ impl Lab {
         let collector = Collector {
             shared: Arc::clone(&self.shared),
             epoch: self.epoch,
+            tuner,
             orders,
             events,
             wake: Arc::clone(&self.wake),
@@ -172,6 +178,8 @@ impl Lab {
         };
         let thread = std::thread::Builder::new().name("collector".into()).spawn(move || collector.run());
         self.collector = Some(thread.context("cannot start the collector thread")?);
+        self.shared.control().set_heard();
+        super::slice::ask_for_short_ones();
         self.wake_collector();
         Ok(())
     }
@@ -200,7 +208,11 @@ impl Lab {
 
     /// ns since the run began.
     pub fn now(&self) -> u64 {
-        clock::now().saturating_sub(self.epoch)
+        self.clock_now().saturating_sub(self.epoch)
+    }
+
+    fn clock_now(&self) -> u64 {
+        self.shared.clock().now()
     }
 
     /// The lock file.
@@ -257,7 +269,7 @@ impl Lab {
             return;
         }
         self.paused = paused;
-        let now = clock::now();
+        let now = self.clock_now();
         self.shared.control().set_paused(paused, now);
         let what = if paused { What::Paused } else { What::Resumed };
         self.order(Order::Say(Event { t: now.saturating_sub(self.epoch), actor: 0, pid: 0, what }));
@@ -286,12 +298,12 @@ impl Lab {
     /// When the next worker is to be started again, in ns from now.
     pub fn next_due(&self) -> Option<u64> {
         let due = self.members.iter().filter_map(|m| m.due).min()?;
-        Some(due.saturating_sub(clock::now()))
+        Some(due.saturating_sub(self.clock_now()))
     }
 
     /// Starts again those whose time has come.
     pub fn respawn(&mut self) {
-        let now = clock::now();
+        let now = self.clock_now();
         let due: Vec<u32> =
             (1..).zip(&self.members).filter(|(_, m)| m.due.is_some_and(|t| t <= now)).map(|(id, _)| id).collect();
         for id in due {
@@ -314,10 +326,10 @@ impl Lab {
                 let _ = kill(pid, Signal::SIGKILL);
             }
         }
-        let deadline = clock::now() + FAREWELL_NS;
+        let deadline = self.clock_now() + FAREWELL_NS;
         while self.reap_quietly() {
             received();
-            if clock::now() > deadline {
+            if self.clock_now() > deadline {
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
@@ -468,7 +480,7 @@ impl Lab {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))
             .context("cannot block signals")?;
         // Before the fork: nothing that the child tells may be older than its birth.
-        let born = clock::now();
+        let born = self.clock_now();
         // SAFETY: until _exit the child calls only async-signal-safe functions; see worker.rs.
         let forked = unsafe { nix::unistd::fork() };
         if let Ok(ForkResult::Child) = forked {
@@ -502,7 +514,7 @@ impl Lab {
 
     fn died(&mut self, pid: Pid, code: Option<i32>, signal: Option<i32>) {
         let Some(id) = self.find(pid) else { return };
-        let now = clock::now();
+        let now = self.clock_now();
         let got = self.shared.slot(id).map_or(0, |s| s.got());
         let owner = Owner { worker: id, pid: pid.as_raw() as u32 };
         self.order(Order::Died { owner, t: now.saturating_sub(self.epoch), code, signal });
@@ -528,10 +540,11 @@ impl Lab {
     }
 
     fn back_off(&mut self, id: u32) {
+        let now = self.clock_now();
         if let Some(member) = self.member_mut(id) {
             let wait = (BACKOFF_NS.0 << member.stillborn.min(16)).min(BACKOFF_NS.1);
             member.stillborn += 1;
-            member.due = Some(clock::now() + wait);
+            member.due = Some(now + wait);
         }
     }
 

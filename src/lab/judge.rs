@@ -18,7 +18,7 @@ struct Suspect {
 }
 
 /// Holds the open cases.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Judge {
     open: Vec<Suspect>,
 }
@@ -53,7 +53,7 @@ impl Judge {
     }
 
     /// Whether no case is open.
-    #[cfg(test)]
+    #[inline]
     pub fn is_idle(&self) -> bool {
         self.open.is_empty()
     }

@@ -4,8 +4,9 @@
 //! total order, the handoff is exact, and mutual exclusion is checked. All fields are atomics: if the
 //! lock does not exclude, the ledger must survive that and say so.
 
-use super::clock;
+use super::clock::{self, Clock};
 use crate::dist::Dist;
+use crate::event::LockMode;
 use nix::errno::Errno;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
@@ -37,9 +38,14 @@ impl Owner {
 #[derive(Debug, Default)]
 pub struct Ledger {
     owner: AtomicU64,
-    seq: AtomicU64,
     last_release: AtomicU64,
+    seq: Apart,
 }
+
+/// A cache line of its own: whoever begins to wait reads it, and shall not take from the holder what that writes at its release.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+struct Apart(AtomicU64);
 
 impl Ledger {
     /// The exclusive holder's process, as it entered itself.
@@ -49,17 +55,24 @@ impl Ledger {
 
     /// Number of the latest acquisition.
     pub fn seq(&self) -> u64 {
-        self.seq.load(Relaxed)
+        self.seq.0.load(Relaxed)
     }
 
-    /// When the lock was last released, in ns of [`clock::now`].
+    /// When the lock was last released, in ns of [`Clock::now`].
     pub fn last_release(&self) -> u64 {
         self.last_release.load(Relaxed)
     }
 
     /// Gives the next acquisition its number.
-    pub fn next_seq(&self) -> u64 {
-        self.seq.fetch_add(1, AcqRel) + 1
+    pub fn next_seq(&self, mode: LockMode) -> u64 {
+        if mode == LockMode::Exclusive && self.owner.load(Relaxed) == 0 {
+            // Nobody else may be here, so that load and store need not be one. Where the lock does not exclude, two may
+            // get the same number; that they were here together, the owner's entry tells.
+            let seq = self.seq.0.load(Acquire).wrapping_add(1);
+            self.seq.0.store(seq, Release);
+            return seq;
+        }
+        self.seq.0.fetch_add(1, AcqRel) + 1
     }
 
     /// Enters `me` as the exclusive holder; tells who stood there, which should be nobody.
@@ -67,9 +80,12 @@ impl Ledger {
         Owner::from_word(self.owner.swap(me.word(), AcqRel))
     }
 
-    /// Takes `me` out again, but nobody else.
+    /// Takes `me` out again, but nobody else. Load and store need not be one: whoever enters between them holds the
+    /// lock together with `me`, and has been told so by [`Ledger::enter`].
     pub fn leave(&self, me: Owner) {
-        let _ = self.owner.compare_exchange(me.word(), 0, AcqRel, Relaxed);
+        if self.owner.load(Relaxed) == me.word() {
+            self.owner.store(0, Release);
+        }
     }
 
     /// Notes the time of a release that is about to be made.
@@ -85,6 +101,8 @@ pub struct Control {
     /// Changes with every change below: sleepers wait on it.
     generation: AtomicU32,
     stop: AtomicU32,
+    /// Somebody reads the pipes.
+    heard: AtomicU32,
     /// The clock without pauses: while running `total paused << 1`, while paused `active time << 1 | 1`.
     active: AtomicU64,
     /// No acquisition beyond this number counts.
@@ -140,12 +158,22 @@ impl Control {
         self.stop.load(Relaxed) != 0
     }
 
+    /// Whether anybody reads what the workers tell. The first of a large fleet run long before.
+    pub fn heard(&self) -> bool {
+        self.heard.load(Relaxed) != 0
+    }
+
+    /// Says that from now on somebody reads.
+    pub fn set_heard(&self) {
+        self.heard.store(1, Relaxed);
+    }
+
     /// Whether the lab is paused.
     pub fn paused(&self) -> bool {
         self.active.load(Acquire) & 1 == 1
     }
 
-    /// Time `now` (of [`clock::now`]) on the clock that stands still while paused, in ns.
+    /// Time `now` (of [`Clock::now`]) on the clock that stands still while paused, in ns.
     pub fn active_at(&self, now: u64) -> u64 {
         let word = self.active.load(Acquire);
         if word & 1 == 1 { word >> 1 } else { now.saturating_sub(word >> 1) }
@@ -263,9 +291,9 @@ impl Slot {
         self.got.load(Relaxed)
     }
 
-    /// Counts one.
+    /// Counts one. Only the worker's present process may: there is no other writer.
     pub fn count(&self) {
-        self.got.fetch_add(1, Relaxed);
+        self.got.store(self.got.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
     /// Whether this worker shall leave.
@@ -283,6 +311,7 @@ impl Slot {
 struct Layout {
     ledger: Ledger,
     control: Control,
+    clock: Clock,
     slots: [Slot; MAX_WORKERS as usize],
 }
 
@@ -340,6 +369,11 @@ impl Shared {
         &self.layout().control
     }
 
+    /// The clock of the run.
+    pub fn clock(&self) -> &Clock {
+        &self.layout().clock
+    }
+
     /// The slot of worker `id` (from 1); none for a number that no worker has.
     pub fn slot(&self, id: u32) -> Option<&Slot> {
         self.layout().slots.get((id as usize).checked_sub(1)?)
@@ -373,6 +407,16 @@ mod tests {
         assert_eq!(shared.ledger().owner(), Some(b));
         shared.ledger().leave(b);
         assert_eq!(shared.ledger().owner(), None);
+    }
+
+    #[test]
+    fn numbers_run_on_whoever_asks() {
+        let shared = Shared::new().unwrap();
+        let ledger = shared.ledger();
+        let all = [LockMode::Exclusive, LockMode::Shared, LockMode::Shared, LockMode::Exclusive];
+        assert_eq!(all.map(|mode| ledger.next_seq(mode)), [1, 2, 3, 4]);
+        ledger.enter(Owner { worker: 1, pid: 100 });
+        assert_eq!(ledger.next_seq(LockMode::Exclusive), 5);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 /// Batches under way between the collector and the loop; when they are full, the pipes fill, and then workers
 /// count what they drop.
-const BATCHES: usize = 256;
+const BATCHES: usize = 16;
 
 /// A lab whose collector runs.
 #[derive(Debug)]

@@ -4,10 +4,11 @@
 //! may have had threads, whose locks (malloc's among them) would never be released in the child. So: no
 //! allocation, no panic, no stdio; a test runs workers under an allocator that aborts in children.
 
-use super::clock;
-use super::ledger::{Doing, Owner, Shared, Slot};
+use super::clock::{Clock, Line};
+use super::ledger::{Control, Doing, Owner, Shared, Slot};
 use super::wire::{Body, Record, SIZE, Won};
 use crate::cli::Acquire;
+use crate::dist::Dist;
 use crate::event::{LockKind, LockMode};
 use crate::lock::Lock;
 use nix::errno::Errno;
@@ -28,8 +29,9 @@ const BATCH: usize = 4096 / SIZE;
 const SEEN_NS: u64 = 1_000_000;
 /// No record stays unwritten for longer while the worker runs (ns).
 const OLDEST_NS: u64 = 10_000_000;
-/// For how long a worker that holds nothing waits for room in its pipe, in ms.
-const LATE_MS: i32 = 50;
+/// For how long a worker that holds nothing waits for room in its pipe, in ms: with a thousand others at full speed,
+/// the monitor and the worker itself may each wait that long for a processor.
+const LATE_MS: i32 = 500;
 /// Shorter holds (ns) are spun, not slept: a sleep is longer than that by itself.
 const SPIN_NS: u64 = 50_000;
 
@@ -56,7 +58,7 @@ pub struct Job<'a> {
     pub keep_open: bool,
     /// Seeds the random choices.
     pub seed: u64,
-    /// When the run began, by [`clock::now`].
+    /// When the run began, by [`Clock::now`].
     pub epoch: u64,
     /// Write end of the pipe, or -1 for a silent twin (benchmarks).
     pub pipe: RawFd,
@@ -76,6 +78,8 @@ enum End {
 pub fn run(job: &Job<'_>) -> i32 {
     let mut worker = Worker {
         job,
+        clock: job.shared.clock(),
+        settings: Settings::of(job),
         random: Random(job.seed ^ 0x9E37_79B9_7F4A_7C15),
         telling: Telling { pipe: job.pipe, epoch: job.epoch, ..Telling::default() },
         fd: -1,
@@ -87,15 +91,36 @@ pub fn run(job: &Job<'_>) -> i32 {
         }
         End::Orphaned => EXIT_FAILED,
         End::Failed(action, errno) => {
-            worker.telling.push(clock::now(), Body::Failed { action, errno: errno as i32 });
+            worker.telling.push(worker.clock.now(), Body::Failed { action, errno: errno as i32 });
             worker.telling.flush_patiently(job.shared);
             EXIT_FAILED
         }
     }
 }
 
+/// The settings as last looked at: one load a turn tells whether they still hold.
+struct Settings {
+    generation: u32,
+    hold: Dist,
+    think: Dist,
+    /// Neither paused nor at its end.
+    running: bool,
+}
+
+impl Settings {
+    fn of(job: &Job<'_>) -> Self {
+        let control = job.shared.control();
+        // First: a change that comes while the rest is read is then seen the next time.
+        let generation = control.generation();
+        let running = !control.paused() && !control.stopping() && !job.slot.retired();
+        Self { generation, hold: control.hold(), think: control.think(), running }
+    }
+}
+
 struct Worker<'a> {
     job: &'a Job<'a>,
+    clock: &'a Clock,
+    settings: Settings,
     random: Random,
     telling: Telling,
     fd: RawFd,
@@ -104,6 +129,8 @@ struct Worker<'a> {
 /// A lock just won.
 struct Held {
     won: Won,
+    /// The clock as looked at when it was won.
+    line: Line,
     at: u64,
     active: u64,
     waited: u64,
@@ -144,6 +171,14 @@ impl Worker<'_> {
         }
     }
 
+    /// The present settings.
+    fn settings(&mut self) -> &Settings {
+        if self.job.shared.control().generation() != self.settings.generation {
+            self.settings = Settings::of(self.job);
+        }
+        &self.settings
+    }
+
     fn close(&mut self) {
         sys::close(self.fd);
         self.fd = -1;
@@ -151,21 +186,26 @@ impl Worker<'_> {
 
     /// Lets the think time pass; where the lab is paused, stays here.
     fn think(&mut self) -> Result<(), End> {
-        let control = self.job.shared.control();
-        let (u, start) = (self.random.unit(), clock::now());
+        let settings = self.settings();
+        if settings.running && settings.think == Dist::Fixed(0) {
+            return Ok(());
+        }
+        let (control, clock) = (self.job.shared.control(), self.clock);
+        let start = clock.now();
         let active = control.active_at(start);
-        let mut told = false;
+        let (mut told, mut u) = (false, None);
         loop {
             let generation = control.generation();
             self.still_wanted()?;
-            let left = control.think().at(u).saturating_sub(control.active_at(clock::now()).saturating_sub(active));
+            let want = self.random.of(control.think(), &mut u);
+            let left = want.saturating_sub(control.active_at(clock.now()).saturating_sub(active));
             let paused = control.paused();
             if left == 0 && !paused {
                 return Ok(());
             }
             if !told && (paused || left >= SEEN_NS) {
                 told = true;
-                self.telling.flush()?;
+                self.telling.flush(clock.now())?;
             }
             control.sleep(generation, (!paused).then_some(left));
         }
@@ -173,37 +213,39 @@ impl Worker<'_> {
 
     /// Gets the lock, or none where it gave up.
     fn wait(&mut self, mode: LockMode) -> Result<Option<Held>, End> {
-        let job = self.job;
+        let (job, clock) = (self.job, self.clock);
         let (control, ledger) = (job.shared.control(), job.shared.ledger());
         let shared = mode == LockMode::Shared;
-        let seq_before = ledger.seq();
-        let start = clock::now();
+        let mut line = clock.line();
+        let start = line.now();
         let active = control.active_at(start);
         let doing = if shared { Doing::WaitsShared } else { Doing::WaitsExclusive };
         job.slot.set_doing(doing, start.saturating_sub(job.epoch));
 
         let mut told_wait = false;
-        let mut contended = false;
+        // Number of the latest acquisition when the first try failed, where it did.
+        let mut contended = None;
         if !job.kind.try_acquire(self.fd, mode).map_err(|e| End::Failed(1, e))? {
-            contended = true;
-            if self.telling.due(clock::now(), SEEN_NS) {
+            contended = Some(ledger.seq());
+            if self.telling.due(start, SEEN_NS) {
                 told_wait = true;
                 self.telling.push(start, Body::Waiting { shared });
-                self.telling.flush()?;
+                self.telling.flush(start)?;
             }
             if !self.queue(mode, active)? {
                 if !told_wait {
                     self.telling.push(start, Body::Waiting { shared });
                 }
-                let now = clock::now();
+                let now = clock.now();
                 let waited = control.active_at(now).saturating_sub(active);
                 job.slot.set_doing(Doing::Else, now.saturating_sub(job.epoch));
                 self.telling.push(now, Body::GaveUp { waited });
                 return Ok(None);
             }
+            line = clock.line();
         }
-        let at = clock::now();
-        let seq = ledger.next_seq();
+        let at = line.now();
+        let seq = ledger.next_seq(mode);
         let limit = control.limit();
         if control.stopping() || limit != 0 && seq > limit {
             // Won after the end: nobody's acquisition. Closing gives the lock back.
@@ -211,14 +253,15 @@ impl Worker<'_> {
             return Err(End::Told);
         }
         let active_now = control.active_at(at);
-        let last_release = ledger.last_release();
-        let handoff = (contended && last_release > start).then(|| clamp32(at.saturating_sub(last_release)));
+        let released = contended.map(|_| ledger.last_release()).filter(|t| *t > start);
+        let handoff = released.map(|t| clamp32(at.saturating_sub(t)));
+        let overtaken = contended.map_or(0, |before| clamp32(seq.saturating_sub(before).saturating_sub(1)));
         self.check_in(mode, seq, at);
         job.slot.set_doing(Doing::Holds, at.saturating_sub(job.epoch));
         job.slot.count();
-        let overtaken = clamp32(seq.saturating_sub(seq_before).saturating_sub(1));
         Ok(Some(Held {
-            won: Won { seq, shared, contended, handoff, overtaken },
+            won: Won { seq, shared, contended: contended.is_some(), handoff, overtaken },
+            line,
             at,
             active: active_now,
             waited: active_now.saturating_sub(active),
@@ -228,8 +271,8 @@ impl Worker<'_> {
 
     /// Waits as the user asked; `false` where it gave up.
     fn queue(&mut self, mode: LockMode, active: u64) -> Result<bool, End> {
-        let (job, control) = (self.job, self.job.shared.control());
-        let waited = || control.active_at(clock::now()).saturating_sub(active);
+        let (job, control, clock) = (self.job, self.job.shared.control(), self.clock);
+        let waited = || control.active_at(clock.now()).saturating_sub(active);
         match job.acquire {
             Acquire::Block => loop {
                 match job.kind.acquire(self.fd, mode) {
@@ -296,40 +339,15 @@ impl Worker<'_> {
 
     /// Holds the lock for as long as the settings say, releases it, tells of both.
     fn hold(&mut self, mode: LockMode, held: &Held) -> Result<(), End> {
-        let job = self.job;
-        let (control, ledger) = (job.shared.control(), job.shared.ledger());
-        let u = self.random.unit();
-        let mut told = false;
-        let mut over = false;
-        loop {
-            let generation = control.generation();
-            let paused = control.paused();
-            over = over || self.still_wanted().is_err();
-            let want = control.hold().at(u);
-            if over || want == 0 && !paused {
-                break;
-            }
-            let left = want.saturating_sub(control.active_at(clock::now()).saturating_sub(held.active));
-            if left == 0 && !paused {
-                break;
-            }
-            if !told && (paused || left >= SEEN_NS) {
-                told = true;
-                self.telling.push(held.at, Body::Acquired { won: held.won, waited: held.waited });
-                // Holding the lock, a full pipe must not stop us: what cannot be written stays in the batch.
-                if self.telling.flush().is_err() {
-                    over = true;
-                    continue;
-                }
-            }
-            if paused || left > SPIN_NS {
-                control.sleep(generation, (!paused).then_some(left));
-            } else {
-                std::hint::spin_loop();
-            }
+        let (job, ledger) = (self.job, self.job.shared.ledger());
+        let settings = self.settings();
+        let (mut told, mut over, mut line) = (false, false, held.line);
+        if !settings.running || settings.hold != Dist::Fixed(0) {
+            (told, over) = self.pass_hold(held);
+            line = self.clock.line();
         }
-        let end = clock::now();
-        let lasted = control.active_at(end).saturating_sub(held.active);
+        let end = line.now();
+        let lasted = job.shared.control().active_at(end).saturating_sub(held.active);
         match mode {
             LockMode::Exclusive => ledger.leave(job.me),
             LockMode::Shared => job.slot.set_reader(None),
@@ -352,6 +370,38 @@ impl Worker<'_> {
         self.tell_turn(held, lasted, end, told)
     }
 
+    /// Lets the hold time pass: whether the acquisition has been told, and whether the run is over.
+    fn pass_hold(&mut self, held: &Held) -> (bool, bool) {
+        let (control, clock) = (self.job.shared.control(), self.clock);
+        let (mut told, mut u) = (false, None);
+        loop {
+            let generation = control.generation();
+            let paused = control.paused();
+            let over = self.still_wanted().is_err();
+            let want = self.random.of(control.hold(), &mut u);
+            if over || want == 0 && !paused {
+                return (told, over);
+            }
+            let left = want.saturating_sub(control.active_at(clock.now()).saturating_sub(held.active));
+            if left == 0 && !paused {
+                return (told, false);
+            }
+            if !told && (paused || left >= SEEN_NS) {
+                told = true;
+                self.telling.push(held.at, Body::Acquired { won: held.won, waited: held.waited });
+                // Holding the lock, a full pipe must not stop us: what cannot be written stays in the batch.
+                if self.telling.flush(clock.now()).is_err() {
+                    return (told, true);
+                }
+            }
+            if paused || left > SPIN_NS {
+                control.sleep(generation, (!paused).then_some(left));
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
     fn tell_turn(&mut self, held: &Held, lasted: u64, end: u64, told: bool) -> Result<(), End> {
         let (won, waited) = (held.won, held.waited);
         match (u32::try_from(waited), u32::try_from(lasted)) {
@@ -366,9 +416,9 @@ impl Worker<'_> {
             }
         }
         if self.telling.full() {
-            self.telling.flush_soon()?;
+            self.telling.flush_soon(end, self.job.shared.control())?;
         } else if self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
-            self.telling.flush()?;
+            self.telling.flush(end)?;
         }
         Ok(())
     }
@@ -417,13 +467,14 @@ impl Default for Telling {
 }
 
 impl Telling {
+    #[inline]
     fn push(&mut self, t: u64, body: Body) {
         if self.pipe < 0 {
             return;
         }
         // The last place is kept for the count of what was lost.
         if self.len + 1 >= BATCH && !matches!(body, Body::Dropped { .. }) {
-            let _ = self.flush();
+            let _ = self.flush(t);
         }
         if self.len + 1 >= BATCH && !matches!(body, Body::Dropped { .. }) {
             self.lost += 1;
@@ -453,12 +504,11 @@ impl Telling {
         now.saturating_sub(self.flushed) >= ns
     }
 
-    /// Writes the batch if the pipe takes it; else keeps it.
-    fn flush(&mut self) -> Result<(), End> {
+    /// Writes the batch at time `now` if the pipe takes it; else keeps it.
+    fn flush(&mut self, now: u64) -> Result<(), End> {
         if self.len == 0 && self.lost == 0 || self.pipe < 0 {
             return Ok(());
         }
-        let now = clock::now();
         if self.lost > 0 {
             let count = self.lost;
             let len = self.len;
@@ -484,13 +534,15 @@ impl Telling {
     }
 
     /// Writes a full batch. Where the pipe is full, waits a little: nobody holds the lock here, and a monitor that
-    /// is merely late loses nothing. One that does not read at all is waited for only once.
-    fn flush_soon(&mut self) -> Result<(), End> {
-        self.flush()?;
-        if self.len > 0 && self.pipe >= 0 && !self.jammed {
+    /// is merely late loses nothing, nor does one that has not begun to read. One that does not read at all is waited
+    /// for only once.
+    fn flush_soon(&mut self, now: u64, control: &Control) -> Result<(), End> {
+        self.flush(now)?;
+        while self.len > 0 && self.pipe >= 0 && !self.jammed {
+            let late = control.heard() || control.stopping();
             sys::wait_writable(self.pipe, LATE_MS);
-            self.flush()?;
-            self.jammed = self.len > 0;
+            self.flush(now)?;
+            self.jammed = late && self.len > 0;
         }
         Ok(())
     }
@@ -498,7 +550,7 @@ impl Telling {
     /// Writes what is left before the end, as long as the monitor takes it.
     fn flush_patiently(&mut self, shared: &Shared) {
         for _ in 0..200 {
-            if self.flush().is_err() || self.len == 0 && self.lost == 0 {
+            if self.flush(shared.clock().now()).is_err() || self.len == 0 && self.lost == 0 {
                 return;
             }
             let control = shared.control();
@@ -511,6 +563,15 @@ impl Telling {
 struct Random(u64);
 
 impl Random {
+    /// A duration of `dist`, in ns. `u` keeps what was drawn, so that the same turn gets the same place in another
+    /// distribution; nothing is drawn where all durations are the same.
+    fn of(&mut self, dist: Dist, u: &mut Option<f64>) -> u64 {
+        match dist {
+            Dist::Fixed(ns) => ns,
+            random => random.at(*u.get_or_insert_with(|| self.unit())),
+        }
+    }
+
     /// A number from 0 up to, not including, 1.
     fn unit(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;

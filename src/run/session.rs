@@ -27,7 +27,7 @@ const CATCH_UP: Duration = Duration::from_millis(5);
 /// A stream that takes nothing for so long in the end is given up.
 const STALLED: Duration = Duration::from_secs(5);
 /// Between two frames when nothing happens but time passes.
-const IDLE_FRAME: Duration = Duration::from_millis(100);
+const IDLE_FRAME: Duration = Duration::from_millis(125);
 /// The same while paused, when only the clock moves.
 const PAUSED_FRAME: Duration = Duration::from_secs(1);
 /// The longest sleep of the loop.

@@ -8,17 +8,14 @@ use std::os::fd::RawFd;
 /// Opens the lock file as each worker must: a description of its own, made if it is missing, never changed.
 /// `O_NONBLOCK` matters only if the path has become a FIFO, where open(2) would hang.
 pub(super) fn open(path: &CStr) -> Result<RawFd, Errno> {
-    let flags = libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
+    let flags = libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
     // SAFETY: the path is a C string that outlives the call.
-    let open = |mode| Errno::result(unsafe { libc::open(path.as_ptr(), mode | flags, 0o666) });
+    let open = |more| Errno::result(unsafe { libc::open(path.as_ptr(), flags | more, 0o666) });
+    // Almost always it is there, and asking for no more than that is cheaper: O_CREAT may write to the folder.
     match open(libc::O_RDWR) {
-        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) => {
-            // A read-only descriptor is enough for flock(2) and for shared fcntl(2) locks.
-            // SAFETY: as above.
-            Errno::result(unsafe {
-                libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK)
-            })
-        }
+        Err(Errno::ENOENT) => open(libc::O_RDWR | libc::O_CREAT),
+        // A read-only descriptor is enough for flock(2) and for shared fcntl(2) locks.
+        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) => open(libc::O_RDONLY),
         other => other,
     }
 }
