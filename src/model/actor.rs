@@ -151,12 +151,25 @@ impl Actor {
     }
 
     pub(super) fn acquired(&mut self, t: u64, won: &Acquisition) {
+        self.count(won);
+        self.timeline.waited(t.saturating_sub(won.waited_ns), t);
+    }
+
+    /// A whole turn that began to hold at `t`.
+    #[inline]
+    pub(super) fn turned(&mut self, t: u64, won: &Acquisition, held_ns: u64) {
+        self.count(won);
+        self.hold.record(held_ns);
+        self.timeline.turn(t.saturating_sub(won.waited_ns), t, t.saturating_add(held_ns));
+    }
+
+    #[inline]
+    fn count(&mut self, won: &Acquisition) {
         self.got += 1;
         self.failed = None;
         self.last_wait = Some(won.waited_ns);
         self.wait.record(won.waited_ns);
         self.overtaken_max = self.overtaken_max.max(won.overtaken);
-        self.timeline.waited(t.saturating_sub(won.waited_ns), t);
     }
 
     pub(super) fn released(&mut self, t: u64, held_ns: u64) {

@@ -37,6 +37,12 @@ impl Order {
             self.ring = vec![0; SPAN];
             self.next = seq.saturating_sub(SPAN as u64 / 2).max(1);
         }
+        if seq == self.next && seq > self.highest {
+            // Told in order, nothing pending: it need not go through the ring.
+            self.highest = seq;
+            self.next += 1;
+            return self.follows(actor);
+        }
         if seq < self.next {
             return;
         }
@@ -58,9 +64,9 @@ impl Order {
 
     /// Figures as of now: what is still missing counts as lost, without forgetting that it may come.
     pub fn settled(&self) -> Self {
-        let mut end = self.clone();
-        while !end.ring.is_empty() && end.next <= end.highest {
-            end.step();
+        let mut end = Self { ring: Vec::new(), ..*self };
+        if !self.ring.is_empty() {
+            (self.next..=self.highest).for_each(|seq| end.follows(self.at(seq)));
         }
         end
     }
@@ -85,6 +91,11 @@ impl Order {
         let actor = self.at(self.next);
         self.put(self.next, 0);
         self.next += 1;
+        self.follows(actor);
+    }
+
+    /// Counts the winner of the next acquisition; 0 where it was not told.
+    fn follows(&mut self, actor: ActorId) {
         if actor == 0 {
             self.last = 0;
             self.streak = 0;

@@ -6,24 +6,61 @@ use serde::{Deserialize, Serialize};
 /// Linear sub-buckets a power of two: 2^11 keeps the error of a bucket's bounds under 1/2048.
 const SUB_BITS: u32 = 11;
 const SUB: u64 = 1 << SUB_BITS;
-const PAGE_BITS: usize = 6;
+const PAGE_BITS: usize = 5;
 const PAGE: usize = 1 << PAGE_BITS;
 
 /// A set of durations in ns. Memory grows with the spread of what was recorded, not with the range
-/// that could be: counters live in pages of 64 that exist only where something fell.
+/// that could be: counters live in pages of 32 that exist only where something fell, a byte each until
+/// one of them overflows.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
-    pages: Vec<Page>,
+    /// Where each page is, up to the highest in use.
+    directory: Vec<Place>,
+    small: Vec<[u8; PAGE]>,
+    large: Vec<[u64; PAGE]>,
     count: u64,
     sum: u128,
     min: u64,
     max: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Page {
-    index: u32,
-    counts: Box<[u64; PAGE]>,
+/// Where a page is. 0: nowhere; odd: `large[n / 2]`; else `small[n / 2 - 1]`. All of u64 makes fewer than 2^11 pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place(u16);
+
+impl Place {
+    fn small(index: usize) -> Self {
+        Self((index as u16 + 1) << 1)
+    }
+
+    fn large(index: usize) -> Self {
+        Self((index as u16) << 1 | 1)
+    }
+}
+
+/// The counters of a page.
+#[derive(Clone, Copy)]
+enum Counts<'a> {
+    Small(&'a [u8; PAGE]),
+    Large(&'a [u64; PAGE]),
+}
+
+impl Counts<'_> {
+    fn total(self) -> u64 {
+        match self {
+            Self::Small(counts) => counts.iter().map(|n| u64::from(*n)).sum(),
+            Self::Large(counts) => counts.iter().sum(),
+        }
+    }
+
+    /// Those that are not 0, with their places.
+    fn filled(self) -> impl Iterator<Item = (usize, u64)> {
+        let at = move |slot: usize| match self {
+            Self::Small(counts) => counts.get(slot).map_or(0, |n| u64::from(*n)),
+            Self::Large(counts) => counts.get(slot).copied().unwrap_or(0),
+        };
+        (0..PAGE).map(move |slot| (slot, at(slot))).filter(|(_, n)| *n > 0)
+    }
 }
 
 /// A [`Latency`] in figures, all in ns; none where nothing was recorded.
@@ -47,6 +84,7 @@ pub struct Figures {
     pub max: Option<u64>,
 }
 
+#[inline]
 fn bucket(value: u64) -> usize {
     if value < SUB {
         return value as usize;
@@ -69,20 +107,20 @@ fn upper_bound(index: usize) -> u64 {
 
 impl Latency {
     /// Counts one duration of `ns`.
+    #[inline]
     pub fn record(&mut self, ns: u64) {
         let index = bucket(ns);
-        let slot = index & (PAGE - 1);
-        let page = (index >> PAGE_BITS) as u32;
-        let at = match self.pages.binary_search_by_key(&page, |p| p.index) {
-            Ok(at) => at,
-            Err(at) => {
-                let fresh = Page { index: page, counts: Box::new([0; PAGE]) };
-                self.pages.insert(at, fresh);
-                at
-            }
+        let (page, slot) = (index >> PAGE_BITS, index & (PAGE - 1));
+        let Place(place) = self.directory.get(page).copied().unwrap_or_default();
+        let index = usize::from(place >> 1);
+        let counted = if place & 1 == 1 {
+            self.large.get_mut(index).map(|counts| counts[slot] += 1)
+        } else {
+            let counts = self.small.get_mut(index.wrapping_sub(1));
+            counts.and_then(|counts| counts[slot].checked_add(1).map(|n| counts[slot] = n))
         };
-        if let Some(count) = self.pages.get_mut(at).and_then(|p| p.counts.get_mut(slot)) {
-            *count += 1;
+        if counted.is_none() {
+            self.add(page, slot, 1);
         }
         self.min = if self.count == 0 { ns } else { self.min.min(ns) };
         self.max = self.max.max(ns);
@@ -90,27 +128,86 @@ impl Latency {
         self.sum += u128::from(ns);
     }
 
+    /// Adds to a counter that may lack its page, or room.
+    #[cold]
+    fn add(&mut self, page: usize, slot: usize, n: u64) {
+        if page >= self.directory.len() {
+            self.directory.resize(page + 1, Place::default());
+        }
+        let Some(place) = self.directory.get_mut(page) else { return };
+        if *place == Place::default() {
+            *place = Place::small(self.small.len());
+            self.small.push([0; PAGE]);
+        }
+        if place.0 & 1 == 0 {
+            let Some(counts) = self.small.get_mut(usize::from(place.0 >> 1).wrapping_sub(1)) else { return };
+            match u8::try_from(n).ok().and_then(|n| counts[slot].checked_add(n)) {
+                Some(sum) => {
+                    counts[slot] = sum;
+                    return;
+                }
+                None => {
+                    // Its old place stays empty: a page grows but once.
+                    *place = Place::large(self.large.len());
+                    self.large.push(counts.map(u64::from));
+                }
+            }
+        }
+        if let Some(counts) = self.large.get_mut(usize::from(place.0 >> 1)) {
+            counts[slot] += n;
+        }
+    }
+
+    /// The pages that exist, ascending, each with its first bucket.
+    fn pages(&self) -> impl Iterator<Item = (usize, Counts<'_>)> {
+        let places = self.directory.iter().enumerate().filter(|(_, place)| place.0 != 0);
+        places.filter_map(|(page, place)| {
+            let index = usize::from(place.0 >> 1);
+            let counts = if place.0 & 1 == 1 {
+                Counts::Large(self.large.get(index)?)
+            } else {
+                Counts::Small(self.small.get(index - 1)?)
+            };
+            Some((page << PAGE_BITS, counts))
+        })
+    }
+
     /// Adds all that `other` counted.
     pub fn merge(&mut self, other: &Self) {
         if other.count == 0 {
             return;
         }
-        for page in &other.pages {
-            match self.pages.binary_search_by_key(&page.index, |p| p.index) {
-                Ok(at) => {
-                    if let Some(mine) = self.pages.get_mut(at) {
-                        for (a, b) in mine.counts.iter_mut().zip(page.counts.iter()) {
-                            *a += b;
-                        }
-                    }
-                }
-                Err(at) => self.pages.insert(at, page.clone()),
-            }
+        for (first, counts) in other.pages() {
+            counts.filled().for_each(|(slot, n)| self.add(first >> PAGE_BITS, slot, n));
         }
         self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
         self.max = self.max.max(other.max);
         self.count += other.count;
         self.sum += other.sum;
+    }
+
+    /// Takes out what `other` counted, which was added before. The bounds stay: they belong to whoever knows what is left.
+    pub(super) fn take_out(&mut self, other: &Self) {
+        for (first, counts) in other.pages() {
+            for (slot, n) in counts.filled() {
+                let Some(place) = self.directory.get(first >> PAGE_BITS) else { continue };
+                let index = usize::from(place.0 >> 1);
+                if place.0 & 1 == 1 {
+                    if let Some(counts) = self.large.get_mut(index) {
+                        counts[slot] = counts[slot].saturating_sub(n);
+                    }
+                } else if let Some(counts) = self.small.get_mut(index.wrapping_sub(1)) {
+                    counts[slot] = counts[slot].saturating_sub(n as u8);
+                }
+            }
+        }
+        self.count = self.count.saturating_sub(other.count);
+        self.sum = self.sum.saturating_sub(other.sum);
+    }
+
+    /// Says what the smallest and the largest of those left are.
+    pub(super) fn set_bounds(&mut self, (min, max): (u64, u64)) {
+        (self.min, self.max) = (min, max);
     }
 
     /// How many durations were recorded.
@@ -150,12 +247,16 @@ impl Latency {
         }
         let rank = ((q.clamp(0.0, 1.0) * self.count as f64).ceil() as u64).max(1);
         let mut seen = 0;
-        for page in &self.pages {
-            for (slot, &n) in page.counts.iter().enumerate() {
+        for (first, counts) in self.pages() {
+            let total = counts.total();
+            if seen + total < rank {
+                seen += total;
+                continue;
+            }
+            for (slot, n) in counts.filled() {
                 seen += n;
-                if n > 0 && seen >= rank {
-                    let index = ((page.index as usize) << PAGE_BITS) + slot;
-                    return Some(upper_bound(index).clamp(self.min, self.max));
+                if seen >= rank {
+                    return Some(upper_bound(first + slot).clamp(self.min, self.max));
                 }
             }
         }
@@ -178,10 +279,8 @@ impl Latency {
 
     /// Each bucket that counted anything: its largest duration in ns, and how many; ascending.
     pub fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.pages.iter().flat_map(move |page| {
-            let first = (page.index as usize) << PAGE_BITS;
-            let counted = page.counts.iter().enumerate().filter(|(_, n)| **n > 0);
-            counted.map(move |(slot, n)| (upper_bound(first + slot).clamp(self.min, self.max), *n))
+        self.pages().flat_map(move |(first, counts)| {
+            counts.filled().map(move |(slot, n)| (upper_bound(first + slot).clamp(self.min, self.max), n))
         })
     }
 
@@ -189,9 +288,9 @@ impl Latency {
     /// below the first, between each two, from the last up. A bucket counts where its upper bound lies.
     pub fn between(&self, edges: &[u64]) -> Vec<u64> {
         let mut out = vec![0; edges.len() + 1];
-        for page in &self.pages {
-            for (slot, &n) in page.counts.iter().enumerate().filter(|(_, n)| **n > 0) {
-                let bound = upper_bound(((page.index as usize) << PAGE_BITS) + slot).min(self.max);
+        for (first, counts) in self.pages() {
+            for (slot, n) in counts.filled() {
+                let bound = upper_bound(first + slot).min(self.max);
                 let at = edges.partition_point(|e| *e <= bound);
                 if let Some(cell) = out.get_mut(at) {
                     *cell += n;
@@ -229,7 +328,40 @@ mod tests {
         assert_eq!(l.between(&[10, 20]), vec![1, 2, 1]);
     }
 
+    #[test]
+    fn a_counter_outgrows_its_byte() {
+        let mut l = Latency::default();
+        for n in 0..1000 {
+            l.record(77);
+            l.record(n);
+        }
+        let mut twice = l.clone();
+        twice.merge(&l);
+        assert_eq!(l.counts().find(|(ns, _)| *ns == 77), Some((77, 1001)));
+        assert_eq!(twice.counts().find(|(ns, _)| *ns == 77), Some((77, 2002)));
+        assert_eq!((twice.count(), twice.counts().map(|(_, n)| n).sum()), (4000, 4000));
+    }
+
     proptest! {
+        #[test]
+        fn what_is_taken_out_was_never_there(
+            kept in prop::collection::vec(0u64..10_000, 1..600),
+            gone in prop::collection::vec(0u64..10_000, 0..600),
+        ) {
+            let of = |values: &[u64]| {
+                let mut l = Latency::default();
+                values.iter().for_each(|v| l.record(*v));
+                l
+            };
+            let (kept, gone) = (of(&kept), of(&gone));
+            let mut both = kept.clone();
+            both.merge(&gone);
+            both.take_out(&gone);
+            both.set_bounds((kept.min, kept.max));
+            prop_assert_eq!(both.figures(), kept.figures());
+            prop_assert!(both.counts().eq(kept.counts()));
+        }
+
         /// The crate that the field trusts is the oracle: the same values, the same percentiles to three digits.
         #[test]
         fn agrees_with_hdrhistogram(values in prop::collection::vec(0u64..60_000_000_000, 1..400), split in 0usize..400) {

@@ -119,6 +119,9 @@ impl Model {
 
     /// Takes in one event. Order matters only within an actor; any order is survived.
     pub fn apply(&mut self, event: &Event) {
+        if let What::Cycle { acquired, held_ns } = &event.what {
+            return self.cycle(event, acquired, *held_ns);
+        }
         self.now = self.now.max(event.t);
         let t = event.t;
         match &event.what {
@@ -168,19 +171,6 @@ impl Model {
             What::Waiting { mode } => self.set_state(event.actor, State::Waiting(*mode), t),
             What::Acquired(won) => self.turn_begins(event.actor, t, won),
             What::Released { held_ns, .. } => self.turn_ends(event.actor, t, *held_ns),
-            What::Cycle { acquired, held_ns } => {
-                let end = t.saturating_add(*held_ns);
-                self.now = self.now.max(end);
-                if t < self.actor_mut(event.actor).since {
-                    self.turn_begins(event.actor, t, acquired);
-                    return self.turn_ends(event.actor, end, *held_ns);
-                }
-                // The same without the state in between, which nobody sees.
-                self.acquired(event.actor, t, acquired);
-                self.actor_mut(event.actor).holding_seq = acquired.seq;
-                self.released(event.actor, end, *held_ns, acquired.mode);
-                self.set_state(event.actor, State::Thinking, end);
-            }
             What::GaveUp { waited_ns } => {
                 self.gave_up += 1;
                 self.actor_mut(event.actor).gave_up(t, *waited_ns);
@@ -195,7 +185,7 @@ impl Model {
                         (a.mode(), a.since_active)
                     };
                     let held = self.active(t).saturating_sub(since);
-                    self.released(event.actor, t, held, mode);
+                    self.actor_released(event.actor, t, held, mode);
                 }
                 let killed = *signal;
                 self.actor_mut(event.actor).exited(t, killed);
@@ -234,6 +224,7 @@ impl Model {
             | What::Reset
             | What::Warning { .. }
             | What::Finding { .. }
+            | What::Cycle { .. }
             | What::Ended => {}
         }
     }
@@ -269,16 +260,50 @@ impl Model {
         self.actors.iter_mut().for_each(Actor::reset);
     }
 
+    /// A whole turn: the same as its events, without the states in between, which nobody sees.
+    fn cycle(&mut self, event: &Event, won: &Acquisition, held_ns: u64) {
+        let (id, t) = (event.actor, event.t);
+        let end = t.saturating_add(held_ns);
+        self.now = self.now.max(end);
+        if id == 0 || id > MAX_ACTORS {
+            return;
+        }
+        let active = self.active(end);
+        let actor = self.actor_mut(id);
+        if event.pid != 0 {
+            actor.pid = event.pid;
+        }
+        if t < actor.since {
+            self.turn_begins(id, t, won);
+            return self.turn_ends(id, end, held_ns);
+        }
+        actor.turned(t, won, held_ns);
+        actor.holding_seq = won.seq;
+        if actor.state == State::Thinking {
+            (actor.since, actor.since_active) = (end, active);
+        } else {
+            self.set_state(id, State::Thinking, end);
+        }
+        self.acquired(id, t, won);
+        self.released(end, active, held_ns, won.mode);
+    }
+
     fn turn_begins(&mut self, id: ActorId, t: u64, won: &Acquisition) {
         self.acquired(id, t, won);
+        self.actor_mut(id).acquired(t, won);
         self.set_state(id, State::Holding(won.mode), t);
         self.actor_mut(id).holding_seq = won.seq;
     }
 
     fn turn_ends(&mut self, id: ActorId, t: u64, held_ns: u64) {
         let mode = self.actor_mut(id).mode();
-        self.released(id, t, held_ns, mode);
+        self.actor_released(id, t, held_ns, mode);
         self.set_state(id, State::Thinking, t);
+    }
+
+    fn actor_released(&mut self, id: ActorId, t: u64, held_ns: u64, mode: LockMode) {
+        self.released(t, self.active(t), held_ns, mode);
+        self.actor_mut(id).released(t, held_ns);
     }
 
     fn acquired(&mut self, id: ActorId, t: u64, won: &Acquisition) {
@@ -294,15 +319,13 @@ impl Model {
         if let Some(ns) = won.handoff_ns {
             self.handoff.record(t, ns);
         }
-        self.actor_mut(id).acquired(t, won);
     }
 
-    fn released(&mut self, id: ActorId, t: u64, held_ns: u64, mode: LockMode) {
+    /// A hold ended at `t`, which is `to` on the active clock.
+    fn released(&mut self, t: u64, to: u64, held_ns: u64, mode: LockMode) {
         self.hold.record(t, held_ns);
-        let to = self.active(t);
         let from = to.saturating_sub(held_ns).max(self.reset_active);
         self.busy.add(from, to, mode == LockMode::Exclusive);
-        self.actor_mut(id).released(t, held_ns);
     }
 
     /// An event older than the state an actor is known to be in counts, but does not turn its state back.
@@ -329,11 +352,18 @@ impl Model {
 
     fn actor_mut(&mut self, id: ActorId) -> &mut Actor {
         let index = (id as usize).saturating_sub(1);
+        if index >= self.actors.len() {
+            self.add_actors(index);
+        }
+        &mut self.actors[index]
+    }
+
+    #[cold]
+    fn add_actors(&mut self, index: usize) {
         while self.actors.len() <= index {
             let next = self.actors.len() as ActorId + 1;
             self.actors.push(Actor::new(next));
         }
-        &mut self.actors[index]
     }
 
     fn note(&mut self, event: &Event, was_holding: bool) {

@@ -28,6 +28,23 @@ pub struct Timeline {
 }
 
 impl Timeline {
+    /// Waited from `from` to `won`, held it from then to `to`.
+    #[inline]
+    pub(super) fn turn(&mut self, from: u64, won: u64, to: u64) {
+        // Where the lock changes hands fast, almost all of it lies within the newest slot.
+        let begin = (self.first + self.slots.len() as u64).wrapping_sub(1).wrapping_mul(SLOT_NS);
+        match self.slots.back_mut() {
+            Some(newest) if begin <= from && from <= won && won <= to && to - begin < SLOT_NS => {
+                newest.waited_ns = newest.waited_ns.saturating_add((won - from) as u32);
+                newest.held_ns = newest.held_ns.saturating_add((to - won) as u32);
+            }
+            _ => {
+                self.waited(from, won);
+                self.held(won, to);
+            }
+        }
+    }
+
     pub(super) fn held(&mut self, from: u64, to: u64) {
         self.spread(from, to, |slot, ns| slot.held_ns = slot.held_ns.saturating_add(ns));
     }
@@ -103,6 +120,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_turn_is_its_wait_and_its_hold(turns in prop::collection::vec((0u64..SLOT_NS, 0u64..SLOT_NS, 0u64..SLOT_NS), 1..50)) {
+            let (mut at_once, mut in_parts, mut t) = (Timeline::default(), Timeline::default(), 0);
+            for (think, wait, hold) in turns {
+                let from = t + think / 8;
+                let won = from + wait / 8;
+                t = won + hold / 8;
+                at_once.turn(from, won, t);
+                in_parts.waited(from, won);
+                in_parts.held(won, t);
+            }
+            prop_assert_eq!((at_once.first, &at_once.slots), (in_parts.first, &in_parts.slots));
+        }
+
         #[test]
         fn stays_bounded(spans in prop::collection::vec((0u64..100_000_000_000_000, 0u64..100_000_000_000), 0..50)) {
             let mut line = Timeline::default();

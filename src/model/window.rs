@@ -41,20 +41,42 @@ impl Span {
 /// A [`Latency`] that also knows its recent past, second by second.
 #[derive(Clone, Debug, Default)]
 pub struct Windowed {
-    all: Latency,
+    /// The newest second and those before it, the newest last.
     seconds: VecDeque<(u64, Latency)>,
+    /// The sum of those before it, so that nobody has to add sixty for each frame.
+    past: Latency,
+    /// The same and all that has been forgotten.
+    ended: Latency,
 }
 
 impl Windowed {
     /// Counts a duration of `ns` that ended at `t` (ns since the run began).
+    #[inline]
     pub fn record(&mut self, t: u64, ns: u64) {
-        self.all.record(ns);
         let second = t / SECOND;
-        let newest = self.seconds.back().map_or(second, |(s, _)| (*s).max(second));
-        if second + KEPT < newest {
-            return;
+        match self.seconds.back_mut() {
+            Some((newest, latency)) if *newest == second => latency.record(ns),
+            _ => self.record_elsewhere(second, ns),
         }
-        // Almost always the newest second, else one close by.
+    }
+
+    /// Counts in a second that is not the newest one: it begins, or the duration is told late.
+    #[cold]
+    fn record_elsewhere(&mut self, second: u64, ns: u64) {
+        let newest = self.seconds.back().map(|(s, _)| *s);
+        if newest.is_none_or(|newest| newest < second) {
+            if let Some((_, ended)) = self.seconds.back() {
+                self.past.merge(ended);
+                self.ended.merge(ended);
+            }
+            self.seconds.push_back((second, Latency::default()));
+        } else {
+            self.ended.record(ns);
+            if newest.is_some_and(|newest| second + KEPT < newest) {
+                return;
+            }
+            self.past.record(ns);
+        }
         let at = self.seconds.iter().rposition(|(s, _)| *s <= second);
         match at.and_then(|i| self.seconds.get_mut(i)) {
             Some((s, latency)) if *s == second => latency.record(ns),
@@ -64,27 +86,44 @@ impl Windowed {
                 self.seconds.insert(at.map_or(0, |i| i + 1), (second, latency));
             }
         }
+        let newest = second.max(newest.unwrap_or(0));
         while self.seconds.front().is_some_and(|(s, _)| *s + KEPT < newest) {
-            self.seconds.pop_front();
+            if let Some((_, old)) = self.seconds.pop_front() {
+                self.past.take_out(&old);
+            }
         }
     }
 
     /// Everything since the statistics began.
-    pub fn all(&self) -> &Latency {
-        &self.all
+    pub fn all(&self) -> Latency {
+        let mut all = self.ended.clone();
+        if let Some((_, newest)) = self.seconds.back() {
+            all.merge(newest);
+        }
+        all
     }
 
     /// What ended within `span` before `now`, to the second.
     pub fn within(&self, span: Span, now: u64) -> Latency {
         let seconds = match span {
-            Span::All => return self.all.clone(),
+            Span::All => return self.all(),
             Span::Ten => 10,
             Span::Sixty => KEPT,
         };
         let oldest = (now / SECOND).saturating_sub(seconds - 1);
+        let (gone, within): (Vec<_>, Vec<_>) = self.seconds.iter().partition(|(s, _)| *s < oldest);
         let mut sum = Latency::default();
-        for (_, latency) in self.seconds.iter().filter(|(s, _)| *s >= oldest) {
-            sum.merge(latency);
+        if gone.len() < within.len() {
+            // Fewer to take out of the sum than to add up.
+            sum.clone_from(&self.past);
+            if let Some((_, newest)) = within.last() {
+                sum.merge(newest);
+            }
+            gone.iter().for_each(|(_, latency)| sum.take_out(latency));
+            let bounds = within.iter().filter_map(|(_, l)| l.min().zip(l.max()));
+            sum.set_bounds(bounds.fold((u64::MAX, 0), |(min, max), (a, b)| (min.min(a), max.max(b))));
+        } else {
+            within.iter().for_each(|(_, latency)| sum.merge(latency));
         }
         sum
     }
@@ -105,6 +144,33 @@ mod tests {
         assert_eq!(w.within(Span::Sixty, now).count(), 60);
         assert_eq!(w.within(Span::All, now).count(), 100);
         assert!(w.seconds.len() <= KEPT as usize + 1);
+    }
+
+    /// By adding up or by taking out, the window is the same.
+    #[test]
+    fn a_window_is_what_fell_into_it() {
+        let mut w = Windowed::default();
+        let mut told = Vec::new();
+        for i in 0..20_000u64 {
+            // Mostly forward, at times late.
+            let t = i * 7_000_000 - (i % 5) * (i % 11) * 100_000_000u64.min(i * 1000);
+            let ns = i * i % 100_003;
+            w.record(t, ns);
+            told.push((t / SECOND, ns));
+        }
+        let newest = told.iter().map(|(s, _)| *s).max().unwrap();
+        let mut all = Latency::default();
+        told.iter().for_each(|(_, ns)| all.record(*ns));
+        assert_eq!(w.all().figures(), all.figures());
+        for (span, seconds) in [(Span::Ten, 10), (Span::Sixty, 60)] {
+            for now in [newest, newest + 5, newest + 45, newest + 100] {
+                let mut plain = Latency::default();
+                told.iter().filter(|(s, _)| *s + seconds > now).for_each(|(_, ns)| plain.record(*ns));
+                let window = w.within(span, now * SECOND);
+                assert_eq!(window.figures(), plain.figures(), "{span:?} {now}");
+                assert!(window.counts().eq(plain.counts()));
+            }
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub fn prepare(folder: &Path, force: bool) -> Result<()> {
 pub fn write(folder: &Path, model: &Model) -> Result<()> {
     let all = [model.wait().all(), model.hold().all(), model.handoff().all()];
     for (file, latency) in files(folder).iter().zip(all) {
-        std::fs::write(file, text(latency)?).with_context(|| format!("cannot write {}", file.display()))?;
+        std::fs::write(file, text(&latency)?).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ impl<W: Write> Summary<W> {
         for (name, latency) in
             [("wait", model.wait().all()), ("hold", model.hold().all()), ("handoff", model.handoff().all())]
         {
-            self.latency(name, latency)?;
+            self.latency(name, &latency)?;
         }
         Ok(())
     }

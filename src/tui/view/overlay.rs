@@ -121,7 +121,7 @@ pub(super) fn detail(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) 
     let own_waiting = (waits && actor.state.is_waiting()).then(|| (1, model.in_state(actor)));
     let all_waiting = model.longest_waiter().filter(|_| waits).map(|(_, ns)| (model.waiting(), ns));
     beside(frame, left, &format!("its {}", own_name.as_str()), (own, own_waiting), ui);
-    beside(frame, right, &format!("everyone's {}", ui.figure.as_str()), (all, all_waiting), ui);
+    beside(frame, right, &format!("everyone's {}", ui.figure.as_str()), (&all, all_waiting), ui);
 }
 
 fn beside(frame: &mut Frame<'_>, area: Rect, name: &str, (latency, waiting): (&Latency, Option<(u32, u64)>), ui: &Ui) {
