@@ -1,0 +1,178 @@
+//! What the benches share: traffic as workers at full speed write it, and a screen that goes nowhere.
+#![allow(dead_code, missing_docs, clippy::expect_used, reason = "each bench uses a part of it")]
+
+use flockmon::cli::ThemeName;
+use flockmon::event::{Begin, Event, LockInfo, LockKind, Origin, Setup, What};
+use flockmon::lab::decode::{Stream, in_order};
+use flockmon::lab::judge::Judge;
+use flockmon::lab::ledger::Owner;
+use flockmon::lab::wire::{Body, Record, SIZE, Won};
+use flockmon::model::Model;
+use flockmon::tui::{Look, Ui, view};
+use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+use std::io::Write;
+
+/// Records in a worker's write.
+const WRITE: usize = 126;
+/// Records that are read, put in order and folded together: what comes in 2 ms.
+const ROUND: usize = 3_000;
+
+pub fn model() -> Model {
+    Model::new(Begin {
+        origin: Origin::Lab,
+        version: "0".into(),
+        started_at: "2026-01-01T00:00:00Z".into(),
+        lock: LockInfo { name: "/run/jobs.lock".into(), kind: LockKind::Flock, file: Some(("254:0".into(), 42)) },
+        workers: 1,
+        hold_ns: 0,
+        think_ns: 0,
+        setup: Setup::default(),
+    })
+}
+
+pub fn owner(worker: u32) -> Owner {
+    Owner { worker, pid: 10_000 + worker }
+}
+
+/// A generator of numbers that look random (xorshift64).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}
+
+/// What so many workers write at zero hold, two at a time: mostly waits of some hundred ns, each fiftieth one of
+/// up to a second, the next write of a worker when all others had theirs.
+pub struct Traffic {
+    pub workers: u32,
+    pub records: usize,
+    rounds: Vec<Vec<(u32, Vec<u8>)>>,
+}
+
+impl Traffic {
+    pub fn new(workers: u32, records: usize) -> Self {
+        let mut random = Random(0x9E37_79B9_7F4A_7C15);
+        let (mut t, mut seq) = (1_000_000_000u64, 0u64);
+        let mut numbers = vec![0u16; workers as usize];
+        let (mut rounds, mut round, mut made, mut turn) = (Vec::new(), Vec::new(), 0, 0);
+        while made < records {
+            let pair = [turn % workers, (turn + 1) % workers];
+            turn += 2;
+            let running = if workers == 1 { 1 } else { 2 };
+            let mut writes = [Vec::new(), Vec::new()];
+            for n in 0..WRITE * running {
+                t += 600 + random.below(200);
+                seq += 1;
+                let which = n % running;
+                let contended = random.below(50) == 0;
+                let waited = if contended { 1_000 << random.below(20) } else { 200 } + random.below(150);
+                let won = Won {
+                    seq,
+                    shared: false,
+                    contended,
+                    handoff: contended.then(|| 5_000 + random.below(30_000) as u32),
+                    overtaken: if contended { random.below(200) as u32 } else { 0 },
+                };
+                let body = Body::Cycle { won, waited: waited as u32, held: 20 + random.below(40) as u32 };
+                let number = &mut numbers[pair[which] as usize];
+                writes[which].extend_from_slice(&Record { t, number: *number, body }.encode());
+                *number = number.wrapping_add(1);
+            }
+            made += WRITE * running;
+            for (worker, bytes) in pair.into_iter().zip(writes).take(running) {
+                round.push((worker + 1, bytes));
+            }
+            if round.len() * WRITE >= ROUND {
+                rounds.push(std::mem::take(&mut round));
+            }
+        }
+        rounds.push(round);
+        Self { workers, records: made, rounds }
+    }
+
+    /// A reader at the beginning.
+    pub fn reader(&self) -> Reader<'_> {
+        let streams = (1..=self.workers).map(|w| Stream::new(owner(w))).collect();
+        Reader { rounds: self.rounds.iter(), streams, judge: Judge::default(), events: Vec::new() }
+    }
+
+    /// Folds the first half; gives what is left to be read, and how many records that is.
+    pub fn half(&self, model: &mut Model) -> (Reader<'_>, usize) {
+        let (mut reader, half) = (self.reader(), self.rounds.len() / 2);
+        for _ in 0..half {
+            reader.round(|events| events.iter().for_each(|event| model.apply(event)));
+        }
+        let left = self.rounds.iter().skip(half).flatten().map(|(_, bytes)| bytes.len() / SIZE).sum();
+        (reader, left)
+    }
+
+    /// All of it, folded.
+    pub fn fold(&self, model: &mut Model) {
+        self.reader().fold(model);
+    }
+}
+
+/// Reads as the collector does.
+#[derive(Clone)]
+pub struct Reader<'a> {
+    rounds: std::slice::Iter<'a, Vec<(u32, Vec<u8>)>>,
+    streams: Vec<Stream>,
+    judge: Judge,
+    events: Vec<Event>,
+}
+
+impl Reader<'_> {
+    /// Reads a round and gives it to `use_it`; `false` where there is none left.
+    pub fn round(&mut self, use_it: impl FnOnce(&[Event])) -> bool {
+        let Some(round) = self.rounds.next() else { return false };
+        self.events.clear();
+        for (worker, bytes) in round {
+            self.streams[*worker as usize - 1].take(bytes, &mut self.judge, &mut self.events);
+        }
+        in_order(&mut self.events);
+        use_it(&self.events);
+        true
+    }
+
+    pub fn fold(&mut self, model: &mut Model) {
+        while self.round(|events| events.iter().for_each(|event| model.apply(event))) {}
+    }
+}
+
+/// A model of so many workers with a past, all of which wait but one.
+pub fn populated(workers: u32) -> Model {
+    let mut model = model();
+    for worker in 1..=workers {
+        let pid = owner(worker).pid as i32;
+        model.apply(&Event { t: u64::from(worker), actor: worker, pid, what: What::Spawned });
+    }
+    Traffic::new(workers, 200_000.max(workers as usize * 500)).fold(&mut model);
+    model
+}
+
+/// A terminal of this size.
+pub struct Screen<W: Write> {
+    terminal: Terminal<CrosstermBackend<W>>,
+    pub ui: Ui,
+}
+
+impl<W: Write> Screen<W> {
+    pub fn new(out: W, columns: u16, rows: u16) -> Self {
+        let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
+        let terminal = Terminal::with_options(CrosstermBackend::new(out), TerminalOptions { viewport });
+        let ui = Ui::new(Look { theme: ThemeName::Auto, ascii: false, no_color: false });
+        Self { terminal: terminal.expect("a terminal"), ui }
+    }
+
+    pub fn draw(&mut self, model: &Model) {
+        let ui = &mut self.ui;
+        self.terminal.draw(|frame| view::draw(frame, model, ui)).expect("a frame");
+    }
+}
