@@ -25,6 +25,8 @@ pub const EXIT_FAILED: i32 = 1;
 
 /// A batch is written when it has this many records: 4 KiB, `PIPE_BUF`, so that the write is all or nothing.
 const BATCH: usize = 4096 / SIZE;
+/// The most records of a turn: a wait, a conflict, an acquisition, a release.
+const TURN: usize = 4;
 /// A sleep or wait at least this long (ns) is preceded by a write: it must be seen while it lasts.
 const SEEN_NS: u64 = 1_000_000;
 /// No record stays unwritten for longer while the worker runs (ns).
@@ -491,8 +493,9 @@ impl Telling {
         }
     }
 
+    /// Whether another turn may not find room.
     fn full(&self) -> bool {
-        self.len + 2 >= BATCH
+        self.len + TURN >= BATCH
     }
 
     fn oldest_before(&self, t: u64) -> bool {
