@@ -12,6 +12,8 @@ use ratatui::widgets::Paragraph;
 
 /// Columns of a range's label: `500 ms–1 s`.
 const LABEL: usize = 12;
+/// In a watch, the range of those that did not wait, in ns.
+const FREE_NS: u64 = 1_000;
 /// Columns of a count.
 const COUNT: usize = 6;
 
@@ -69,9 +71,13 @@ pub(super) fn spread(
     let room = height.saturating_sub(lines.len() + usize::from(waiting.is_some()));
     match (scale.min(), scale.max()) {
         (Some(min), Some(max)) if latency.count() > 0 => {
-            // Below what can be told apart there is but one range.
-            let least = model.precision();
-            lines.extend(bars(latency, &edges(min.max(least), max.max(least), room), width, ui));
+            // Below what can be told apart there is but one range; a lock of others that was free was not waited for.
+            let least = model.precision().max(if model.is_watched() { FREE_NS } else { 0 });
+            let mut edges = edges(min.max(least), max.max(least), room.saturating_sub(1));
+            if min < least && edges.first().is_some_and(|first| *first > 0) {
+                edges.insert(0, 0);
+            }
+            lines.extend(bars(latency, &edges, width, ui));
         }
         _ => lines.push(Line::styled(cut(" no samples yet", width, glyphs), theme.dim)),
     }
