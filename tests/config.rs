@@ -149,3 +149,24 @@ fn a_theme_named_from_here_is_found_from_anywhere() {
     std::fs::write(&path, out.stdout).unwrap();
     assert!(printed(&at(&path, &[])).contains(here.path().join("mine.toml").to_str().unwrap()));
 }
+
+#[test]
+fn thresholds_stand_in_a_table_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let print = |text: &str, more: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        run(&[&["--config", file.to_str().unwrap(), "--print-config"], more].concat())
+    };
+    let out = print("[findings]\nstarvation-wait = \"7s\"\n", &[]);
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(text.contains("starvation-wait = \"7s\""), "{text}{}", String::from_utf8_lossy(&out.stderr));
+    // What is printed is read back as it is, and the command line is stronger.
+    assert_eq!(String::from_utf8_lossy(&print(&text, &[]).stdout), text);
+    let out = print(&text, &["--threshold", "starvation-wait=9s"]);
+    assert!(String::from_utf8_lossy(&out.stdout).contains("starvation-wait = \"9s\""));
+    let out = print("[findings]\nstarvation-wiat = \"7s\"\n", &[]);
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(2));
+    assert!(error.contains("config.toml:2") && error.contains("starvation-wait"), "{error}");
+}

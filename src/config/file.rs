@@ -2,6 +2,7 @@
 
 use super::{PREFERENCES, check, find_anywhere, is_flag};
 use crate::document::{Document, Entry, Fault, in_order, suggestion};
+use crate::model::finding::{Setting, ThresholdError};
 use crate::tui::keymap::{BINDINGS, Chord, Keymap};
 use clap::Command;
 use std::ffi::OsStr;
@@ -9,7 +10,7 @@ use std::path::Path;
 use toml::de::DeValue;
 
 /// Tables of the file that are no options. Another one: its name here, and an arm in [`File::parse`].
-const TABLES: &[&str] = &["keys"];
+const TABLES: &[&str] = &["keys", "findings"];
 
 /// What the file says.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub(super) struct File {
     values: Vec<(&'static str, String)>,
     /// The keys in force.
     pub(super) keys: Keymap,
+    /// Thresholds that are not as by default.
+    pub(super) findings: Vec<Setting>,
 }
 
 impl File {
@@ -33,6 +36,10 @@ impl File {
         for entry in document.entries()? {
             if entry.key == "keys" {
                 file.keys = keys(document, entry)?;
+                continue;
+            }
+            if entry.key == "findings" {
+                file.findings = findings(document, entry)?;
                 continue;
             }
             let Some(known) = PREFERENCES.iter().find(|p| **p == entry.key) else {
@@ -82,6 +89,26 @@ fn value(document: Document<'_>, entry: &Entry<'_>, command: &Command) -> Result
     };
     check(arg, OsStr::new(&text)).map_err(told)?;
     Ok(text)
+}
+
+/// The table `[findings]`: the name of a threshold, and its value as `--threshold` takes it.
+fn findings(document: Document<'_>, entry: Entry<'_>) -> Result<Vec<Setting>, Fault> {
+    let DeValue::Table(table) = entry.value else {
+        let text = "findings is a table: [findings], then lines such as starvation-wait = \"5s\"";
+        return Err(document.fault(entry.value_at, text));
+    };
+    let one = |entry: Entry<'_>| {
+        let value = match &entry.value {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(n) => n.as_str().to_owned(),
+            DeValue::Float(x) => x.as_str().to_owned(),
+            other => return Err(document.fault(entry.value_at, format!("a threshold is no TOML {}", other.type_str()))),
+        };
+        format!("{}={value}", entry.key).parse().map_err(|e: ThresholdError| document.fault(entry.at, e.to_string()))
+    };
+    // One that says what goes without saying changes nothing.
+    let all = in_order(table).into_iter().map(one).collect::<Result<Vec<Setting>, Fault>>()?;
+    Ok(all.into_iter().filter(|s| !s.is_default()).collect())
 }
 
 /// The table `[keys]`: the name of an action, and a key or a list of keys.

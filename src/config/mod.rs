@@ -9,7 +9,7 @@
 mod file;
 mod print;
 
-use crate::cli::{Cli, ShowArgs, Sub, ThemeChoice};
+use crate::cli::{Cli, ShowArgs, Sub, ThemeChoice, ThresholdArg};
 use crate::tui::Look;
 use crate::tui::keymap::Keymap;
 use crate::tui::theme::{Depth, Theme};
@@ -110,6 +110,7 @@ impl Settings {
         };
         if let Some(show) = show_mut(&mut cli) {
             *show.look = look(show, file.keys.clone(), env)?;
+            show.threshold.splice(0..0, file.findings.iter().copied().map(ThresholdArg::Set));
         }
         Ok(Ok(Self { cli, command: set, matches, keys: file.keys }))
     }

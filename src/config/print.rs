@@ -3,6 +3,7 @@
 use super::{PREFERENCES, Settings, find, find_anywhere, is_flag};
 use crate::cli::ThemeChoice;
 use crate::document::quoted;
+use crate::model::finding::Thresholds;
 use clap::Arg;
 use std::fmt::Write;
 
@@ -24,6 +25,8 @@ impl Settings {
             };
         }
         let _ = write!(out, "\n{}", self.keys.to_toml());
+        let thresholds = self.cli.lab.show.thresholds(Thresholds::default());
+        let _ = write!(out, "\n{}", thresholds.to_toml());
         out
     }
 

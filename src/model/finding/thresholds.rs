@@ -149,6 +149,16 @@ impl Thresholds {
         changed.map(|t| (t.name.to_owned(), t.unit.written((t.get)(self)))).collect()
     }
 
+    /// As the table `[findings]` of a configuration, each below what it does.
+    pub fn to_toml(&self) -> String {
+        let mut out = String::from("[findings]\n");
+        for t in THRESHOLDS {
+            let value = crate::document::quoted(&t.unit.written((t.get)(self)));
+            out.push_str(&format!("\n# {}: {}\n{} = {value}\n", t.kind.as_str(), t.about, t.name));
+        }
+        out
+    }
+
     /// Whether all are as they are by default.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -210,6 +220,13 @@ fn distance(a: &str, b: &str) -> usize {
 pub struct Setting {
     threshold: &'static Threshold,
     value: u64,
+}
+
+impl Setting {
+    /// Whether it says what is so anyway.
+    pub fn is_default(&self) -> bool {
+        self.value == self.threshold.default
+    }
 }
 
 impl FromStr for Setting {
