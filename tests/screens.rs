@@ -16,6 +16,7 @@ use flockmon::tui::keymap::Place;
 use flockmon::tui::{Column, Ui};
 
 use proptest::prelude::*;
+use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 use scene::{S, buffer, busy, empty, run, tell, text};
@@ -80,9 +81,7 @@ fn a_recording() {
     let model = busy();
     for (width, height) in &SIZES[..3] {
         let mut ui = unicode();
-        let (t, length) = (model.now(), Some(200 * S));
-        ui.place = Place::Replay;
-        ui.position = Some(Position { t, length, speed: Some(4.0), paused: false, ended: false });
+        as_recorded(&mut ui, model.now());
         insta::assert_snapshot!(format!("recording_{width}x{height}"), text(&buffer(&model, &mut ui, *width, *height)));
     }
 }
@@ -98,13 +97,18 @@ fn a_stopped_holder_and_a_replaced_file() {
     shots("findings", &model, "!", &SIZES[..1]);
 }
 
-#[test]
-fn a_killed_holder() {
+/// The holder has been killed, and nobody has the lock yet.
+fn killed() -> Locks {
     let mut model = busy();
     let now = model.now();
     let holder = model.first().holders().next().unwrap().id;
     tell(&mut model, now, holder, What::Exited { code: None, signal: Some(9) });
-    shots("killed", &model, "", &SIZES[..1]);
+    model
+}
+
+#[test]
+fn a_killed_holder() {
+    shots("killed", &killed(), "", &SIZES[..1]);
 }
 
 /// Three workers run a command, which fails at times; what it writes is shown beside.
@@ -262,9 +266,7 @@ fn fast_handoffs_are_shares_of_time() {
 
 fn watching(opened: Option<u32>) -> Ui {
     let mut ui = unicode();
-    ui.place = Place::Watch;
-    ui.sort = Column::State;
-    ui.opened = opened;
+    as_watched(&mut ui, opened);
     ui
 }
 
@@ -328,19 +330,63 @@ fn the_detail_scrolls_and_goes_to_the_next_worker() {
     assert_eq!(of("vv\r"), of(&format!("v\r{PAGE_DOWN}v")), "the next one is shown from its newest on");
 }
 
-/// The pictures of the README, from the real renderer; `UPDATE_ASSETS=1 cargo test` draws them anew.
+/// Shows `model` in the dark theme as the pictures do.
+fn dark(model: &Locks, as_in: impl FnOnce(&mut Ui)) -> Buffer {
+    let mut ui = scene::ui(false, ThemeName::Dark);
+    as_in(&mut ui);
+    buffer(model, &mut ui, 120, 36)
+}
+
+fn as_recorded(ui: &mut Ui, t: u64) {
+    ui.place = Place::Replay;
+    ui.position = Some(Position { t, length: Some(200 * S), speed: Some(4.0), paused: false, ended: false });
+}
+
+fn as_watched(ui: &mut Ui, opened: Option<u32>) {
+    (ui.place, ui.sort, ui.opened) = (Place::Watch, Column::State, opened);
+}
+
+/// The name of each picture in `assets/`, and the picture.
+fn pictures() -> Vec<(&'static str, String)> {
+    let (run, watch) = (busy(), watched::watch(How::Exact, false).locks);
+    let light = buffer(&run, &mut scene::ui(false, ThemeName::Light), 120, 36);
+    let frames: Vec<Buffer> = scene::moments().iter().map(|moment| dark(moment, |_| {})).collect();
+    vec![
+        ("screen.svg", svg::picture(&dark(&run, |_| {}), true)),
+        ("screen-light.svg", svg::picture(&light, false)),
+        ("screen-starvation.svg", svg::picture(&dark(&scene::starved(), |_| {}), true)),
+        ("screen-killed.svg", svg::picture(&dark(&killed(), |_| {}), true)),
+        ("screen-watch.svg", svg::picture(&dark(&watch, |ui| as_watched(ui, Some(watched::JOBS))), true)),
+        ("screen-replay.svg", svg::picture(&dark(&run, |ui| as_recorded(ui, run.now())), true)),
+        ("screen-animated.svg", svg::animation(&frames, 1.2, true)),
+    ]
+}
+
+/// They come from the real renderer; `UPDATE_ASSETS=1 cargo test` draws them anew.
 #[test]
 fn pictures_are_up_to_date() {
     let assets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
-    for (name, theme, dark) in [("screen.svg", ThemeName::Dark, true), ("screen-light.svg", ThemeName::Light, false)] {
-        let mut ui = scene::ui(false, theme);
-        let picture = svg::picture(&buffer(&busy(), &mut ui, 120, 36), dark);
+    for (name, picture) in pictures() {
         let path = assets.join(name);
         if std::env::var_os("UPDATE_ASSETS").is_some() {
             std::fs::write(&path, &picture).unwrap();
         }
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(kept == picture, "{} is stale: run UPDATE_ASSETS=1 cargo test --test screens", path.display());
+    }
+}
+
+/// The pictures show what they are named for.
+#[test]
+fn pictures_show_what_they_are_for() {
+    let starved = text(&dark(&scene::starved(), |_| {}));
+    assert!(starved.contains("worker-4 (pid 1904) starves"), "{starved}");
+    let says = ["worker-10 (pid 1910) has held it"; 2].into_iter().chain(["worker-1 (pid 1901) has held it"; 5]);
+    let says = says.chain(["nobody holds it just now"]).chain(["worker-2 (pid 1902) has held it"; 3]);
+    let moments: Vec<String> = scene::moments().iter().map(|m| text(&dark(m, |_| {}))).collect();
+    assert_eq!(moments.len(), says.clone().count());
+    for (moment, says) in moments.iter().zip(says) {
+        assert!(moment.contains(says), "{says}:\n{moment}");
     }
 }
 
@@ -373,7 +419,7 @@ proptest! {
         let model = if which == 0 { eventful() } else { watched::watch(How::Exact, which == 1).locks };
         let mut ui = scene::ui(ascii, ThemeName::Auto);
         if which > 0 {
-            (ui.place, ui.sort, ui.opened) = (Place::Watch, Column::State, which.checked_sub(2));
+            as_watched(&mut ui, which.checked_sub(2));
         }
         survives(&model, &mut ui, &keys, width, height)?;
     }

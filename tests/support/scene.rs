@@ -81,6 +81,85 @@ pub fn busy() -> Locks {
     run(10, S, 83 * S + 600_000_000)
 }
 
+/// Nine readers come and go, each holding for a second; the writer, worker-4, has had one turn and waits since.
+pub fn starved() -> Locks {
+    const WRITER: u32 = 4;
+    let think = S * 2 / 5;
+    let setup = Setup { shared: 90, ..Setup::default() };
+    let mut model = Locks::new(Begin { think_ns: think, setup, ..empty(10).begin().clone() });
+    (1..=10).for_each(|id| tell(&mut model, 0, id, What::Spawned));
+    let won = |mode, seq| Acquisition { mode, seq, waited_ns: 2_000, contended: false, handoff_ns: None, overtaken: 0 };
+    tell(&mut model, S / 20, WRITER, What::Acquired(won(LockMode::Exclusive, 1)));
+    tell(&mut model, S, WRITER, What::Released { seq: 1, held_ns: S - S / 20 });
+    tell(&mut model, S + think, WRITER, What::Waiting { mode: LockMode::Exclusive });
+
+    let readers: Vec<u32> = (1..=10).filter(|id| *id != WRITER).collect();
+    let apart = (S + think) / readers.len() as u64;
+    let mut told = vec![];
+    for (n, id) in (0..84).zip(readers.iter().cycle()) {
+        let t = S + n * apart;
+        told.push((t, *id, What::Acquired(won(LockMode::Shared, n + 2))));
+        told.push((t + S, *id, What::Released { seq: n + 2, held_ns: S }));
+    }
+    let end = S + 83 * apart;
+    told.retain(|(t, ..)| *t <= end);
+    told.sort_by_key(|(t, ..)| *t);
+    told.into_iter().for_each(|(t, id, what)| tell(&mut model, t, id, what));
+    model.advance(end + apart / 2);
+    model
+}
+
+/// `id`, which waited, wins the lock at `t`, `handoff_ns` after the release.
+fn wins(model: &mut Locks, t: u64, id: u32, seq: u64, handoff_ns: u64) {
+    model.advance(t);
+    let waiter = model.first().actor(id).unwrap();
+    let (waited_ns, overtaken) = (model.first().in_state(waiter), model.first().overtaken_now(waiter).unwrap());
+    let (mode, handoff_ns) = (LockMode::Exclusive, Some(handoff_ns));
+    tell(model, t, id, What::Acquired(Acquisition { mode, seq, waited_ns, contended: true, handoff_ns, overtaken }));
+}
+
+/// [`busy`] goes on: a handoff from worker-10 to worker-1, which then barges back in and is killed; worker-2 is next.
+/// The moments to be shown, in order.
+pub fn moments() -> Vec<Locks> {
+    let mode = LockMode::Exclusive;
+    let mut shown = vec![busy()];
+    let mut model = busy();
+    let now = model.now();
+    let holder = model.first().holders().next().unwrap();
+    let (last, seq, began) = (holder.id, 84, now - model.first().in_state(holder));
+    let mut show = |model: &mut Locks, t: u64| {
+        model.advance(t);
+        shown.push(model.clone());
+    };
+
+    let mut t = began + S;
+    show(&mut model, t - S / 20);
+    tell(&mut model, t, last, What::Released { seq, held_ns: S });
+    tell(&mut model, t + 2_000, last, What::Waiting { mode });
+    wins(&mut model, t + 41_000, 1, seq + 1, 41_000);
+    show(&mut model, t + S / 10);
+    show(&mut model, t + S / 2);
+    show(&mut model, t + S * 19 / 20);
+
+    t += S + 41_000;
+    tell(&mut model, t, 1, What::Released { seq: seq + 1, held_ns: S });
+    let barged = Acquisition { mode, seq: seq + 2, waited_ns: 3_000, contended: false, handoff_ns: None, overtaken: 0 };
+    tell(&mut model, t + 5_000, 1, What::Acquired(barged));
+    show(&mut model, t + S / 10);
+    show(&mut model, t + S / 2);
+
+    t += S * 7 / 10;
+    tell(&mut model, t, 1, What::Exited { code: None, signal: Some(9) });
+    show(&mut model, t);
+    wins(&mut model, t + 180_000, 2, seq + 3, 180_000);
+    show(&mut model, t + S / 10);
+    tell(&mut model, t + S / 2, 1, What::Spawned);
+    tell(&mut model, t + S / 2 + 300_000, 1, What::Waiting { mode });
+    show(&mut model, t + S * 6 / 10);
+    show(&mut model, t + S * 19 / 20);
+    shown
+}
+
 pub fn ui(ascii: bool, theme: ThemeName) -> Ui {
     Ui::new(Look { theme: Theme::built_in(theme), ascii, ..Look::default() })
 }

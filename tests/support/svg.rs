@@ -3,33 +3,84 @@
 
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
+use std::collections::HashSet;
 use std::fmt::Write;
 
 const W: f32 = 8.4;
 const H: f32 = 18.0;
 const PAD: f32 = 10.0;
 
+/// Background and text.
+fn colors(dark: bool) -> (&'static str, &'static str) {
+    if dark { ("#16181d", "#d0d0d0") } else { ("#fbfbfa", "#262626") }
+}
+
 pub fn picture(buffer: &Buffer, dark: bool) -> String {
+    format!("{}{}</svg>\n", opening(buffer, dark), elements(buffer, dark).concat())
+}
+
+/// `frames`, of one size, are shown in turn, `seconds` each, over and over. What all of them have in common is there
+/// once. A viewer that does not animate, or is asked not to, shows the first.
+pub fn animation(frames: &[Buffer], seconds: f32, dark: bool) -> String {
+    let Some(first) = frames.first() else { return String::new() };
+    let drawn: Vec<Vec<String>> = frames.iter().map(|frame| elements(frame, dark)).collect();
+    let sets: Vec<HashSet<&String>> = drawn.iter().map(|elements| elements.iter().collect()).collect();
+    let common = |element: &&String| sets.iter().all(|set| set.contains(element));
+
+    let mut out = opening(first, dark);
+    let (all, share) = (seconds * frames.len() as f32, 100.0 / frames.len() as f32);
+    let _ = writeln!(
+        out,
+        "<style>\n\
+         .f {{ visibility: hidden; animation: f {all:.1}s step-end infinite }}\n\
+         .f0 {{ visibility: visible }}\n\
+         @keyframes f {{ 0% {{ visibility: visible }} {share:.3}%, 100% {{ visibility: hidden }} }}\n\
+         @media (prefers-reduced-motion: reduce) {{ .f {{ animation: none }} }}"
+    );
+    for i in 0..frames.len() {
+        let _ = writeln!(out, ".f{i} {{ animation-delay: {:.1}s }}", seconds * i as f32);
+    }
+    out.push_str("</style>\n");
+    out.extend(drawn[0].iter().filter(common).map(String::as_str));
+    for (i, elements) in drawn.iter().enumerate() {
+        // The attribute is for viewers without style sheets.
+        let hidden = if i == 0 { "" } else { " visibility=\"hidden\"" };
+        let _ = writeln!(out, "<g class=\"f f{i}\"{hidden}>");
+        out.extend(elements.iter().filter(|element| !common(element)).map(String::as_str));
+        out.push_str("</g>\n");
+    }
+    out.push_str("</svg>\n");
+    out
+}
+
+fn opening(buffer: &Buffer, dark: bool) -> String {
     let (columns, rows) = (buffer.area.width, buffer.area.height);
-    let (paper, ink) = if dark { ("#16181d", "#d0d0d0") } else { ("#fbfbfa", "#262626") };
+    let (paper, _) = colors(dark);
     let (width, height) = (f32::from(columns) * W + 2.0 * PAD, f32::from(rows) * H + 2.0 * PAD);
-    let mut out = format!(
+    format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" \
          font-family=\"ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace\" font-size=\"14\">\n\
          <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{paper}\"/>\n"
-    );
+    )
+}
+
+/// What draws each run of cells.
+fn elements(buffer: &Buffer, dark: bool) -> Vec<String> {
+    let (columns, rows) = (buffer.area.width, buffer.area.height);
+    let mut all = vec![];
     for y in 0..rows {
         let mut x = 0;
         while x < columns {
             let cell = &buffer[(x, y)];
             let run = (x..columns).take_while(|i| *i == x || same(&buffer[(*i, y)], cell)).count() as u16;
             let text: String = (x..x + run).map(|i| buffer[(i, y)].symbol()).collect();
-            draw(&mut out, cell, &text, x, y, run, (paper, ink));
+            let mut element = String::new();
+            draw(&mut element, cell, &text, x, y, run, colors(dark));
+            all.push(element);
             x += run;
         }
     }
-    out.push_str("</svg>\n");
-    out
+    all
 }
 
 /// Cells that one element can draw: the same style, and a bar's blocks apart from text.
