@@ -6,8 +6,8 @@
 //! ```text
 //!  sources                      vocabulary     fold           faces
 //!  lab    (forked workers) ─┐
-//!  replay (a recording)    ─┴──▶  Event  ─────▶  Model  ─────▶  tui     (the screen)
-//!                                   │                    └───▶  report  (log, jsonl, json, summary, perfetto)
+//!  watch  (other programs) ─┼──▶  Event  ─────▶  Locks  ─────▶  tui     (the screen)
+//!  replay (a recording)    ─┘       │        (a Model each) └─▶  report  (log, jsonl, json, summary, perfetto)
 //!                                   └─▶ record (a line of JSON each)
 //! ```
 //!
@@ -22,6 +22,7 @@
 //! | [`source`] | what the loop asks of a source | nothing |
 //! | [`lock`] | taking and releasing flock, POSIX and OFD locks | the lock file |
 //! | [`lab`] | a source: workers that contend or run a command, their pipes, the shared page | processes, the lock file, logs, the clock |
+//! | [`watch`] | a source: locks of other programs, by the kernel's tracepoints or `/proc/locks` | `/proc`, tracefs, perf and BPF, signals to those confirmed |
 //! | [`record`] | events as lines of JSON, both ways | a stream |
 //! | [`replay`] | a source: a recording that plays, forth and back | a file or standard input, the clock |
 //! | [`model`] | the fold: events in, facts out, findings in words | nothing, not even a clock |

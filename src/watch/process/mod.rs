@@ -180,12 +180,12 @@ fn try_read(path: &str) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The entries of a folder of /proc that are numbers.
 /// Every process that can be seen.
 pub fn pids() -> Vec<i32> {
     numbers("/proc").unwrap_or_default()
 }
 
+/// The entries of a folder of /proc that are numbers.
 fn numbers(path: &str) -> std::io::Result<Vec<i32>> {
     let entries = std::fs::read_dir(path)?;
     Ok(entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect())
