@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench watch`, as root with tracefs mounted; `-- [SECONDS PAIRS [HOLD_US]] [WAY]` changes how long each side
 //! runs, how often, and tries one hold or one way (`bpf`, `perf`) only; with `all` every lock of the system is watched,
-//! with `bystanders` it is what others pay who use no watched lock.
+//! with `bystanders [signal] [fork]` it is what others pay
+//! who use no watched lock.
 #![allow(unsafe_code, missing_docs, clippy::print_stdout, clippy::print_stderr, clippy::expect_used)]
 
 use flockmon::event::{LockKind, LockMode};
@@ -41,7 +42,7 @@ fn main() {
         }
     }
     if has("bystanders") {
-        return bystanders(seconds, pairs);
+        return bystanders(seconds, pairs, &words);
     }
     println!(
         "{WORKERS} processes, flock, one file, keep-open; {pairs} pairs of {seconds:?} a side; median (lowest - highest)\n"
@@ -156,7 +157,7 @@ fn watch(way: Way, what: Watched, work: &mut dyn FnMut()) -> Sight {
 }
 
 /// What is done by one who uses no watched lock, in turns a second.
-fn bystanders(seconds: Duration, pairs: usize) {
+fn bystanders(seconds: Duration, pairs: usize, words: &[String]) {
     extern "C" fn nothing(_: libc::c_int) {}
     // SAFETY: a handler that does nothing; each call below takes integers, a child leaves by _exit at once.
     unsafe { libc::signal(libc::SIGUSR1, nothing as extern "C" fn(libc::c_int) as libc::sighandler_t) };
@@ -178,7 +179,9 @@ fn bystanders(seconds: Duration, pairs: usize) {
     println!("one process; {pairs} pairs of {seconds:?} a side; median (lowest - highest)\n");
     println!("| deed | way | alone, /s | watched, /s | watched/alone |");
     println!("|---|---|---|---|---|");
-    for (name, deed) in deeds {
+    let named = |name: &str| words.iter().any(|word| name.split(' ').any(|part| part == word));
+    let some = deeds.iter().any(|(name, _)| named(name));
+    for (name, deed) in deeds.into_iter().filter(|(name, _)| !some || named(name)) {
         let turns = || {
             let (began, mut turns) = (Instant::now(), 0.0);
             while began.elapsed() < seconds {

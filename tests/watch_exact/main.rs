@@ -4,6 +4,7 @@
 
 mod accounts;
 mod attach;
+mod privilege;
 mod scenes;
 #[path = "../support/mod.rs"]
 mod support;

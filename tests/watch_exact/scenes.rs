@@ -110,10 +110,10 @@ fn signals_that_end_a_wait_and_those_that_do_not() {
         let [mut a, mut b] = [puppet(path), puppet(path)];
         let [pa, pb] = [a.pid(), b.pid()];
         a.ask("flock a EX");
-        for handler in ["restart", "handle pass", "handle raise"] {
+        for (round, handler) in (1..).zip(["restart", "handle pass", "handle raise"]) {
             b.ask(handler);
             b.tell("flock a EX");
-            watcher.wait("a wait", |seen| (say(seen.last()?) == format!("{pb} waits EX")).then_some(()));
+            watcher.expect(&vec![format!("{pb} waits EX"); round]);
             for signal in [Signal::SIGSTOP, Signal::SIGCONT, Signal::SIGWINCH, Signal::SIGUSR1] {
                 send(pb, signal);
                 if signal == Signal::SIGSTOP {

@@ -30,8 +30,13 @@ pub struct Watcher {
 
 /// None where the kernel's events cannot be had here.
 pub fn watch(path: &Path, way: Way) -> Option<Watcher> {
+    watch_as(path, Some(way))
+}
+
+/// The same, in whatever way is best where none is named.
+pub fn watch_as(path: &Path, way: Option<Way>) -> Option<Watcher> {
     let id = file_id(path);
-    let options = Options { way: Some(way), ..Options::default() };
+    let options = Options { way, ..Options::default() };
     let open = || Tracer::open(&Scope::Files(vec![id]), options, Box::new(move || Ok(proc_locks(id))));
     let mut tracer = match open() {
         Err(TraceError::NotMounted) => {
@@ -43,7 +48,7 @@ pub fn watch(path: &Path, way: Way) -> Option<Watcher> {
     }
     .map_err(|e| eprintln!("SKIPPED: {e}"))
     .ok()?;
-    assert_eq!(tracer.way(), way);
+    assert!(way.is_none_or(|way| way == tracer.way()));
     let (seen, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
     let (sink, over) = (seen.clone(), stop.clone());
     let thread = std::thread::spawn(move || {

@@ -3,6 +3,7 @@
 //! A snapshot lists processes, a record has an owner: a kernel address. An entry is told when no record explains it, with
 //! its owner unknown, and bound at the first record that can only be its owner's. Where a record could be of another
 //! descriptor of the same process, the binding is a guess and the next snapshot, asked for at once, puts it right.
+//! Rows that are alike in all count as one: a torn reading has doubles.
 
 use super::fast::FastMap;
 use super::holds::{Hold, LockState, UNKNOWN};
@@ -132,16 +133,10 @@ impl Grammar {
         // Holds first: they may end others that stand in the way.
         entries.sort_by_key(|entry| entry.waiting);
         self.compare(snapshot, &entries);
-        // Several rows may be alike: the model has to have as many.
-        let mut counted: FastMap<(LockKey, TaskId, bool, bool), usize> = FastMap::default();
         for entry in &entries {
-            let key = (entry.lock, entry.task, entry.mode == Exclusive, entry.waiting);
-            let nth = counted.entry(key).or_default();
-            *nth += 1;
-            let nth = *nth;
             match (entry.waiting, entry.kind) {
-                (true, _) => self.found_wait(entry, nth),
-                (false, LockKind::Flock) => self.found_whole(entry, nth, since),
+                (true, _) => self.found_wait(entry),
+                (false, LockKind::Flock) => self.found_whole(entry, since),
                 (false, _) => self.found_bytes(entry, since),
             }
         }
@@ -207,9 +202,9 @@ impl Grammar {
         gone.into_iter().for_each(|tid| self.end_wait(tid));
     }
 
-    fn found_wait(&mut self, entry: &SnapshotEntry, nth: usize) {
+    fn found_wait(&mut self, entry: &SnapshotEntry) {
         let (pid, span) = (entry.task.pid, Span::of(entry.range));
-        let same = |wait: &&Wait| {
+        let same = |wait: &Wait| {
             wait.ask.lock == entry.lock
                 && wait.ask.mode == entry.mode
                 && wait.ask.kind == entry.kind
@@ -217,7 +212,7 @@ impl Grammar {
                     || pid == -1)
                 && wait.ask.span == span
         };
-        if self.waits.values().filter(same).count() >= nth {
+        if self.waits.values().any(same) {
             return;
         }
         let mut task = known(entry.task);
@@ -238,10 +233,10 @@ impl Grammar {
         self.unknown_waits += usize::from(owner == UNKNOWN);
     }
 
-    fn found_whole(&mut self, entry: &SnapshotEntry, nth: usize, since: u64) {
+    fn found_whole(&mut self, entry: &SnapshotEntry, since: u64) {
         if let Some(lock) = self.locks.get(&entry.lock) {
             let same = |hold: &Hold| hold.task.pid == entry.task.pid && hold.mode == entry.mode;
-            if lock.holds().filter(|(_, hold)| same(hold)).count() >= nth {
+            if lock.holds().any(|(_, hold)| same(hold)) {
                 return;
             }
         }

@@ -279,7 +279,8 @@ impl TraceError {
         let hint = format!(
             "run it as root, or grant CAP_PERFMON (kernel events), CAP_DAC_READ_SEARCH (their description in tracefs) and \
              CAP_BPF (optional: cheaper for the observed): \
-             `sudo setcap cap_perfmon,cap_dac_read_search,cap_bpf+ep {program}`"
+             `sudo setcap cap_perfmon,cap_dac_read_search,cap_bpf+ep {program}` \
+             (`sudo sysctl kernel.perf_event_paranoid=-1` stands for the first, for everyone)"
         );
         Self::Refused { tried, source, hint }
     }

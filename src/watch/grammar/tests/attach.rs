@@ -143,10 +143,16 @@ fn a_shared_holder_from_before_that_wants_more_loses_it() {
 }
 
 #[test]
-fn two_locks_of_one_process_are_two() {
+fn two_locks_of_one_process_are_told_one_after_the_other() {
+    // Torn readings have doubles, so rows that are alike count as one.
     let mut scene = Scene::attached(&[entry(1, Shared, false), entry(1, Shared, false)]);
-    scene.unlock(who(1, A)).unlock(who(1, B)).unlock(who(1, C));
-    assert_eq!(scene.deeds(), ["1 released", "1 released"]);
+    scene.unlock(who(1, A));
+    assert_eq!(scene.deeds(), ["1 released"]);
+    assert!(scene.grammar.wants_snapshot());
+    scene.found(&[entry(1, Shared, false)]);
+    assert_eq!(scene.deeds(), ["1 holding SH"]);
+    scene.unlock(who(1, B)).unlock(who(1, C));
+    assert_eq!(scene.deeds(), ["1 released"]);
 }
 
 #[test]
@@ -162,13 +168,11 @@ fn the_thread_that_waits_shows_itself() {
     let thread = Who { pid: 2, tid: 22, owner: A };
     scene.ask(thread, WRITE, 1).signal(22, 15, 0, 0);
     assert_eq!(scene.deeds(), ["2 gave up", "2.22 waits EX since before", "2.22 gave up"]);
-    // Two of one process, and the first that shows itself is the second.
-    let mut scene = Scene::attached(&[entry(2, Exclusive, true), entry(2, Exclusive, true)]);
+    // Two of one process, whose threads are known to the snapshot.
+    let thread_entry = |tid| SnapshotEntry { task: TaskId { pid: 2, tid }, ..entry(2, Exclusive, true) };
+    let mut scene = Scene::attached(&[thread_entry(2), thread_entry(22)]);
     scene.ask(thread, WRITE, 0).unlock(thread).ask(Who { pid: 2, tid: 2, owner: B }, WRITE, 0);
-    assert_eq!(
-        scene.deeds(),
-        ["2.-1 gave up", "2.22 waits EX since before", "2.22 won EX", "2.22 released", "2 won EX"]
-    );
+    assert_eq!(scene.deeds(), ["2.22 won EX", "2.22 released", "2 won EX"]);
 }
 
 #[test]
