@@ -8,4 +8,5 @@ mod privilege;
 mod scenes;
 #[path = "../support/mod.rs"]
 mod support;
+mod tracer;
 mod watcher;

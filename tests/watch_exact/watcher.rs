@@ -125,7 +125,7 @@ pub fn say(change: &Change) -> String {
 }
 
 /// The file as the kernel's lock code knows it: through the descriptor, since stat(2) may disagree.
-fn file_id(path: &Path) -> FileId {
+pub fn file_id(path: &Path) -> FileId {
     let file =
         std::fs::OpenOptions::new().read(true).custom_flags(nix::fcntl::OFlag::O_PATH.bits()).open(path).unwrap();
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).unwrap();
@@ -138,7 +138,7 @@ fn file_id(path: &Path) -> FileId {
 }
 
 /// The rows of `/proc/locks` on this file, as few words as will do here.
-fn proc_locks(id: FileId) -> Vec<SnapshotEntry> {
+pub fn proc_locks(id: FileId) -> Vec<SnapshotEntry> {
     let mut text = String::new();
     File::open("/proc/locks").unwrap().read_to_string(&mut text).unwrap();
     let row = |line: &str| {

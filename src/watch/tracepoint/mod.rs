@@ -63,7 +63,7 @@ pub enum What {
     },
     /// `sched:sched_process_exit`: the thread ends.
     Exit,
-    /// So many records of this CPU could not be kept at about this time.
+    /// So many records of this CPU could not be kept at about this time; 0 where that is likely and the number not known yet.
     Lost(u64),
 }
 

@@ -19,6 +19,8 @@ const HEAD: usize = 1024;
 const TAIL: usize = 1032;
 const RECORD_LOST: u32 = 2;
 const RECORD_SAMPLE: u32 = 9;
+/// No record of ours is longer.
+const LONGEST: u64 = 512;
 /// How much is taken before its room is given back while more is being taken.
 const GIVE_BACK: u64 = 32 << 10;
 /// A signal whose handler lets the call go on (`SA_RESTART`, sigaction(2)) changes nothing.
@@ -194,6 +196,10 @@ pub(crate) struct PerfLane {
     tail: u64,
     released: u64,
     next: Option<Next>,
+    /// When the last record was written.
+    last: u64,
+    /// The ring was found full: perf tells of a loss only with the next record that finds room, which may be never.
+    full: bool,
     /// A record that lies across the end of the ring is put together here.
     scratch: Vec<u8>,
     events: Arc<Events>,
@@ -208,7 +214,20 @@ struct Next {
 
 impl PerfLane {
     fn new(cpu: u32, shared: Shared, data: usize, size: u64, events: Arc<Events>) -> Self {
-        Self { cpu, shared, data, size, head: 0, tail: 0, released: 0, next: None, scratch: Vec::new(), events }
+        Self {
+            cpu,
+            shared,
+            data,
+            size,
+            head: 0,
+            tail: 0,
+            released: 0,
+            next: None,
+            last: 0,
+            full: false,
+            scratch: Vec::new(),
+            events,
+        }
     }
 
     /// Where a byte of the stream is in the mapping.
@@ -270,17 +289,27 @@ impl PerfLane {
 impl Lane for PerfLane {
     fn fetch(&mut self) {
         self.head = self.shared.load(HEAD);
+        self.full |= self.head - self.released.min(self.head) > self.size - LONGEST;
         if self.next.is_none() {
             self.seek();
         }
     }
 
     fn next(&self) -> Option<u64> {
-        self.next.map(|next| next.t)
+        self.next.map(|next| next.t).or(self.full.then_some(self.last))
     }
 
     fn take(&mut self) -> Option<Record> {
-        let next = self.next?;
+        let Some(next) = self.next else {
+            // How many, the kernel tells later.
+            return std::mem::take(&mut self.full).then_some(Record {
+                t: self.last,
+                cpu: self.cpu,
+                tid: 0,
+                what: What::Lost(0),
+            });
+        };
+        self.last = next.t;
         let record = self.decode(next);
         self.tail += next.len;
         if self.tail - self.released >= GIVE_BACK {
