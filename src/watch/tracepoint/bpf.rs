@@ -56,8 +56,9 @@ impl Bpf {
         let cpus = super::possible_cpus()?;
         let entries = cpus.iter().max().map_or(1, |&last| last as usize + 1);
         let page = super::perf::page_size();
-        let most = (BUDGET / entries).max(LEAST_RING);
-        let size = (ring.min(most) / 2 + 1).next_power_of_two().clamp(LEAST_RING.max(page), 1 << 30);
+        // The greatest power of two within the budget.
+        let most = ((BUDGET / entries).max(LEAST_RING) / 2 + 1).next_power_of_two();
+        let size = ring.min(most).next_power_of_two().max(LEAST_RING).max(page);
         let stride = page + size + page;
         let failed = |tried: &str| {
             let tried = format!("{tried} (bpf)");
