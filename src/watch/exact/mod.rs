@@ -95,19 +95,26 @@ pub struct Tracer {
 }
 
 /// Which files the records may be of: what the kernel's filter lets through is more.
-enum Wanted {
-    All,
-    Files(Vec<FileId>),
+struct Wanted {
+    files: Files,
+    /// Before this time, in ns, the events of some CPUs were not there yet, but for the files of `before`.
+    since: u64,
+    before: Files,
 }
 
-impl Wanted {
+enum Files {
+    All,
+    Some(Vec<FileId>),
+}
+
+impl Files {
     fn of(scope: &Scope) -> Self {
         match scope {
             Scope::All => Self::All,
             Scope::Files(files) => {
                 let mut files = files.clone();
                 files.sort_unstable();
-                Self::Files(files)
+                Self::Some(files)
             }
         }
     }
@@ -115,11 +122,17 @@ impl Wanted {
     fn has(&self, file: FileId) -> bool {
         match self {
             Self::All => true,
-            Self::Files(files) => match files[..] {
+            Self::Some(files) => match files[..] {
                 [only] => file == only,
                 _ => files.binary_search(&file).is_ok(),
             },
         }
+    }
+}
+
+impl Wanted {
+    fn has(&self, file: FileId, t: u64) -> bool {
+        self.files.has(file) && (t >= self.since || self.before.has(file))
     }
 }
 
@@ -148,7 +161,7 @@ impl Tracer {
             source,
             grammar: Grammar::default(),
             snapshots: Snapshots::start(locks, own_pids)?,
-            scope: Wanted::of(scope),
+            scope: Wanted { files: Files::of(scope), since: clock::now(), before: Files::Some(Vec::new()) },
             stats: Stats::default(),
             mark: (0, clock::now(), sys::thread_time()),
             idle: false,
@@ -173,7 +186,7 @@ impl Tracer {
         let now = clock::now();
         let before = self.stats.records;
         let scope = &self.scope;
-        self.snapshots.exchange(now, &mut self.grammar, |entry| scope.has(entry.lock.file));
+        self.snapshots.exchange(now, &mut self.grammar, |entry| scope.files.has(entry.lock.file));
         let horizon = now.saturating_sub(WINDOW);
         let (grammar, scope, stats) = (&mut self.grammar, &self.scope, &mut self.stats);
         let sink = |record: &Record| match record.what {
@@ -184,7 +197,7 @@ impl Tracer {
             _ => {
                 stats.records += 1;
                 // The kernel's filter is coarser.
-                if !matches!(record.what, What::Lock(request) if !scope.has(request.file)) {
+                if !matches!(record.what, What::Lock(request) if !scope.has(request.file, record.t)) {
                     grammar.record(record);
                 }
             }
@@ -209,9 +222,10 @@ impl Tracer {
             Source::Perf(perf) => perf.set_scope(scope)?,
             Source::Bpf(bpf) => bpf.set_scope(scope),
         }
-        let wanted = Wanted::of(scope);
-        self.grammar.retain(|lock| wanted.has(lock.file));
-        self.scope = wanted;
+        let files = Files::of(scope);
+        self.grammar.retain(|lock| files.has(lock.file));
+        let before = std::mem::replace(&mut self.scope.files, files);
+        (self.scope.before, self.scope.since) = (before, clock::now());
         self.snapshots.want_first(&mut self.grammar);
         Ok(())
     }
