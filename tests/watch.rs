@@ -409,3 +409,73 @@ fn ten_containers_are_seen_as_they_see_themselves() {
     let dropped = lines.lines().filter(|l| l.contains("\"type\":\"dropped\"")).count();
     assert_eq!(dropped, 0);
 }
+
+fn exists(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|out| out.status.success())
+}
+
+/// A build that waits for another one, as people meet it: "Blocking waiting for file lock".
+#[test]
+fn cargo_that_waits_for_cargo_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    if !exists(&cargo) {
+        return skipped("there is no cargo here");
+    }
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    fs::create_dir(folder.path().join("src")).unwrap();
+    write("Cargo.toml", "[package]\nname = \"slow\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n");
+    write("src/lib.rs", "");
+    write("build.rs", "fn main() { std::thread::sleep(std::time::Duration::from_secs(1000)) }");
+    let manifest = folder.path().join("Cargo.toml");
+    let target = folder.path().join("target");
+    let (manifest, target_text) = (manifest.to_str().unwrap(), target.to_str().unwrap());
+    let build =
+        || Job::start(&cargo, &["build", "--offline", "--manifest-path", manifest, "--target-dir", target_text]);
+    let lock = target.join("debug/.cargo-lock");
+    let (first, place) = (build(), Place { file: lock, _folder: tempfile::tempdir().unwrap() });
+    wait_for("the first build", || place.file.exists().then_some(()));
+    place.queue(1, 0);
+    let second = build();
+    place.queue(1, 1);
+    let mut t = Terminal::start(&sampled(&[place.path()]));
+    let text = t.see_that("cargo behind cargo", |s| s.contains("cargo (pid") && s.contains("blocks 1"));
+    for job in [&first, &second] {
+        assert!(text.contains(&format!(" {} ", job.pid())) || text.contains(&format!("(pid {})", job.pid())), "{text}");
+    }
+    t.end();
+}
+
+/// A package that takes long to install holds two record locks, as the one who waits for apt knows.
+#[test]
+fn dpkg_that_installs_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    if !exists("dpkg") || !exists("dpkg-deb") {
+        return skipped("there is no dpkg here");
+    }
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for dir in ["package/DEBIAN", "admin/info", "admin/updates", "inst"] {
+        fs::create_dir_all(at(dir)).unwrap();
+    }
+    let control = "Package: slow\nVersion: 1\nArchitecture: all\nMaintainer: n <n@example.invalid>\nDescription: x\n";
+    fs::write(at("package/DEBIAN/control"), control).unwrap();
+    let script = at("package/DEBIAN/preinst");
+    fs::write(&script, "#!/bin/sh\nsleep 1000\n").unwrap();
+    let run = Command::new("chmod").args(["755", &script]).status().unwrap();
+    assert!(run.success());
+    let made = Command::new("dpkg-deb").args(["-b", &at("package"), &at("slow.deb")]).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    for file in ["admin/status", "admin/available"] {
+        fs::write(at(file), "").unwrap();
+    }
+    let (admin, inst) = (format!("--admindir={}", at("admin")), format!("--instdir={}", at("inst")));
+    let dpkg =
+        Job::start("dpkg", &[&admin, &inst, "--force-script-chrootless", "--force-not-root", "-i", &at("slow.deb")]);
+    let place = Place { file: at("admin/lock").into(), _folder: tempfile::tempdir().unwrap() };
+    wait_for("dpkg", || place.file.exists().then_some(()));
+    place.queue(1, 0);
+    let mut t = Terminal::start(&sampled(&[place.path()]));
+    let text = t.see(&format!("dpkg (pid {}) has held it for", dpkg.pid()));
+    assert!(text.contains("posix"), "{text}");
+    t.end();
+}
