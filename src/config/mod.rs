@@ -184,6 +184,8 @@ fn read_file(given: &ArgMatches, env: Env<'_>) -> Result<File, Error> {
         {
             Ok(File::default())
         }
+        // A home that may not even be looked into is another user's, as after setpriv(1): nothing in it is meant for us.
+        Err(_) if named.is_none() && std::fs::symlink_metadata(&path).is_err() => Ok(File::default()),
         Err(error) => Err(anyhow!(
             "cannot read the configuration {}: {error}; name another with --config FILE, or use --no-config",
             path.display()
