@@ -59,7 +59,7 @@ impl Line {
 
 impl Clock {
     /// ns of `CLOCK_MONOTONIC`. Async-signal-safe; never goes back within a process but for a clock that was wrong
-    /// by more than [`STEP_NS`].
+    /// by more than `STEP_NS`.
     ///
     /// The counter is read without a fence: between any two stamps of different processes that are compared lies a
     /// system call in each, and nothing after it runs before it (Intel SDM 2B, SYSCALL and SYSRET, "Instruction ordering").
