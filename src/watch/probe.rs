@@ -141,13 +141,30 @@ impl Probe {
                 self.tell(Fact::Ended(entry.clone()))?;
             }
         }
+        self.paths(job)?;
+        self.keepers(job)?;
+        self.tell(Fact::Done)
+    }
+
+    /// What locks are called. One process may hold thousands: its descriptors are gone through once for all of them.
+    fn paths(&self, job: &Job) -> Option<()> {
+        let pids: HashSet<i32> =
+            job.nameless.iter().flat_map(|(.., pids)| pids).copied().filter(|pid| *pid > 0).collect();
+        let files: HashSet<FileId> = job.nameless.iter().map(|(_, key, _)| key.file).collect();
+        let mut at: HashMap<FileId, (i32, i32)> = HashMap::new();
+        for owner in owners::scan_among(pids, None).owners {
+            if files.contains(&owner.file) {
+                at.entry(owner.file).or_insert((owner.pid, owner.fd));
+            }
+        }
         for (id, key, pids) in &job.nameless {
-            if let Some(name) = path_of(key.file, pids) {
+            let held = at.get(&key.file).and_then(|(pid, fd)| owners::path_of(*pid, *fd));
+            let name = held.map(|path| called(&path)).or_else(|| path_of_waiter(key.file, pids));
+            if let Some(name) = name {
                 self.tell(Fact::Path(*id, *key, name))?;
             }
         }
-        self.keepers(job)?;
-        self.tell(Fact::Done)
+        Some(())
     }
 
     fn lives(&mut self, job: &Job) -> Option<()> {
@@ -251,11 +268,18 @@ pub fn known(names: &mut Names, pid: i32) -> Option<Known> {
 /// The path of a lock file, by the descriptors of those that hold it or wait for it.
 pub fn path_of(file: FileId, pids: &[i32]) -> Option<String> {
     let held = owners::scan_among(pids.iter().copied(), Some(&[file])).owners;
-    let descriptors = held.into_iter().map(|o| (o.pid, o.fd));
-    let waiting = pids.iter().flat_map(|pid| waits::of(*pid)).filter(|w| w.file == Some(file)).map(|w| (w.pid, w.fd));
-    let path = descriptors.chain(waiting).find_map(|(pid, fd)| owners::path_of(pid, fd))?;
-    let gone = if path.deleted { " (deleted)" } else { "" };
-    Some(format!("{}{gone}", path.path.display()))
+    let path = held.iter().find_map(|o| owners::path_of(o.pid, o.fd));
+    path.map(|path| called(&path)).or_else(|| path_of_waiter(file, pids))
+}
+
+fn path_of_waiter(file: FileId, pids: &[i32]) -> Option<String> {
+    let waiting = pids.iter().filter(|pid| **pid > 0).flat_map(|pid| waits::of(*pid));
+    let path = waiting.filter(|w| w.file == Some(file)).find_map(|w| owners::path_of(w.pid, w.fd))?;
+    Some(called(&path))
+}
+
+fn called(path: &owners::LockPath) -> String {
+    format!("{}{}", path.path.display(), if path.deleted { " (deleted)" } else { "" })
 }
 
 /// The files on which processes hold locks or wait for them.
