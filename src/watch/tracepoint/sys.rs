@@ -142,6 +142,9 @@ impl Shared {
         if start == libc::MAP_FAILED {
             return Err(Error::last_os_error());
         }
+        // A fork need not copy the table of its pages; perf's own mappings are of that kind already.
+        // SAFETY: advice on the mapping just made.
+        unsafe { libc::madvise(start, len, libc::MADV_DONTFORK) };
         NonNull::new(start.cast()).map(|start| Self { start, len }).ok_or_else(|| Error::other("mapped at 0"))
     }
 
