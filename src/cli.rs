@@ -104,17 +104,9 @@ pub struct WatchArgs {
     #[arg(long)]
     pub read_only: bool,
 
-    /// End after this time
-    #[arg(short, long, value_name = "DUR", value_parser = parse_positive, allow_hyphen_values = true)]
-    pub duration: Option<u64>,
-
-    /// End after N acquisitions in all
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub acquisitions: Option<u64>,
-
-    /// Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again
-    #[arg(long, value_name = "FILE")]
-    pub record: Option<PathBuf>,
+    /// When it ends, and what is kept of it.
+    #[command(flatten)]
+    pub run: RunArgs,
 
     /// How to show it.
     #[command(flatten)]
@@ -233,6 +225,22 @@ impl FromStr for Speed {
     }
 }
 
+/// When a run ends, and what is kept of it.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// End after this time
+    #[arg(short, long, value_name = "DUR", value_parser = parse_positive, allow_hyphen_values = true)]
+    pub duration: Option<u64>,
+
+    /// End after N acquisitions in all
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub acquisitions: Option<u64>,
+
+    /// Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+}
+
 /// Options about what is printed and how.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
@@ -346,17 +354,9 @@ pub struct LabArgs {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// End after this time
-    #[arg(short, long, value_name = "DUR", value_parser = parse_positive, allow_hyphen_values = true)]
-    pub duration: Option<u64>,
-
-    /// End after N acquisitions in all
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub acquisitions: Option<u64>,
-
-    /// Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again
-    #[arg(long, value_name = "FILE")]
-    pub record: Option<PathBuf>,
+    /// When it ends, and what is kept of it.
+    #[command(flatten)]
+    pub run: RunArgs,
 
     /// Print the settings in force as a configuration file, and end
     #[arg(long)]

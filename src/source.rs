@@ -14,6 +14,17 @@ pub struct Batch {
     pub mark: Option<Mark>,
 }
 
+impl Batch {
+    /// Adds its events to those that are ready.
+    pub fn join(mut self, ready: &mut Vec<Event>) {
+        if ready.is_empty() {
+            *ready = self.events;
+        } else {
+            ready.append(&mut self.events);
+        }
+    }
+}
+
 /// A place in a recording.
 #[derive(Debug)]
 pub struct Mark {

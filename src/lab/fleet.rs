@@ -80,7 +80,7 @@ impl Config {
             keep_open: cli.keep_open,
             restart: cli.restart,
             seed: cli.seed.unwrap_or(seed),
-            limit: cli.acquisitions,
+            limit: cli.run.acquisitions,
         }
     }
 }

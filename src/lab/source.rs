@@ -50,12 +50,8 @@ impl Source for LabSource {
         self.batches.clone()
     }
 
-    fn admit(&mut self, mut batch: Batch) {
-        if self.ready.is_empty() {
-            self.ready = batch.events;
-        } else {
-            self.ready.append(&mut batch.events);
-        }
+    fn admit(&mut self, batch: Batch) {
+        batch.join(&mut self.ready);
     }
 
     fn due(&mut self) -> Vec<Event> {

@@ -2,7 +2,7 @@
 
 mod session;
 
-use crate::cli::{Cli, LabArgs, Output, ReplayArgs, ShowArgs, Speed, Sub, WatchArgs};
+use crate::cli::{Cli, LabArgs, Output, ReplayArgs, RunArgs, ShowArgs, Speed, Sub, WatchArgs};
 use crate::event::{How, LockKind};
 use crate::lab::mischief::Act;
 use crate::lab::scene::{self, Scene, SceneArg};
@@ -12,6 +12,7 @@ use crate::manual;
 use crate::model::finding;
 use crate::replay::Player;
 use crate::report::{Jsonl, hgrm};
+use crate::source::Source;
 use crate::tui::theme::Theme;
 use crate::watch::Plan;
 use anyhow::{Context, Error, anyhow};
@@ -87,8 +88,7 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     let program = Program::prepare(&args.command, args.log.as_deref(), args.show.force, args.stop_on_failure)
         .map_err(Failure::BadInput)?;
     let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
-    let record =
-        args.record.as_deref().map(|path| create(path, args.show.force)).transpose().map_err(Failure::BadInput)?;
+    let record = make_recording(&args.run, &args.show)?;
     prepare_hgrm(&args.show)?;
     let seed = u64::from(std::process::id()) ^ crate::lab::clock::now();
     let config = Config::from_cli(args, seed);
@@ -99,10 +99,8 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     // From here on there are threads; the first fleet was forked before.
     let signals = forward_signals()?;
     let source = Box::new(LabSource::listen(lab)?);
-    let mut run = Session::new(source, signals, &args.show, output)?;
-    (run.end_at, run.limit) = (args.duration, args.acquisitions);
+    let mut run = live(source, signals, &args.run, &args.show, output, record)?;
     run.stop_on_failure = args.stop_on_failure;
-    record_too(&mut run, record, args.record.as_deref())?;
     run.go()
 }
 
@@ -115,23 +113,32 @@ fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::BadInput(anyhow!("--interval is for --how sampled: exact seeing has no interval")));
     }
     let plan = Plan::of(args).map_err(Failure::BadInput)?;
-    let record =
-        args.record.as_deref().map(|path| create(path, args.show.force)).transpose().map_err(Failure::BadInput)?;
+    let record = make_recording(&args.run, &args.show)?;
     prepare_hgrm(&args.show)?;
     let signals = forward_signals()?;
-    let mut run = Session::new(Box::new(plan.start()?), signals, &args.show, output)?;
-    (run.end_at, run.limit) = (args.duration, args.acquisitions);
-    record_too(&mut run, record, args.record.as_deref())?;
-    run.go()
+    live(Box::new(plan.start()?), signals, &args.run, &args.show, output, record)?.go()
 }
 
-fn record_too(run: &mut Session, file: Option<File>, path: Option<&Path>) -> Result<(), Error> {
-    match (file, path) {
-        (Some(file), Some(path)) => {
-            run.open_outlet(format!("the recording {}", path.display()), false, Box::new(Jsonl::new(file)))
-        }
-        _ => Ok(()),
+/// The file for a recording, made before anything begins.
+fn make_recording(run: &RunArgs, show: &ShowArgs) -> Result<Option<File>, Failure> {
+    run.record.as_deref().map(|path| create(path, show.force)).transpose().map_err(Failure::BadInput)
+}
+
+/// A run of something that happens now: it ends when it was told to, and is recorded beside any output.
+fn live(
+    source: Box<dyn Source>,
+    signals: Receiver<i32>,
+    run: &RunArgs,
+    show: &ShowArgs,
+    output: Output,
+    record: Option<File>,
+) -> Result<Session, Failure> {
+    let mut session = Session::new(source, signals, show, output)?;
+    (session.end_at, session.limit) = (run.duration, run.acquisitions);
+    if let (Some(file), Some(path)) = (record, &run.record) {
+        session.open_outlet(format!("the recording {}", path.display()), false, Box::new(Jsonl::new(file)))?;
     }
+    Ok(session)
 }
 
 /// Whether a scene can be played with what else is asked for.
