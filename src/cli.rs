@@ -2,9 +2,9 @@
 
 use crate::dist::{Dist, DurationError, parse_positive, plain};
 use crate::document::suggestion;
+use crate::event::thresholds::{Setting, ThresholdError, Thresholds};
 use crate::event::{How, LockKind};
 use crate::lab::scene::{Scene, SceneArg};
-use crate::model::finding::{Setting, ThresholdError, Thresholds};
 use crate::tui::Look;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Args, Command, Parser, Subcommand, ValueEnum};

@@ -2,7 +2,7 @@
 
 use super::{PREFERENCES, check, find_anywhere, is_flag};
 use crate::document::{Document, Entry, Fault, in_order, suggestion};
-use crate::model::finding::{Setting, ThresholdError};
+use crate::event::thresholds::{Setting, ThresholdError};
 use crate::tui::keymap::{BINDINGS, Chord, Keymap};
 use clap::Command;
 use std::ffi::OsStr;

@@ -3,7 +3,7 @@
 use super::{PREFERENCES, Settings, find, find_anywhere, is_flag};
 use crate::cli::ThemeChoice;
 use crate::document::quoted;
-use crate::model::finding::Thresholds;
+use crate::event::thresholds::{THRESHOLDS, Thresholds};
 use clap::Arg;
 use std::fmt::Write;
 
@@ -26,7 +26,11 @@ impl Settings {
         }
         let _ = write!(out, "\n{}", self.keys.to_toml());
         let thresholds = self.cli.lab.show.thresholds(Thresholds::default());
-        let _ = write!(out, "\n{}", thresholds.to_toml());
+        out.push_str("\n[findings]\n");
+        for t in THRESHOLDS {
+            let value = quoted(&t.value(&thresholds));
+            let _ = writeln!(out, "\n# {}: {}\n{} = {value}", t.kind.as_str(), t.about, t.name);
+        }
         out
     }
 

@@ -1,10 +1,8 @@
 //! Who came when: what tells barging from starvation, and a busy lock from one whose queue never empties.
 
+use crate::event::thresholds::ROUNDS_KNOWN;
 use crate::event::{ActorId, LockMode};
 use std::collections::VecDeque;
-
-/// So many of the latest turns are known for each actor that there is.
-pub const ROUNDS_KNOWN: u64 = 16;
 
 /// The latest turns at a lock, and when it was last found free.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,7 @@
 //! All locks of a run: one [`Model`] each, and who waits for whom across them.
 
-use super::finding::Thresholds;
 use super::{Actor, Model};
+use crate::event::thresholds::Thresholds;
 use crate::event::{ActorId, Begin, Event, LockId, MAX_LOCKS, What};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -13,7 +13,6 @@ pub mod timeline;
 mod window;
 
 pub use actor::{Actor, State};
-pub use contest::ROUNDS_KNOWN;
 pub use latency::{Figures, Latency};
 pub use locks::Locks;
 pub use window::{Span, Windowed};
@@ -711,7 +710,7 @@ impl Model {
     }
 
     /// How often others, who asked for the same after `waiter` began to wait, were served before it; taking the lock
-    /// again right after one's own release is the same turn. At most [`ROUNDS_KNOWN`] for each actor. And how often by
+    /// again right after one's own release is the same turn. At most [`ROUNDS_KNOWN`](crate::event::thresholds::ROUNDS_KNOWN) for each actor. And how often by
     /// readers.
     pub fn passed(&self, waiter: &Actor) -> (u64, u64) {
         let since = waiter.since_active.saturating_add(self.precision());

@@ -2,11 +2,11 @@
 
 use super::SCHEMA;
 use crate::dist::Dist;
+use crate::event::thresholds::Thresholds;
 use crate::event::{
     Acquisition, ActorId, Begin, Condition, Event, FailedAction, FindingKind, Keeper, LockId, LockInfo, LockKind,
     LockMode, MAX_ACTORS, MAX_LOCKS, MAX_TIME, Origin, Setup, Task, Watching, What,
 };
-use crate::model::finding::Thresholds;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::HashMap;
 use std::io::{self, Write};

@@ -3,13 +3,12 @@
 mod session;
 
 use crate::cli::{Cli, LabArgs, Output, ReplayArgs, RunArgs, ShowArgs, Speed, Sub, WatchArgs};
-use crate::event::{How, LockKind};
+use crate::event::{How, LockKind, thresholds};
 use crate::lab::mischief::Act;
 use crate::lab::scene::{self, Scene, SceneArg};
 use crate::lab::target::Target;
 use crate::lab::{Config, Lab, LabSource, Program};
 use crate::manual;
-use crate::model::finding;
 use crate::replay::Player;
 use crate::report::{Jsonl, hgrm};
 use crate::source::Source;
@@ -77,7 +76,7 @@ pub fn print(text: &str) -> Result<ExitCode, Failure> {
 
 fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     if args.show.lists_thresholds() {
-        return print(&finding::list());
+        return print(&thresholds::list());
     }
     if args.scene == Some(SceneArg::List) {
         return print(&scene::list());
@@ -106,7 +105,7 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
 
 fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
     if args.show.lists_thresholds() {
-        return print(&finding::list());
+        return print(&thresholds::list());
     }
     let output = choose_output(&args.show)?;
     if args.interval.is_some() && args.how == Some(How::Exact) {
@@ -157,7 +156,7 @@ fn fits(scene: &Scene, args: &LabArgs) -> Result<(), Error> {
 
 fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     if args.show.lists_thresholds() {
-        return print(&finding::list());
+        return print(&thresholds::list());
     }
     let output = choose_output(&args.show)?;
     let on_screen = output == Output::Tui;

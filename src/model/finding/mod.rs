@@ -1,7 +1,7 @@
 //! What is wrong, said in words, with the next step.
 //!
 //! Each kind is a small type in a file of its own (a few that belong together share one): it looks at a lock, says
-//! whether there is something to find, and puts it into words. From when on it says so stands in `thresholds.rs`.
+//! whether there is something to find, and puts it into words. From when on it says so stands in [`crate::event::thresholds`].
 //!
 //! # What is ordinary
 //! Waits are unequal on any busy lock: the kernel serves waiters in the order in which they queued, but hands nothing
@@ -18,7 +18,6 @@ mod long_hold;
 mod split;
 mod starvation;
 mod stopped;
-mod thresholds;
 mod trouble;
 mod uninterruptible;
 
@@ -31,12 +30,12 @@ pub use long_hold::LongHold;
 pub use split::{MixedKinds, PathChanged};
 pub use starvation::{PollStarvation, Starvation};
 pub use stopped::HolderStopped;
-pub use thresholds::{Setting, THRESHOLDS, Threshold, ThresholdError, Thresholds, Unit, list};
 pub use trouble::{Dropped, Violation, Warning};
 pub use uninterruptible::HolderUninterruptible;
 
 use super::locks::Wait;
 use super::{Locks, Model};
+use crate::event::thresholds::Thresholds;
 use crate::event::{Event, FindingKind, LockId, What};
 use std::fmt;
 

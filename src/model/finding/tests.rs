@@ -1,6 +1,7 @@
 //! One test a kind: what leads to it, what does not, and the words.
 
 use super::*;
+use crate::event::thresholds::{THRESHOLDS, Thresholds};
 use crate::event::{
     Acquisition, Begin, Condition, FailedAction, How, Keeper, LockInfo, LockKind, LockMode, Origin, Setup, Task,
     Watching,

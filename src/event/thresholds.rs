@@ -1,8 +1,8 @@
-//! From when on something is said: each threshold of each finding, in one place.
+//! From when on something is said: each threshold of each finding, in one place. They stand in the vocabulary, as a
+//! recording says with which it was made. No I/O.
 
 use crate::dist::{LONGEST_NS, parse_duration, plain};
 use crate::event::FindingKind;
-use crate::model::ROUNDS_KNOWN;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -36,6 +36,9 @@ pub struct Threshold {
     get: fn(&Thresholds) -> u64,
     put: fn(&mut Thresholds, u64),
 }
+
+/// So many of the latest turns the fold knows for each actor that there is.
+pub const ROUNDS_KNOWN: u64 = 16;
 
 /// The largest plain number.
 const MOST: u64 = 1_000_000;
@@ -146,22 +149,19 @@ impl Thresholds {
     /// Each that is not as it is by default, and its value as one would write it.
     fn changed(&self) -> BTreeMap<String, String> {
         let changed = THRESHOLDS.iter().filter(|t| (t.get)(self) != t.default);
-        changed.map(|t| (t.name.to_owned(), t.unit.written((t.get)(self)))).collect()
-    }
-
-    /// As the table `[findings]` of a configuration, each below what it does.
-    pub fn to_toml(&self) -> String {
-        let mut out = String::from("[findings]\n");
-        for t in THRESHOLDS {
-            let value = crate::document::quoted(&t.unit.written((t.get)(self)));
-            out.push_str(&format!("\n# {}: {}\n{} = {value}\n", t.kind.as_str(), t.about, t.name));
-        }
-        out
+        changed.map(|t| (t.name.to_owned(), t.value(self))).collect()
     }
 
     /// Whether all are as they are by default.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl Threshold {
+    /// What it is among `all`, as one would write it.
+    pub fn value(&self, all: &Thresholds) -> String {
+        self.unit.written((self.get)(all))
     }
 }
 

@@ -1,11 +1,13 @@
-//! The vocabulary: what a source can say about a lock. Plain data, no I/O.
+//! The vocabulary: what a source can say about a lock. Plain data, no I/O; it knows nothing of who says it or reads it.
 //!
 //! Times are nanoseconds since the run began, on `CLOCK_MONOTONIC`. Durations
 //! (`waited_ns`, `held_ns`) leave out the time during which the lab was paused.
 
-use crate::model::finding::Thresholds;
+pub mod thresholds;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use thresholds::Thresholds;
 
 /// No actor has a higher number. It bounds what a recording can make the model allocate.
 pub const MAX_ACTORS: ActorId = 1 << 16;
