@@ -390,25 +390,28 @@ fn a_reader_that_stalls_slows_nobody() {
 
 /// A made-up recording: one worker wins every second, for `seconds`; it is killed in the middle.
 fn made_up(file: &Path, seconds: u64) {
-    let mut out = fs::File::create(file).unwrap();
+    made_up_of(file, seconds, 1_000_000_000);
+}
+
+/// The same of so many `turns` of `each` ns, nine tenths of which are held.
+fn made_up_of(file: &Path, turns: u64, each: u64) {
+    let mut out = std::io::BufWriter::new(fs::File::create(file).unwrap());
     let begin = r#"{"type":"begin","schema":1,"version":"0","source":"lab","started_at":"2026-01-01T00:00:00Z","lock":{"path":"/run/jobs.lock","dev":null,"ino":null,"kind":"flock"},"workers":1,"config":{"hold":"1s","think":"0","shared":0,"acquire":"block","keep_open":false,"restart":"always","seed":1}}"#;
     writeln!(out, "{begin}").unwrap();
     writeln!(out, r#"{{"type":"spawned","t":0,"worker":1,"pid":7}}"#).unwrap();
-    for s in 0..seconds {
-        let (t, seq) = (s * 1_000_000_000, s + 1);
+    let held = each / 10 * 9;
+    for n in 0..turns {
+        let (t, seq) = (n * each, n + 1);
         writeln!(out, r#"{{"type":"acquired","t":{t},"worker":1,"pid":7,"mode":"exclusive","seq":{seq},"waited_ns":0,"contended":false,"handoff_ns":null,"overtaken":0}}"#).unwrap();
-        writeln!(
-            out,
-            r#"{{"type":"released","t":{},"worker":1,"pid":7,"seq":{seq},"held_ns":900000000}}"#,
-            t + 900_000_000
-        )
-        .unwrap();
-        if s == seconds / 2 {
-            writeln!(out, r#"{{"type":"exited","t":{},"worker":1,"pid":7,"code":null,"signal":9}}"#, t + 950_000_000)
-                .unwrap();
+        writeln!(out, r#"{{"type":"released","t":{},"worker":1,"pid":7,"seq":{seq},"held_ns":{held}}}"#, t + held)
+            .unwrap();
+        if n == turns / 2 {
+            let t = t + held + each / 20;
+            writeln!(out, r#"{{"type":"exited","t":{t},"worker":1,"pid":7,"code":null,"signal":9}}"#).unwrap();
         }
     }
-    writeln!(out, r#"{{"type":"ended","t":{}}}"#, seconds * 1_000_000_000).unwrap();
+    writeln!(out, r#"{{"type":"ended","t":{}}}"#, turns * each).unwrap();
+    out.flush().unwrap();
 }
 
 #[test]
@@ -440,4 +443,19 @@ fn a_recording_plays_on_the_screen_forth_and_back() {
     t.see("00:59:50");
     let printed = t.end();
     assert!(printed.contains("acquisitions in"), "{printed}");
+}
+
+/// At this speed the end is due long before it is read.
+#[test]
+fn a_fast_replay_gives_the_figures_of_the_recording() {
+    let (_folder, file) = folder();
+    made_up_of(&file, 40_000, 10_000);
+    let mut t = Terminal::start(&["replay", "--speed", "1000", text(&file)]);
+    let screen = t.see("ENDED");
+    assert!(screen.contains("ENDED  00:00:00") && screen.contains("100.0k/s"), "{screen}");
+    let printed = t.end();
+    let words = stdout(&run(&["replay", "-o", "summary", text(&file)]));
+    for line in words.lines().take(4) {
+        assert!(printed.contains(line), "{line:?} is not in {printed}");
+    }
 }

@@ -18,6 +18,9 @@ const SLICE: usize = 1 << 14;
 /// Models kept for jumps back, and after how many lines one is kept at first.
 const KEPT: usize = 16;
 const FIRST_KEPT: u64 = 1 << 14;
+/// How far the clock may be ahead of what comes next, in ns of ours; what takes longer to read or to draw is made up
+/// for by lagging, not by rushing through what follows.
+const LEAD_NS: f64 = 50e6;
 /// Slowest and fastest, in recorded time a second.
 const SPEEDS: (f64, f64) = (1.0 / 64.0, 1024.0);
 
@@ -105,13 +108,38 @@ impl Player {
         self.clock = (t, Instant::now());
     }
 
+    /// Recorded time as the clock has it, whether or not it has been read so far.
+    fn clock(&self, speed: f64) -> u64 {
+        let (base, since) = self.clock;
+        base.saturating_add((since.elapsed().as_nanos() as f64 * speed) as u64)
+    }
+
+    /// At what speed the clock runs, if it does.
+    fn running(&self) -> Option<f64> {
+        self.speed.filter(|_| !self.paused && !self.ended && self.goal.is_none())
+    }
+
+    /// Whether time goes on where nothing has come: in a stream that is written while it is read.
+    fn is_live_at(&self, speed: f64) -> bool {
+        !self.tape.can_rewind() && speed <= 1.0
+    }
+
+    /// Sets the clock back where it has run away from what could be read and shown.
+    fn rein_in(&mut self) {
+        let (Some(speed), Some(next)) = (self.running(), self.head.front()) else { return };
+        let latest = next.t.max(self.t).saturating_add((LEAD_NS * speed) as u64);
+        if !self.is_live_at(speed) && self.clock(speed) > latest {
+            self.set_clock(latest);
+        }
+    }
+
     /// Events up to this time are due.
     fn horizon(&self) -> Option<u64> {
         match (self.goal, self.paused, self.speed) {
             (Some(Goal::Time(t)), ..) => Some(t),
             (Some(Goal::Landmark | Goal::Step), ..) | (None, false, None) => Some(u64::MAX),
             (None, true, _) => None,
-            (None, false, Some(_)) => Some(self.now()),
+            (None, false, Some(speed)) => Some(self.clock(speed)),
         }
     }
 
@@ -172,14 +200,17 @@ impl Source for Player {
     }
 
     fn now(&self) -> u64 {
-        match self.speed {
-            Some(speed) if !self.paused && !self.ended && self.goal.is_none() => {
-                let (base, since) = self.clock;
-                base.saturating_add((since.elapsed().as_nanos() as f64 * speed) as u64)
-            }
-            Some(_) if self.paused && self.goal.is_none() => self.clock.0.max(self.t),
-            _ => self.t,
-        }
+        let Some(speed) = self.running() else {
+            let stands = self.speed.is_some() && self.paused && self.goal.is_none();
+            return if stands { self.clock.0.max(self.t) } else { self.t };
+        };
+        // What has not been read may have happened by then.
+        let known = match self.head.front() {
+            Some(next) => next.t.saturating_sub(1).max(self.t),
+            None if self.is_live_at(speed) => u64::MAX,
+            None => self.t,
+        };
+        self.clock(speed).min(known)
     }
 
     fn is_live(&self) -> bool {
@@ -194,10 +225,12 @@ impl Source for Player {
     fn admit(&mut self, batch: Batch) {
         self.head.extend(batch.events);
         self.mark = batch.mark;
+        self.rein_in();
     }
 
     fn due(&mut self) -> Vec<Event> {
         let mut out = std::mem::take(&mut self.own);
+        self.rein_in();
         let Some(horizon) = self.horizon() else { return out };
         while out.len() < SLICE {
             match self.head.front() {
