@@ -19,6 +19,8 @@
 //! | [`manual`] | manual page and completions, from the tables of options and keys | nothing |
 //! | [`dist`] | durations as distributions: `1s`, `500ms..2s`, `exp:1s` | nothing |
 //! | [`event`] | the vocabulary: what a source can say, and from when on a finding is said | nothing |
+//! | [`clock`] | now, in ns | the clock |
+//! | [`failure`] | why a run did not end as it should | nothing |
 //! | [`source`] | what the loop asks of a source | nothing |
 //! | [`lock`] | taking and releasing flock, POSIX and OFD locks | the lock file |
 //! | [`lab`] | a source: workers that contend or run a command, their pipes, the shared page | processes, the lock file, logs, the clock |
@@ -34,16 +36,18 @@
 //! | [`run`] | the loop that joins a source, the model and the faces | all of the above |
 //!
 //! To add a column or a panel, see `tui/view`; a figure, `model`; a finding, `model/finding` and its limits in
-//! `event/thresholds.rs`; an output format, `report`; a key, `tui/keymap.rs`; an option, `cli.rs`; an option that can
+//! `event/thresholds.rs`; an output format, `report`; a key, `tui/keymap.rs`; an option, `cli`; an option that can
 //! be a preference, also `config`; a role of a theme, `tui/theme.rs`.
 
 pub mod check;
 pub mod cli;
+pub mod clock;
 pub mod compare;
 pub mod config;
 pub mod dist;
 pub mod document;
 pub mod event;
+pub mod failure;
 pub mod format;
 pub mod lab;
 pub mod lock;

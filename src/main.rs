@@ -2,7 +2,8 @@
 
 use flockmon::cli::expand_scene;
 use flockmon::config::Settings;
-use flockmon::run::{self, Failure};
+use flockmon::failure::Failure;
+use flockmon::run;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -14,8 +14,8 @@ mod steps;
 
 use crate::cli::CheckArgs;
 use crate::event::LockKind;
+use crate::failure::Failure;
 use crate::lock::flaw;
-use crate::run::Failure;
 use crossbeam_channel::Receiver;
 use place::{Place, Private, on_tmpfs};
 use report::Report;

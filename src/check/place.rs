@@ -1,6 +1,6 @@
 //! Where it is checked: the folder, its file system, the one file made in it, and a tmpfs to compare with.
 
-use crate::run::Failure;
+use crate::failure::Failure;
 use anyhow::anyhow;
 use serde::Serialize;
 use std::ffi::OsString;

@@ -3,10 +3,10 @@
 use super::place::{Mount, Place};
 use super::{KINDS, Row, Verdict, overall};
 use crate::cli::{CheckArgs, CheckOutput};
+use crate::clock;
 use crate::event::LockKind;
+use crate::failure::Failure;
 use crate::format::{dur, printable};
-use crate::lab::clock;
-use crate::run::Failure;
 use anyhow::anyhow;
 use serde::Serialize;
 use std::io::{ErrorKind, Write};

@@ -49,7 +49,7 @@ impl<'a> Round<'a> {
             acquire: Acquire::Block,
             keep_open,
             restart: Restart::Always,
-            seed: crate::lab::clock::now(),
+            seed: crate::clock::now(),
             limit: None,
         };
         let target = Target::prepare(Some(stage.path), stage.kind)?;

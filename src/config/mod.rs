@@ -1,7 +1,7 @@
 //! Settings: the command line over the environment over the configuration file over the defaults.
 //!
 //! Each preference is an option of the command line; `FLOCKMON_…` and the file set what is used where the option is
-//! not given. So one definition (in `cli.rs`) has the values that are allowed and the text that says what they mean.
+//! not given. So one definition (in `cli`) has the values that are allowed and the text that says what they mean.
 //!
 //! - `file.rs`: the file, its keys and what is wrong with them;
 //! - `print.rs`: what is in force, as such a file.

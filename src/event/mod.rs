@@ -2,12 +2,22 @@
 //!
 //! Times are nanoseconds since the run began, on `CLOCK_MONOTONIC`. Durations
 //! (`waited_ns`, `held_ns`) leave out the time during which the lab was paused.
+//!
+//! This file has the events. Beside it: `begin.rs`, what is known before the first of them; `lock.rs` and `task.rs`,
+//! which lock and who; `thresholds.rs`, from when on a finding is said; `command.rs`, what a user asks of a source.
 
+mod begin;
+mod command;
+mod lock;
+mod task;
 pub mod thresholds;
 
+pub use begin::{Begin, How, Origin, Setup, Watching};
+pub use command::Command;
+pub use lock::{LockInfo, LockKind, LockMode};
+pub use task::{Condition, Keeper, Task};
+
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use thresholds::Thresholds;
 
 /// No actor has a higher number. It bounds what a recording can make the model allocate.
 pub const MAX_ACTORS: ActorId = 1 << 16;
@@ -17,56 +27,6 @@ pub const MAX_LOCKS: LockId = 1 << 16;
 
 /// No time or duration in a recording is longer, in ns (36 years): sums of a few of them never overflow.
 pub const MAX_TIME: u64 = 1 << 60;
-
-/// Whether several may hold the lock together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LockMode {
-    /// One holder (`LOCK_EX`, `F_WRLCK`).
-    Exclusive,
-    /// Any number of holders, none of them exclusive (`LOCK_SH`, `F_RDLCK`).
-    Shared,
-}
-
-impl LockMode {
-    /// The word used in output.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exclusive => "exclusive",
-            Self::Shared => "shared",
-        }
-    }
-}
-
-/// Which of the kernel's advisory lock families is used; they do not see each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LockKind {
-    /// `flock(2)`: belongs to the open file description.
-    #[default]
-    Flock,
-    /// `fcntl(2)` `F_SETLKW`: belongs to the process.
-    Posix,
-    /// `fcntl(2)` `F_OFD_SETLKW`: belongs to the open file description.
-    Ofd,
-}
-
-impl LockKind {
-    /// The word used in options and output.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Flock => "flock",
-            Self::Posix => "posix",
-            Self::Ofd => "ofd",
-        }
-    }
-}
-
-impl fmt::Display for LockKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// Who acts: workers of the lab, or tasks of the system, numbered from 1 in order of
 /// appearance. A respawned worker keeps its number. 0 stands for nobody (the run itself).
@@ -370,197 +330,4 @@ impl FailedAction {
             Self::Unlock => "release the lock",
         }
     }
-}
-
-/// A task of the system, as it was when it appeared at a lock. Empty words where that cannot be seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Task {
-    /// Thread; none where threads are not told apart.
-    pub tid: Option<i32>,
-    /// Its name, `comm` of proc(5).
-    pub comm: String,
-    /// Its command line, arguments parted by blanks.
-    pub cmdline: String,
-    /// The user whose it is.
-    pub user: String,
-    /// The container that it runs in, as its control group names it.
-    pub container: Option<String>,
-    /// The kind of its lock: POSIX and open-file-description locks contend with each other.
-    pub kind: LockKind,
-    /// First and last byte (none: to the end) that it locks; none for a lock on the whole file.
-    pub range: Option<(u64, Option<u64>)>,
-}
-
-/// A process that keeps a lock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Keeper {
-    /// Its process id.
-    pub pid: i32,
-    /// Its descriptor for the file.
-    pub fd: i32,
-    /// Its name, `comm` of proc(5).
-    pub comm: String,
-}
-
-/// How a process is that others wait for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Condition {
-    /// It runs, or sleeps until something comes.
-    #[default]
-    Alive,
-    /// It waits in the kernel and hears no signal (state `D`): a disk, a network file system.
-    Uninterruptible,
-    /// It has ended and was not reaped (state `Z`).
-    Zombie,
-    /// There is no such process any more.
-    Gone,
-}
-
-/// The file that is locked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockInfo {
-    /// As the user named it.
-    pub name: String,
-    /// Which lock family.
-    pub kind: LockKind,
-    /// `major:minor` and inode where the lock is a file's.
-    pub file: Option<(String, u64)>,
-}
-
-/// Where events came from first; a replay keeps what the recording says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    /// Worker processes that flockmon forked.
-    Lab,
-    /// Programs that flockmon did not start.
-    Watch,
-}
-
-impl Origin {
-    /// The word shown for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Lab => "lab",
-            Self::Watch => "watch",
-        }
-    }
-}
-
-/// How a lab was set up: each value as its option would be written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Setup {
-    /// `--hold`.
-    pub hold: String,
-    /// `--think`.
-    pub think: String,
-    /// `--shared`, in percent.
-    pub shared: u8,
-    /// `--acquire`.
-    pub acquire: String,
-    /// `--keep-open`.
-    pub keep_open: bool,
-    /// `--restart`.
-    pub restart: String,
-    /// `--seed`, given or drawn.
-    pub seed: u64,
-    /// `--scene`, if one was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scene: Option<String>,
-    /// `--threshold`; those of a watch stand here too.
-    #[serde(default, skip_serializing_if = "Thresholds::is_default")]
-    pub thresholds: Thresholds,
-    /// COMMAND and its arguments, where workers run one; holds last as long as it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<Vec<String>>,
-}
-
-/// How foreign locks are seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum How {
-    /// Each request and release, as the kernel's tracepoints tell them.
-    Exact,
-    /// What stands in `/proc/locks` each time it is read.
-    Sampled,
-}
-
-impl How {
-    /// The word shown for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Sampled => "sampled",
-        }
-    }
-}
-
-/// How a watch was set up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Watching {
-    /// How it sees.
-    pub how: How,
-    /// Times are right to so many ns; 0 is to the ns. What is shorter may not have been seen.
-    pub precision_ns: u64,
-    /// More than one lock is looked for: all of the system, those of a process, several files.
-    pub list: bool,
-    /// What cannot be seen from here, a sentence each.
-    pub blind: Vec<String>,
-}
-
-/// What is known before the first event.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Begin {
-    /// Where the events come from.
-    pub origin: Origin,
-    /// The version of flockmon that saw them.
-    pub version: String,
-    /// When the run began, as RFC 3339 has it.
-    pub started_at: String,
-    /// The lock in question.
-    pub lock: LockInfo,
-    /// How many workers the run starts with.
-    pub workers: u32,
-    /// Mean hold in ns, as configured.
-    pub hold_ns: u64,
-    /// Mean think time in ns, as configured.
-    pub think_ns: u64,
-    /// The options that led to it.
-    pub setup: Setup,
-    /// How foreign locks are seen; none in a lab.
-    pub watch: Option<Watching>,
-}
-
-/// What a user asks of a source; the faces send it, the source carries it out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Pause the lab if it runs, else let it go on.
-    TogglePause,
-    /// Kill the process that holds this lock now.
-    KillHolder(LockId),
-    /// Stop the process that holds this lock now; resume all that are stopped if any is.
-    StallHolder(LockId),
-    /// Kill the process of this actor at this lock.
-    Kill(LockId, ActorId),
-    /// Yes or no to what the source asked.
-    Answer(bool),
-    /// Start one more worker.
-    AddWorker,
-    /// Take the last worker out.
-    RemoveWorker,
-    /// Hold the lock one step longer (`true`) or shorter.
-    StepHold(bool),
-    /// Think one step longer (`true`) or shorter between release and the next try.
-    StepThink(bool),
-    /// Forget the statistics so far.
-    Reset,
-    /// Replay only: one event further.
-    Step,
-    /// Replay only: so many ns forward, or backward where negative.
-    Jump(i64),
-    /// Replay only: to the next event that deserves attention; see [`What::is_landmark`].
-    NextLandmark,
-    /// Replay only: twice as fast (`true`) or half as fast.
-    Pace(bool),
 }

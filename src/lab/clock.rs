@@ -6,16 +6,10 @@
 //! of one kind: monitor and workers read the same [`Clock`], in the page that they share.
 #![allow(unsafe_code)]
 
+pub use crate::clock::now;
+
 use nix::errno::Errno;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
-
-/// `CLOCK_MONOTONIC` as the kernel tells it, in ns. Async-signal-safe (vdso(7)).
-pub fn now() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: clock_gettime(2) writes one timespec, which is ours.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
 
 /// The clock that monitor and workers share. Zeroed memory is a valid one: it asks the kernel.
 #[repr(C, align(64))]

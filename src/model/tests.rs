@@ -1,7 +1,7 @@
 //! Event lists in, facts out.
 
 use super::*;
-use crate::event::{LockInfo, LockKind, Origin, Setup};
+use crate::event::{Acquisition, LockKind, LockMode, Origin, Setup, What};
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;

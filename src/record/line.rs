@@ -1,15 +1,10 @@
-//! An event and its line: one flat form for both ways, so that they cannot drift apart.
+//! An event and its line: one flat form for both ways, so that they cannot drift apart. No I/O.
 
-use super::SCHEMA;
-use crate::dist::Dist;
-use crate::event::thresholds::Thresholds;
 use crate::event::{
-    Acquisition, ActorId, Begin, Condition, Event, FailedAction, FindingKind, Keeper, LockId, LockInfo, LockKind,
-    LockMode, MAX_ACTORS, MAX_LOCKS, MAX_TIME, Origin, Setup, Task, Watching, What,
+    Acquisition, ActorId, Condition, Event, FailedAction, FindingKind, Keeper, LockId, LockInfo, LockKind, LockMode,
+    MAX_ACTORS, MAX_LOCKS, MAX_TIME, Task, What,
 };
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::HashMap;
-use std::io::{self, Write};
 
 /// What is wrong with a file in which two recordings follow each other.
 pub(super) const SECOND_BEGIN: &str = "a second begin: two recordings in one file; split them";
@@ -153,118 +148,11 @@ pub struct Line {
 }
 
 /// First and last byte of a record lock; a last one that is null is the end of the file.
-type Bytes = (u64, Option<u64>);
+pub(super) type Bytes = (u64, Option<u64>);
 
 /// Tells a field that is null from one that is missing.
 fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(from).map(Some)
-}
-
-#[derive(Serialize, Deserialize)]
-struct BeginLine {
-    #[serde(rename = "type")]
-    kind: Kind,
-    schema: u32,
-    version: String,
-    source: Origin,
-    started_at: String,
-    lock: LockLine,
-    workers: u32,
-    config: serde_json::Value,
-}
-
-/// A lock in JSON.
-#[allow(missing_docs, reason = "as in LockInfo")]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LockLine {
-    pub path: String,
-    pub dev: Option<String>,
-    pub ino: Option<u64>,
-    pub kind: LockKind,
-}
-
-impl From<&LockInfo> for LockLine {
-    fn from(lock: &LockInfo) -> Self {
-        let (dev, ino) = lock.file.clone().unzip();
-        Self { path: lock.name.clone(), dev, ino, kind: lock.kind }
-    }
-}
-
-/// Writes the first line.
-///
-/// # Errors
-/// The stream does not take it.
-pub fn write_begin(out: &mut impl Write, begin: &Begin) -> io::Result<()> {
-    let config = match &begin.watch {
-        None => serde_json::to_value(&begin.setup)?,
-        Some(watching) => {
-            let mut config = serde_json::to_value(watching)?;
-            if !begin.setup.thresholds.is_default() {
-                config["thresholds"] = serde_json::to_value(begin.setup.thresholds)?;
-            }
-            config
-        }
-    };
-    let line = BeginLine {
-        kind: Kind::Begin,
-        schema: SCHEMA,
-        version: begin.version.clone(),
-        source: begin.origin,
-        started_at: begin.started_at.clone(),
-        lock: (&begin.lock).into(),
-        workers: begin.workers,
-        config,
-    };
-    serde_json::to_writer(&mut *out, &line)?;
-    out.write_all(b"\n")
-}
-
-/// Reads the first line; the text says what is wrong with it.
-pub(super) fn parse_begin(text: &[u8]) -> Result<Begin, String> {
-    #[derive(Deserialize)]
-    struct Head {
-        #[serde(rename = "type")]
-        kind: String,
-        schema: u32,
-    }
-    let expected = "expected a recording's first line, {\"type\":\"begin\",\"schema\":1,...}";
-    let head: Head = serde_json::from_slice(text).map_err(|e| format!("{expected}: {}", why(&e)))?;
-    if head.kind != "begin" {
-        return Err(format!("{expected}, found one of type \"{}\"", head.kind));
-    }
-    if head.schema != SCHEMA {
-        return Err(format!(
-            "written in schema {}, but this flockmon reads schema {SCHEMA}: use the version that wrote it, or a newer one",
-            head.schema
-        ));
-    }
-    let line: BeginLine = serde_json::from_slice(text).map_err(|e| format!("{expected}: {}", why(&e)))?;
-    let bad = |e: &serde_json::Error| format!("{expected}: in its config: {}", why(e));
-    let (setup, watch): (_, Option<Watching>) = match line.source {
-        Origin::Lab => (serde_json::from_value::<Setup>(line.config).map_err(|e| bad(&e))?, None),
-        Origin::Watch => {
-            let thresholds = match line.config.get("thresholds") {
-                None => Thresholds::default(),
-                Some(some) => serde_json::from_value(some.clone()).map_err(|e| bad(&e))?,
-            };
-            let none = Setup { hold: "0".into(), think: "0".into(), thresholds, ..Setup::default() };
-            (none, Some(serde_json::from_value(line.config).map_err(|e| bad(&e))?))
-        }
-    };
-    let mean = |name: &str, text: &str| {
-        text.parse::<Dist>().map(Dist::mean).map_err(|e| format!("the {name} in its config: {e}"))
-    };
-    Ok(Begin {
-        origin: line.source,
-        version: line.version,
-        started_at: line.started_at,
-        hold_ns: mean("hold", &setup.hold)?,
-        think_ns: mean("think", &setup.think)?,
-        lock: LockInfo { name: line.lock.path, kind: line.lock.kind, file: line.lock.dev.zip(line.lock.ino) },
-        workers: line.workers,
-        setup: if watch.is_some() { Setup { thresholds: setup.thresholds, ..Setup::default() } } else { setup },
-        watch,
-    })
 }
 
 /// What a JSON error says, without the line number that it counts within the one line.
@@ -276,68 +164,7 @@ pub(super) fn why(error: &serde_json::Error) -> String {
     }
 }
 
-/// Writes events; those of a watch say which lock, which bytes, and how far times may be off.
-#[derive(Clone, Debug, Default)]
-pub struct LineWriter {
-    watch: bool,
-    precision_ns: Option<u64>,
-    ranges: HashMap<(LockId, ActorId), Option<Bytes>>,
-}
-
-impl LineWriter {
-    /// For the events that follow `begin`.
-    pub fn new(begin: &Begin) -> Self {
-        let precision_ns = begin.watch.as_ref().map(|w| w.precision_ns).filter(|ns| *ns > 0);
-        Self { watch: begin.watch.is_some(), precision_ns, ranges: HashMap::new() }
-    }
-
-    /// Writes an event; a [`What::Cycle`] becomes the lines that it stands for.
-    ///
-    /// # Errors
-    /// The stream does not take it.
-    pub fn event(&mut self, out: &mut impl Write, event: &Event) -> io::Result<()> {
-        let mut line = Line {
-            t: event.t,
-            worker: (event.actor != 0).then_some(event.actor),
-            pid: (event.actor != 0).then_some(event.pid),
-            ..Line::default()
-        };
-        if !self.watch && event.lock != 0 {
-            line.lock = Some(event.lock);
-        }
-        if self.watch && !event.what.is_of_the_run(event.actor) {
-            line.lock = Some(event.lock);
-            if let What::Seen(task) = &event.what {
-                self.ranges.insert((event.lock, event.actor), task.range);
-            } else if event.actor != 0 {
-                line.range = Some(self.ranges.get(&(event.lock, event.actor)).copied().flatten());
-                line.precision_ns = self.precision_ns;
-            }
-        }
-        write_lines(out, line, event)
-    }
-}
-
-fn write_lines(out: &mut impl Write, line: Line, event: &Event) -> io::Result<()> {
-    if let What::Cycle { acquired, held_ns } = &event.what {
-        if acquired.contended {
-            let t = event.t.saturating_sub(acquired.waited_ns);
-            put(out, &Line { t, what: Kind::Waiting, mode: Some(acquired.mode), ..line.clone() })?;
-        }
-        put(out, &won(line.clone(), acquired))?;
-        let t = event.t.saturating_add(*held_ns);
-        let seq = Some(acquired.seq);
-        return put(out, &Line { t, what: Kind::Released, seq, held_ns: Some(*held_ns), ..line });
-    }
-    put(out, &told(line, &event.what))
-}
-
-fn put(out: &mut impl Write, line: &Line) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
-    out.write_all(b"\n")
-}
-
-fn won(line: Line, a: &Acquisition) -> Line {
+pub(super) fn won(line: Line, a: &Acquisition) -> Line {
     Line {
         what: Kind::Acquired,
         mode: Some(a.mode),
@@ -350,7 +177,7 @@ fn won(line: Line, a: &Acquisition) -> Line {
     }
 }
 
-fn told(line: Line, event: &What) -> Line {
+pub(super) fn told(line: Line, event: &What) -> Line {
     match event {
         What::Spawned => Line { what: Kind::Spawned, ..line },
         What::Announced(info) => {

@@ -1,6 +1,7 @@
 //! Reads a recording line by line; never holds more than one of them.
 
-use super::line::{Kind, Line, SECOND_BEGIN, parse_begin, why};
+use super::begin::parse_begin;
+use super::line::{Kind, Line, SECOND_BEGIN, why};
 use crate::event::{Begin, Event};
 use serde::Deserialize;
 use std::io::{BufRead, BufReader, Read};

@@ -4,6 +4,7 @@ mod session;
 
 use crate::cli::{Cli, LabArgs, Output, ReplayArgs, RunArgs, ShowArgs, Speed, Sub, WatchArgs};
 use crate::event::{How, LockKind, thresholds};
+use crate::failure::Failure;
 use crate::lab::mischief::Act;
 use crate::lab::scene::{self, Scene, SceneArg};
 use crate::lab::target::Target;
@@ -23,21 +24,6 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-
-/// Why a run did not end as it should.
-#[derive(Debug)]
-pub enum Failure {
-    /// Wrong use or bad input: nothing was touched; exit status 2.
-    BadInput(Error),
-    /// It failed while running; exit status 1.
-    Running(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Running(error)
-    }
-}
 
 /// Runs what the command line asks for; gives the exit status.
 ///
@@ -89,7 +75,7 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
     let record = make_recording(&args.run, &args.show)?;
     prepare_hgrm(&args.show)?;
-    let seed = u64::from(std::process::id()) ^ crate::lab::clock::now();
+    let seed = u64::from(std::process::id()) ^ crate::clock::now();
     let config = Config::from_cli(args, seed);
     let lab = match scene {
         Some(scene) => Lab::start_scene(config, target, Some(scene))?,

@@ -2,11 +2,13 @@
 //! leaves as a [`Request`]. No I/O but on the terminal, no clock.
 //!
 //! - `keymap.rs`: keys as data; footer, help, README come from it;
-//! - `ui.rs`: what the screen itself remembers (selection, sorting, what is open);
+//! - `ui.rs`: what the screen itself remembers (selection, sorting, what is open); `ui/keys.rs`: what keys do to it;
+//! - `column.rs`: the columns of the table and how they sort;
 //! - `picker.rs`: the same for the list of locks;
 //! - `view/`: one file a panel;
 //! - `theme.rs`: colours and glyphs; `terminal.rs`: taking the terminal and giving it back; `input.rs`: its events.
 
+mod column;
 pub mod input;
 pub mod keymap;
 pub mod picker;
@@ -15,4 +17,5 @@ pub mod theme;
 mod ui;
 pub mod view;
 
-pub use ui::{Column, Figure, Look, Overlay, Panel, Request, Ui};
+pub use column::Column;
+pub use ui::{Figure, Look, Overlay, Panel, Request, Ui};

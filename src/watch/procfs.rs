@@ -14,8 +14,8 @@ pub mod parse;
 pub use parse::{Kind, Other, Row};
 
 use super::change::{FileId, Range};
+use crate::clock;
 use crate::event::LockMode;
-use crate::lab::clock;
 use anyhow::{Context, Result};
 use std::collections::HashSet;
 use std::fs::File;

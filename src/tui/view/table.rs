@@ -4,7 +4,7 @@ use super::{block, elide, time, title};
 use crate::format::{count, percent};
 use crate::model::runs::End;
 use crate::model::{Actor, Model, State};
-use crate::tui::ui::{Column, Ui};
+use crate::tui::{Column, Ui};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};

@@ -16,7 +16,7 @@ use super::tracepoint::bpf::Bpf;
 use super::tracepoint::merge::merge;
 use super::tracepoint::perf::Perf;
 use super::tracepoint::{Events, Record, Scope, TraceError, What, sys};
-use crate::lab::clock;
+use crate::clock;
 use std::sync::Arc;
 use std::time::Duration;
 mod snapshots;

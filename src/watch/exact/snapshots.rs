@@ -1,7 +1,7 @@
 //! Who reads the locks as they are now, beside the reader of the records: a read may take many ms.
 
 use super::ReadLocks;
-use crate::lab::clock;
+use crate::clock;
 use crate::watch::grammar::{Grammar, Snapshot, SnapshotEntry};
 use crate::watch::tracepoint::TraceError;
 use crossbeam_channel::{Receiver, Sender, bounded};

@@ -1,0 +1,45 @@
+//! Options of `flockmon check`.
+
+use crate::dist::parse_positive;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+const CHECK_HELP: &str = "\
+Checks flock(2), POSIX record locks and open-file-description locks (fcntl(2)): a verdict a promise that the
+manual makes, and how fast it is beside a tmpfs. The three take about 5 s; a longer --duration sees more.
+
+Examples:
+  flockmon check /mnt/share                 before you trust a lock file there
+  flockmon check -o json . > verdicts.json  for scripts; see flockmon schema
+
+Exit status: 0 all good; 1 failed while running, or no kind of lock is supported there; 2 bad input;
+3 mutual exclusion was violated or another promise is broken.";
+
+/// Options of `flockmon check`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = CHECK_HELP)]
+pub struct CheckArgs {
+    /// A folder on the file system in question; one private file is made in it, and removed in the end
+    pub dir: PathBuf,
+
+    /// What to print: text | json
+    #[arg(short, long, value_name = "HOW", default_value = "text", hide_possible_values = true)]
+    pub output: CheckOutput,
+
+    /// How long each round of contention lasts
+    #[arg(short, long, value_name = "DUR", default_value = "250ms", value_parser = parse_positive, allow_hyphen_values = true)]
+    pub duration: u64,
+
+    /// How many processes contend in a round, 2 to 256
+    #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=256))]
+    pub workers: u32,
+}
+
+/// How the verdicts are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckOutput {
+    /// A line a verdict, as it becomes known.
+    Text,
+    /// One JSON object at the end.
+    Json,
+}

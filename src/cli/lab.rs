@@ -1,0 +1,198 @@
+//! Options of the lab.
+
+use super::{Cli, RunArgs, ShowArgs};
+use crate::dist::{Dist, DurationError, parse_positive, plain};
+use crate::event::LockKind;
+use crate::lab::scene::{Scene, SceneArg};
+use clap::{Args, Parser, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::{fmt, str::FromStr};
+
+/// Options of the lab.
+#[derive(Debug, Clone, Args)]
+pub struct LabArgs {
+    /// The file to lock; made if it is missing, never changed or removed [default: a temporary file]
+    pub lockfile: Option<PathBuf>,
+
+    /// Run this while holding the lock, instead of holding it for a time; its output goes into logs
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+
+    /// How many worker processes contend, 1 to 10000
+    #[arg(short, long, value_name = "N", default_value_t = 10, overrides_with = "workers", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub workers: u32,
+
+    /// How long a worker holds the lock: 1s | 500ms..2s (uniform) | exp:1s (exponential) | 0
+    #[arg(
+        long,
+        value_name = "DIST",
+        default_value = "1s",
+        overrides_with = "hold",
+        allow_hyphen_values = true,
+        conflicts_with = "command"
+    )]
+    pub hold: Dist,
+
+    /// Time between a release and the next attempt, written like --hold
+    #[arg(long, value_name = "DIST", default_value = "0", overrides_with = "think", allow_hyphen_values = true)]
+    pub think: Dist,
+
+    /// Which kind of lock: flock(2), fcntl(2) record lock, or fcntl(2) open-file-description lock
+    #[arg(long, value_name = "KIND", default_value = "flock", overrides_with = "lock")]
+    pub lock: LockKind,
+
+    /// Share of acquisitions that are shared (read) locks, 0 to 100
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, overrides_with = "shared", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub shared: u8,
+
+    /// How to wait: block | poll:DUR (non-blocking tries, DUR apart) | timeout:DUR (give up after DUR)
+    #[arg(long, value_name = "HOW", default_value = "block", overrides_with = "acquire")]
+    pub acquire: Acquire,
+
+    /// Open the file once and release with an unlock, instead of opening and closing each time
+    #[arg(long, overrides_with = "keep_open")]
+    pub keep_open: bool,
+
+    /// Whether a worker that ends is started again: always | never
+    #[arg(long, value_name = "WHEN", default_value = "always", overrides_with = "restart")]
+    pub restart: Restart,
+
+    /// A preset that shows one thing; options given beside it override it; list names them all
+    #[arg(long, value_name = "NAME", hide_possible_values = true, conflicts_with = "command")]
+    pub scene: Option<SceneArg>,
+    /// Keep what COMMAND writes, all of it, in DIR/worker-N.log [default: the last 64 KiB, until the end]
+    #[arg(long, value_name = "DIR", requires = "command")]
+    pub log: Option<PathBuf>,
+
+    /// End at the first run of COMMAND that does not end with status 0, with exit status 1
+    #[arg(long, requires = "command")]
+    pub stop_on_failure: bool,
+
+    /// The random choices repeat for the same N [default: another each run]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// When it ends, and what is kept of it.
+    #[command(flatten)]
+    pub run: RunArgs,
+
+    /// Print the settings in force as a configuration file, and end
+    #[arg(long)]
+    pub print_config: bool,
+
+    /// How to show it.
+    #[command(flatten)]
+    pub show: ShowArgs,
+}
+
+impl LabArgs {
+    /// The scene asked for.
+    pub fn scene(&self) -> Option<&'static Scene> {
+        match self.scene {
+            Some(SceneArg::Run(scene)) => Some(scene),
+            _ => None,
+        }
+    }
+}
+
+/// Puts the options of a scene before those of the user, which therefore override them.
+pub fn expand_scene(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    // What is wrong with them is said when they are read in earnest.
+    let scene = Cli::try_parse_from(&args).ok().filter(|cli| cli.sub.is_none()).and_then(|cli| cli.lab.scene());
+    if let Some(scene) = scene {
+        args.splice(1..1, scene.options.iter().map(OsString::from));
+    }
+    args
+}
+
+/// How a worker waits for the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acquire {
+    /// In the kernel's queue.
+    Block,
+    /// Non-blocking tries, this many ns apart.
+    Poll(u64),
+    /// In the kernel's queue, for at most this many ns.
+    Timeout(u64),
+}
+
+impl FromStr for Acquire {
+    type Err = AcquireError;
+
+    fn from_str(text: &str) -> Result<Self, AcquireError> {
+        match text.split_once(':') {
+            None if text == "block" => Ok(Self::Block),
+            Some(("poll", every)) => Ok(Self::Poll(parse_positive(every)?)),
+            Some(("timeout", after)) => Ok(Self::Timeout(parse_positive(after)?)),
+            _ => Err(AcquireError::Unknown(text.into())),
+        }
+    }
+}
+
+impl fmt::Display for Acquire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block => f.write_str("block"),
+            Self::Poll(every) => write!(f, "poll:{}", plain(*every)),
+            Self::Timeout(after) => write!(f, "timeout:{}", plain(*after)),
+        }
+    }
+}
+
+/// What is wrong with `--acquire`.
+#[derive(Debug, thiserror::Error)]
+pub enum AcquireError {
+    /// Not one of the three words.
+    #[error("'{0}' is not a way to wait: use block, poll:50ms or timeout:2s")]
+    Unknown(String),
+    /// The duration in it is wrong.
+    #[error(transparent)]
+    Duration(#[from] DurationError),
+}
+
+/// Whether workers that end come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Restart {
+    /// Always, as containers do under `restart: always`.
+    Always,
+    /// Never: the run ends when the last one has ended.
+    Never,
+}
+
+impl fmt::Display for Restart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Always => "always",
+            Self::Never => "never",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_the_scene() {
+        let cli = Cli::parse_from(["flockmon"]).lab;
+        assert_eq!((cli.workers, cli.hold, cli.think), (10, Dist::Fixed(1_000_000_000), Dist::Fixed(0)));
+        assert_eq!((cli.acquire, cli.restart, cli.keep_open), (Acquire::Block, Restart::Always, false));
+    }
+
+    #[test]
+    fn options_override_their_scene() {
+        let parse = |args: &[&str]| {
+            let args = std::iter::once("flockmon").chain(args.iter().copied()).map(OsString::from);
+            Cli::parse_from(expand_scene(args)).lab
+        };
+        let plain = parse(&["--scene", "courteous"]);
+        assert_eq!((plain.hold, plain.think, plain.keep_open), (Dist::Fixed(50_000_000), Dist::Fixed(1_000_000), true));
+        assert_eq!(plain.scene().unwrap().name, "courteous");
+        let mine = parse(&["--hold", "2s", "--scene", "courteous", "x"]);
+        assert_eq!((mine.hold, mine.think), (Dist::Fixed(2_000_000_000), Dist::Fixed(1_000_000)));
+        assert_eq!(parse(&["--scene", "deadlock", "-w", "2"]).workers, 2);
+        assert_eq!(parse(&["--workers", "2"]).workers, 2);
+    }
+}

@@ -1,0 +1,328 @@
+//! What keys and the mouse do: to what the screen remembers, and as a [`Request`] to the loop. Pure: no clock, no I/O.
+
+use super::{Overlay, Panel, Request, Ui};
+use crate::event::Command;
+use crate::model::Locks;
+use crate::tui::column::Column;
+use crate::tui::keymap::{Action, Place};
+use crate::tui::picker::Outcome;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::Position;
+
+/// Rows that the wheel moves at once.
+const WHEEL: isize = 3;
+/// Rows of a page of the detail.
+const DETAIL_PAGE: isize = 5;
+/// A jump in a recording, in ns.
+const JUMP_NS: i64 = 10_000_000_000;
+
+impl Ui {
+    /// A key was pressed.
+    pub fn on_key(&mut self, key: KeyEvent, locks: &Locks) -> Option<Request> {
+        self.message = None;
+        let source = |command| Some(Request::Source(command));
+        // What a source cannot do it says itself.
+        let wanted = Place::ALL.iter().find_map(|other| self.keys.action(key, *other));
+        let pressed = self.keys.action(key, self.place).or_else(|| wanted.filter(|_| self.place != Place::ReadOnly));
+        if self.question.take().is_some() {
+            return match (key.code, pressed) {
+                (_, Some(Action::Quit)) => Some(Request::Quit),
+                (KeyCode::Char('y') | KeyCode::Enter, _) => source(Command::Answer(true)),
+                _ => source(Command::Answer(false)),
+            };
+        }
+        let Some(pressed) = pressed else {
+            if wanted.is_some() {
+                self.say(
+                    "read-only: nothing is done to other programs; start without --read-only to signal them".into(),
+                );
+            }
+            return None;
+        };
+        if self.lists() && self.overlay.is_none() {
+            let order = self.picker.order(self.shown(locks));
+            if let Some(outcome) = self.picker.on_action(pressed, &order) {
+                if let Outcome::Open(id) = outcome {
+                    (self.opened, self.selected, self.scroll) = (Some(id), None, 0);
+                }
+                return None;
+            }
+        }
+        let lock = self.opened.unwrap_or(0);
+        match pressed {
+            Action::Step => return source(Command::Step),
+            Action::NextLandmark => return source(Command::NextLandmark),
+            Action::TimeBack => self.go_back(true, locks),
+            Action::TimeForward => self.go_back(false, locks),
+            Action::JumpBack => return source(Command::Jump(-JUMP_NS)),
+            Action::JumpForward => return source(Command::Jump(JUMP_NS)),
+            Action::Faster => return source(Command::Pace(true)),
+            Action::Slower => return source(Command::Pace(false)),
+            // Other programs are never paused: what they show is.
+            Action::Pause if self.is_watch() => self.freeze(locks),
+            Action::Pause => return source(Command::TogglePause),
+            Action::KillHolder => return source(Command::KillHolder(lock)),
+            Action::StallHolder => return source(Command::StallHolder(lock)),
+            Action::KillSelected => match self.selected {
+                Some(id) => return source(Command::Kill(lock, id)),
+                None => self.say("select a worker first, with the arrow keys or the mouse".into()),
+            },
+            Action::AddWorker => return source(Command::AddWorker),
+            Action::RemoveWorker => return source(Command::RemoveWorker),
+            Action::HoldShorter => return source(Command::StepHold(false)),
+            Action::HoldLonger => return source(Command::StepHold(true)),
+            Action::ThinkShorter => return source(Command::StepThink(false)),
+            Action::ThinkLonger => return source(Command::StepThink(true)),
+            Action::Freeze => self.freeze(locks),
+            Action::Up => self.step(-1, locks),
+            Action::Down => self.step(1, locks),
+            Action::PageUp => self.page(-1, locks),
+            Action::PageDown => self.page(1, locks),
+            Action::First => self.step(isize::MIN / 2, locks),
+            Action::Last => self.step(isize::MAX / 2, locks),
+            Action::Detail => self.detail(locks),
+            Action::NextFigure => self.figure = self.figure.next(),
+            Action::PreviousFigure => self.figure = self.figure.next().next(),
+            Action::Window => {
+                self.span = self.span.next();
+                (self.span_chosen, self.back) = (true, 0);
+            }
+            Action::SortLeft => self.sort_by(-1),
+            Action::SortRight => self.sort_by(1),
+            Action::Reverse => self.reverse = !self.reverse,
+            Action::Reset => {
+                (self.frozen, self.back) = (None, 0);
+                return source(Command::Reset);
+            }
+            Action::Enlarge => {
+                self.enlarged = match self.enlarged {
+                    None => Some(Panel::Table),
+                    Some(Panel::Table) => Some(Panel::Histogram),
+                    Some(Panel::Histogram) => Some(Panel::Timeline),
+                    Some(Panel::Timeline) => None,
+                };
+            }
+            Action::Findings => self.toggle(Overlay::Findings),
+            Action::Help => self.toggle(Overlay::Help),
+            Action::Back => return self.back(locks),
+            Action::Quit => return Some(Request::Quit),
+            Action::Suspend => return Some(Request::Suspend),
+        }
+        None
+    }
+
+    /// The mouse was used.
+    pub fn on_mouse(&mut self, mouse: MouseEvent, locks: &Locks) -> Option<Request> {
+        match mouse.kind {
+            MouseEventKind::ScrollUp if self.overlay == Some(Overlay::Detail) => self.scroll_detail(-WHEEL),
+            MouseEventKind::ScrollDown if self.overlay == Some(Overlay::Detail) => self.scroll_detail(WHEEL),
+            MouseEventKind::ScrollUp => self.step(-WHEEL, locks),
+            MouseEventKind::ScrollDown => self.step(WHEEL, locks),
+            MouseEventKind::Down(MouseButton::Left)
+                if self.overlay.is_none() && self.rows.contains(Position::new(mouse.column, mouse.row)) =>
+            {
+                let row = self.scroll + usize::from(mouse.row.saturating_sub(self.rows.y));
+                self.selected = self.order(self.model(locks)).get(row).copied().or(self.selected);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Moves the timeline a tenth of its length back in time, or forward; what moves on by itself is frozen first.
+    fn go_back(&mut self, back: bool, locks: &Locks) {
+        let Some(length) = self.timeline_ns() else {
+            return self.say("the timeline shows the whole run: press w for a shorter window".into());
+        };
+        let model = self.model(locks);
+        let most = model.active(model.now()).saturating_sub(length);
+        if self.frozen.is_none() {
+            if !back {
+                return;
+            }
+            if most == 0 {
+                return self.say("the timeline already begins with the run: nothing lies before it".into());
+            }
+            self.freeze(locks);
+        }
+        let step = length / 10;
+        // As long as there is anything left of the window, so that its begin comes into view.
+        self.back =
+            if back { (self.back + step).min(most.next_multiple_of(step)) } else { self.back.saturating_sub(step) };
+    }
+
+    fn freeze(&mut self, locks: &Locks) {
+        self.back = 0;
+        self.frozen = if self.frozen.is_some() { None } else { Some(Box::new(locks.clone())) };
+    }
+
+    fn step(&mut self, by: isize, locks: &Locks) {
+        if self.overlay == Some(Overlay::Help) {
+            let to = isize::try_from(self.help_scroll).unwrap_or(0).saturating_add(by).clamp(0, 200);
+            self.help_scroll = u16::try_from(to).unwrap_or(0);
+            return;
+        }
+        let order = self.order(self.model(locks));
+        let Some(last) = order.len().checked_sub(1) else { return };
+        let at = self.selected.and_then(|id| order.iter().position(|o| *o == id));
+        let to = match at {
+            // The first press shows where the selection is; only the next moves it.
+            None if by == 1 => 0,
+            None if by == -1 => last,
+            None => 0usize.saturating_add_signed(by).min(last),
+            Some(at) => at.saturating_add_signed(by).min(last),
+        };
+        let selected = order.get(to).copied();
+        if selected != self.selected {
+            (self.selected, self.detail_scroll) = (selected, 0);
+        }
+    }
+
+    fn page(&mut self, direction: isize, locks: &Locks) {
+        if self.overlay == Some(Overlay::Detail) {
+            return self.scroll_detail(direction * DETAIL_PAGE);
+        }
+        let rows = isize::try_from(self.rows.height.max(2) - 1).unwrap_or(1);
+        self.step(direction * rows, locks);
+    }
+
+    fn scroll_detail(&mut self, by: isize) {
+        // What there is to scroll is known when it is drawn, which also takes back what is too far.
+        self.detail_scroll = self.detail_scroll.saturating_add_signed(by);
+    }
+
+    fn detail(&mut self, locks: &Locks) {
+        if self.overlay == Some(Overlay::Detail) {
+            self.overlay = None;
+            return;
+        }
+        if self.selected.is_none() {
+            let shown = self.model(locks);
+            let first = shown.holders().next().map(|a| a.id).or_else(|| self.order(shown).first().copied());
+            self.selected = first;
+        }
+        self.detail_scroll = 0;
+        self.overlay = self.selected.map(|_| Overlay::Detail);
+    }
+
+    fn toggle(&mut self, overlay: Overlay) {
+        self.help_scroll = 0;
+        self.overlay = if self.overlay == Some(overlay) { None } else { Some(overlay) };
+    }
+
+    fn sort_by(&mut self, step: isize) {
+        let at = Column::ALL.iter().position(|c| *c == self.sort).unwrap_or(0);
+        let to = (at + Column::ALL.len()).saturating_add_signed(step) % Column::ALL.len();
+        self.sort = Column::ALL.get(to).copied().unwrap_or(Column::Worker);
+        self.reverse = self.sort.falls();
+    }
+
+    /// Closes the topmost thing that is open; where nothing is, quits.
+    fn back(&mut self, locks: &Locks) -> Option<Request> {
+        if self.overlay.take().is_some() || self.enlarged.take().is_some() || self.selected.take().is_some() {
+            return None;
+        }
+        if self.frozen.take().is_some() {
+            self.back = 0;
+            return None;
+        }
+        let listed = locks.begin().watch.as_ref().is_some_and(|w| w.list) || locks.all().len() > 1;
+        if listed && self.opened.take().is_some() {
+            return None;
+        }
+        Some(Request::Quit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
+    use crate::tui::Look;
+    use ratatui::crossterm::event::KeyModifiers;
+
+    fn ui() -> Ui {
+        Ui::new(Look::default())
+    }
+
+    fn model(workers: u32) -> Locks {
+        let lock = LockInfo { name: "x".into(), kind: LockKind::Flock, file: None };
+        let mut model = Locks::new(Begin {
+            origin: Origin::Lab,
+            version: String::new(),
+            started_at: String::new(),
+            lock,
+            workers,
+            hold_ns: 1,
+            think_ns: 0,
+            setup: Setup::default(),
+            watch: None,
+        });
+        for actor in 1..=workers {
+            let what = What::Waiting { mode: LockMode::Exclusive };
+            model.apply(&Event { t: u64::from(actor), lock: 0, actor, pid: 100, what });
+        }
+        model.advance(1000);
+        model
+    }
+
+    fn press(ui: &mut Ui, model: &Locks, code: KeyCode) -> Option<Request> {
+        ui.on_key(KeyEvent::new(code, KeyModifiers::NONE), model)
+    }
+
+    #[test]
+    fn selection_follows_the_worker_when_the_order_changes() {
+        let (mut ui, model) = (ui(), model(20));
+        press(&mut ui, &model, KeyCode::Down);
+        press(&mut ui, &model, KeyCode::Down);
+        assert_eq!(ui.selected, Some(2));
+        press(&mut ui, &model, KeyCode::Char('r'));
+        assert_eq!(ui.selected, Some(2));
+        assert_eq!(ui.order(model.first()).iter().position(|id| *id == 2), Some(18));
+        ui.reveal(&ui.order(model.first()), 5);
+        assert!((14..=18).contains(&ui.scroll));
+    }
+
+    #[test]
+    fn escape_closes_one_thing_at_a_time_and_then_quits() {
+        let (mut ui, model) = (ui(), model(3));
+        press(&mut ui, &model, KeyCode::Down);
+        press(&mut ui, &model, KeyCode::Char('e'));
+        press(&mut ui, &model, KeyCode::Char('?'));
+        for _ in 0..3 {
+            assert_eq!(press(&mut ui, &model, KeyCode::Esc), None);
+        }
+        assert!(ui.overlay.is_none() && ui.enlarged.is_none() && ui.selected.is_none());
+        assert_eq!(press(&mut ui, &model, KeyCode::Esc), Some(Request::Quit));
+    }
+
+    #[test]
+    fn freezing_keeps_what_was() {
+        let (mut ui, mut model) = (ui(), model(3));
+        press(&mut ui, &model, KeyCode::Char('f'));
+        model.advance(5000);
+        assert_eq!(ui.shown(&model).now(), 1000);
+        press(&mut ui, &model, KeyCode::Char('f'));
+        assert_eq!(ui.shown(&model).now(), 5000);
+    }
+
+    #[test]
+    fn killing_needs_a_selection() {
+        let (mut ui, model) = (ui(), model(3));
+        assert_eq!(press(&mut ui, &model, KeyCode::Char('x')), None);
+        assert!(ui.message.is_some());
+        press(&mut ui, &model, KeyCode::End);
+        assert_eq!(press(&mut ui, &model, KeyCode::Char('x')), Some(Request::Source(Command::Kill(0, 3))));
+    }
+
+    #[test]
+    fn sorting_goes_round() {
+        let mut ui = ui();
+        for _ in 0..Column::ALL.len() {
+            ui.sort_by(1);
+        }
+        assert_eq!(ui.sort, Column::Worker);
+        ui.sort_by(-1);
+        assert_eq!(ui.sort, Column::Container);
+    }
+}
