@@ -3,11 +3,11 @@
 use super::{Actor, Model};
 use crate::event::thresholds::Thresholds;
 use crate::event::{ActorId, Begin, Event, LockId, MAX_LOCKS, What};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-/// A circle has no more members than this, or is not looked for.
-const CIRCLE: usize = 64;
+/// Who waits where.
+type Place = (LockId, ActorId);
 
 /// Every lock that was announced, by number. A lab has one from the start.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl Locks {
     /// From `actor` at `lock` to the one that everything waits for in the end: each wait, and the wait of its holder
     /// at another lock. Ends where a holder waits for nothing, or where the chain closes.
     pub fn chain(&self, lock: LockId, actor: ActorId) -> Vec<Wait> {
-        let waiting = self.waiting_by_process();
+        let waiting = self.waits_of_holders(self.thresholds.deadlock_time);
         let (mut chain, mut at) = (Vec::new(), Some((lock, actor)));
         while let Some((lock, actor)) = at {
             let Some(wait) = self.blockers(lock, actor).first().copied() else { break };
@@ -154,74 +154,84 @@ impl Locks {
                 break;
             }
             chain.push(wait);
-            at = self.pids_of(wait).iter().find_map(|pid| waiting.get(pid)).and_then(|w| w.first().copied());
+            at = self.onward(wait, &waiting).first().copied();
         }
         chain
     }
 
-    /// Processes that wait for each other in a circle, which nothing but a signal will end: each wait once. The
-    /// kernel refuses such waits for POSIX locks (`EDEADLK`, fcntl(2)), but not for the other kinds.
+    /// Processes that wait for each other in a circle, which nothing but a signal will end: each wait once, that at
+    /// the lock with the lowest number first. The kernel refuses such waits for POSIX locks (`EDEADLK`, fcntl(2)), but
+    /// not for the other kinds.
     pub fn deadlock(&self) -> Option<Vec<Wait>> {
-        let waiting = self.waiting_by_process();
-        if waiting.is_empty() {
-            return None;
-        }
-        for start in waiting.values().flatten() {
-            let mut path: Vec<Wait> = Vec::new();
-            if self.closes(*start, *start, &waiting, &mut path, &mut Vec::new()) {
-                return Some(path);
-            }
-        }
-        None
+        let waiting = self.waits_of_holders(self.thresholds.deadlock_time);
+        let mut starts: Vec<Place> = waiting.values().flatten().copied().collect();
+        starts.sort_unstable();
+        let ways = |(lock, actor): Place| {
+            let waits = self.blockers(lock, actor).into_iter();
+            waits.flat_map(|wait| self.onward(wait, &waiting).into_iter().map(move |to| (wait, to))).collect()
+        };
+        let mut circle = circle(&starts, ways)?;
+        let first = (0..circle.len()).min_by_key(|n| circle.get(*n).map(|w| (w.lock, w.waiter)));
+        circle.rotate_left(first.unwrap_or(0));
+        Some(circle)
     }
 
-    /// Whether waits lead from `at` back to `start`; `path` is the way.
-    fn closes(
-        &self,
-        at: (LockId, ActorId),
-        start: (LockId, ActorId),
-        waiting: &HashMap<i32, Vec<(LockId, ActorId)>>,
-        path: &mut Vec<Wait>,
-        seen: &mut Vec<(LockId, ActorId)>,
-    ) -> bool {
-        seen.push(at);
-        if path.len() >= CIRCLE {
-            return false;
-        }
-        for wait in self.blockers(at.0, at.1) {
-            path.push(wait);
-            let next = self.pids_of(wait).into_iter().filter_map(|pid| waiting.get(&pid)).flatten();
-            for onward in next.copied().collect::<Vec<_>>() {
-                if onward == start || !seen.contains(&onward) && self.closes(onward, start, waiting, path, seen) {
-                    return true;
-                }
-            }
-            path.pop();
-        }
-        false
+    /// Where what `wait` is for waits itself.
+    fn onward(&self, wait: Wait, waiting: &BTreeMap<i32, Vec<Place>>) -> Vec<Place> {
+        let Some(holder) = self.get(wait.lock).and_then(|m| m.actor(wait.holder)) else { return Vec::new() };
+        owners(holder).filter_map(|pid| waiting.get(&pid)).flatten().copied().collect()
     }
 
-    /// Where each process has been waiting for some while. One that also runs in other threads may yet release.
-    fn waiting_by_process(&self) -> HashMap<i32, Vec<(LockId, ActorId)>> {
-        let mut waiting: HashMap<i32, Vec<(LockId, ActorId)>> = HashMap::new();
-        for model in self.models.iter().filter(|m| m.waiting() > 0 && m.holder_count() > 0) {
-            let old = self.thresholds.deadlock_time;
+    /// Where each process has waited for `old` ns or more that also has what others wait for: only such a one can be
+    /// part of a circle. Mostly there is none, and this is all that is looked at, each frame, of thousands.
+    fn waits_of_holders(&self, old: u64) -> BTreeMap<i32, Vec<Place>> {
+        let wanted = || self.models.iter().filter(|m| m.waiting() > 0 && m.holder_count() > 0);
+        let mut holding: Vec<i32> = wanted().flat_map(Model::holders).flat_map(owners).collect();
+        holding.sort_unstable();
+        let mut waiting: BTreeMap<i32, Vec<Place>> = BTreeMap::new();
+        for model in wanted() {
             let stuck = |a: &&Actor| a.state.is_waiting() && !a.polls() && a.pid > 0 && model.in_state(a) >= old;
-            for actor in model.actors().iter().filter(stuck) {
+            let holds = |a: &&Actor| holding.binary_search(&a.pid).is_ok();
+            for actor in model.actors().iter().filter(stuck).filter(holds) {
                 waiting.entry(actor.pid).or_default().push((model.lock(), actor.id));
             }
         }
         waiting
     }
+}
 
-    /// The processes that keep what is waited for.
-    fn pids_of(&self, wait: Wait) -> Vec<i32> {
-        let Some(holder) = self.get(wait.lock).and_then(|m| m.actor(wait.holder)) else { return Vec::new() };
-        match &holder.keepers {
-            Some(keepers) if !keepers.is_empty() => keepers.iter().map(|k| k.pid).collect(),
-            _ => vec![holder.pid],
+/// The processes that keep what `holder` took.
+fn owners(holder: &Actor) -> impl Iterator<Item = i32> {
+    let keepers = holder.keepers.as_deref().unwrap_or_default();
+    let taker = keepers.is_empty().then_some(holder.pid);
+    keepers.iter().map(|k| k.pid).chain(taker)
+}
+
+/// The first way found that leads round, from `starts` in their order; no place is looked at twice.
+fn circle(starts: &[Place], ways: impl Fn(Place) -> Vec<(Wait, Place)>) -> Option<Vec<Wait>> {
+    struct Step {
+        at: Place,
+        by: Option<Wait>,
+        ways: Vec<(Wait, Place)>,
+    }
+    let step = |at| Step { at, by: None, ways: ways(at) };
+    let mut seen = HashSet::new();
+    for start in starts {
+        let mut path: Vec<Step> = seen.insert(*start).then(|| step(*start)).into_iter().collect();
+        while let Some(last) = path.last_mut() {
+            let Some((wait, to)) = last.ways.pop() else {
+                path.pop();
+                continue;
+            };
+            last.by = Some(wait);
+            if seen.insert(to) {
+                path.push(step(to));
+            } else if let Some(from) = path.iter().position(|s| s.at == to) {
+                return Some(path.drain(from..).filter_map(|s| s.by).collect());
+            }
         }
     }
+    None
 }
 
 /// Whether what `holder` has keeps `waiter` from what it wants.
@@ -238,3 +248,6 @@ pub(super) fn overlap(a: &Actor, b: &Actor) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests;
