@@ -75,7 +75,7 @@ macro_rules! thresholds {
 
 thresholds! {
     deadlock_time "deadlock-time" Time 300 * MS, 0..=LONGEST_NS, Deadlock,
-        "each wait of the circle is this old: a real one does not pass";
+        "each wait of the circle is this old: a real one does not pass (20 times, where threads are not told apart)";
     crash_loop_deaths "crash-loop-deaths" Count 3, 1..=MOST, CrashLoop,
         "a worker died so often in a row without the lock";
     dead_time "dead-time" Time S, 0..=LONGEST_NS, HolderGone,

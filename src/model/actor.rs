@@ -168,6 +168,11 @@ impl Actor {
         }
     }
 
+    /// Its thread, where threads are told apart. A worker of the lab has but one.
+    pub fn thread(&self) -> Option<i32> {
+        self.task.as_ref().map_or(Some(self.pid), |task| task.tid)
+    }
+
     /// The bytes that it locks, where it does not lock the whole file.
     pub fn range(&self) -> Option<(u64, Option<u64>)> {
         self.task.as_ref()?.range

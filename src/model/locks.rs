@@ -6,6 +6,10 @@ use crate::event::{ActorId, Begin, Event, LockId, MAX_LOCKS, What};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+/// Where it is not known which thread of a process holds, which waits, and who shares what is held, another one may
+/// yet release: a circle must be so many times as old.
+const UNSURE: u64 = 20;
+
 /// Who waits where.
 type Place = (LockId, ActorId);
 
@@ -154,21 +158,27 @@ impl Locks {
                 break;
             }
             chain.push(wait);
-            at = self.onward(wait, &waiting).first().copied();
+            at = self.onward(wait, &waiting, Link::Likely).first().copied();
         }
         chain
     }
 
     /// Processes that wait for each other in a circle, which nothing but a signal will end: each wait once, that at
     /// the lock with the lowest number first. The kernel refuses such waits for POSIX locks (`EDEADLK`, fcntl(2)), but
-    /// not for the other kinds.
+    /// not for the other kinds. Threads of a process that take turns are no circle: a holder waits only where its
+    /// very thread does. Where threads are not told apart, two processes or more are a circle if it lasts.
     pub fn deadlock(&self) -> Option<Vec<Wait>> {
-        let waiting = self.waits_of_holders(self.thresholds.deadlock_time);
+        let old = self.thresholds.deadlock_time;
+        self.circle(old, Link::Sure).or_else(|| self.circle(old.saturating_mul(UNSURE), Link::Likely))
+    }
+
+    fn circle(&self, old: u64, least: Link) -> Option<Vec<Wait>> {
+        let waiting = self.waits_of_holders(old);
         let mut starts: Vec<Place> = waiting.values().flatten().copied().collect();
         starts.sort_unstable();
         let ways = |(lock, actor): Place| {
             let waits = self.blockers(lock, actor).into_iter();
-            waits.flat_map(|wait| self.onward(wait, &waiting).into_iter().map(move |to| (wait, to))).collect()
+            waits.flat_map(|wait| self.onward(wait, &waiting, least).into_iter().map(move |to| (wait, to))).collect()
         };
         let mut circle = circle(&starts, ways)?;
         let first = (0..circle.len()).min_by_key(|n| circle.get(*n).map(|w| (w.lock, w.waiter)));
@@ -176,10 +186,16 @@ impl Locks {
         Some(circle)
     }
 
+    fn actor(&self, (lock, actor): Place) -> Option<&Actor> {
+        self.get(lock)?.actor(actor)
+    }
+
     /// Where what `wait` is for waits itself.
-    fn onward(&self, wait: Wait, waiting: &BTreeMap<i32, Vec<Place>>) -> Vec<Place> {
-        let Some(holder) = self.get(wait.lock).and_then(|m| m.actor(wait.holder)) else { return Vec::new() };
-        owners(holder).filter_map(|pid| waiting.get(&pid)).flatten().copied().collect()
+    fn onward(&self, wait: Wait, waiting: &BTreeMap<i32, Vec<Place>>, least: Link) -> Vec<Place> {
+        let ends = (self.actor((wait.lock, wait.waiter)), self.actor((wait.lock, wait.holder)));
+        let (Some(waiter), Some(holder)) = ends else { return Vec::new() };
+        let linked = |at: &Place| self.actor(*at).is_some_and(|next| link(waiter, holder, next) >= Some(least));
+        owners(holder).filter_map(|pid| waiting.get(&pid)).flatten().copied().filter(linked).collect()
     }
 
     /// Where each process has waited for `old` ns or more that also has what others wait for: only such a one can be
@@ -197,6 +213,27 @@ impl Locks {
             }
         }
         waiting
+    }
+}
+
+/// How well it is known that one who waits must get on before a lock is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Link {
+    /// It is of the same process, or shares the open file.
+    Likely,
+    /// It is the thread that took the lock.
+    Sure,
+}
+
+/// Whether `holder`, for whom `waiter` waits, waits itself as `next`, which is of one of its [`owners`].
+fn link(waiter: &Actor, holder: &Actor, next: &Actor) -> Option<Link> {
+    if next.pid != holder.pid {
+        return Some(Link::Likely);
+    }
+    match (holder.thread(), next.thread()) {
+        (Some(a), Some(b)) => (a == b).then_some(Link::Sure),
+        // As likely as not two threads of one process that take turns.
+        _ => (waiter.pid != holder.pid).then_some(Link::Likely),
     }
 }
 

@@ -100,3 +100,59 @@ fn a_circle_may_be_long() {
     locks.advance(S);
     assert_eq!(members(&locks).len(), 500);
 }
+
+#[test]
+fn threads_that_take_turns_are_no_circle() {
+    for (tid, other) in [(70, 71), (0, 0)] {
+        let mut locks = watch(1);
+        holds(&mut locks, 0, Who(1, 7, tid));
+        waits(&mut locks, 0, Who(2, 7, other));
+        locks.advance(60 * S);
+        assert_eq!(members(&locks), [], "threads {tid} and {other}");
+        assert_eq!(locks.chain(0, 2).len(), 1);
+    }
+    // The thread that holds it waits for it: it has opened the file twice.
+    let mut locks = watch(1);
+    holds(&mut locks, 0, Who(1, 7, 71));
+    waits(&mut locks, 0, Who(2, 7, 71));
+    locks.advance(S);
+    assert_eq!(members(&locks), [(0, 7)]);
+}
+
+#[test]
+fn of_two_processes_the_threads_count() {
+    let crossed = |tids: [i32; 4]| {
+        let mut locks = watch(2);
+        holds(&mut locks, 0, Who(1, 7, tids[0]));
+        waits(&mut locks, 1, Who(2, 7, tids[1]));
+        holds(&mut locks, 1, Who(1, 8, tids[2]));
+        waits(&mut locks, 0, Who(2, 8, tids[3]));
+        locks
+    };
+    let mut locks = crossed([7, 7, 8, 8]);
+    locks.advance(S);
+    assert_eq!(members(&locks), [(0, 8), (1, 7)]);
+    // Another thread of 7 waits than the one that holds.
+    let mut locks = crossed([7, 77, 8, 8]);
+    locks.advance(60 * S);
+    assert_eq!(members(&locks), []);
+    // Nobody knows which: it must last.
+    let mut locks = crossed([0, 0, 0, 0]);
+    locks.advance(6 * S - 1);
+    assert_eq!(members(&locks), []);
+    locks.advance(6 * S);
+    assert_eq!(members(&locks), [(0, 8), (1, 7)]);
+}
+
+#[test]
+fn one_that_shares_what_it_waits_for_waits_for_ever() {
+    use crate::event::Keeper;
+    // A script under flock(1) that locks the same file again.
+    let mut locks = watch(1);
+    let keeper = |pid| Keeper { pid, fd: 3, comm: String::new() };
+    holds(&mut locks, 0, Who(1, 7, 0));
+    tell(&mut locks, 0, Who(1, 7, 0), What::Keepers(Box::new([keeper(7), keeper(9)])));
+    waits(&mut locks, 0, Who(2, 9, 0));
+    locks.advance(6 * S);
+    assert_eq!(members(&locks), [(0, 9)]);
+}
