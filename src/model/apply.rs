@@ -227,7 +227,6 @@ impl Model {
             return self.turn_ends(id, end, held_ns);
         }
         actor.turned(t, active, won, held_ns);
-        actor.holding_seq = won.seq;
         if actor.state == State::Thinking {
             (actor.since, actor.since_active) = (end, active);
         } else {
@@ -250,7 +249,6 @@ impl Model {
         let active = self.active(t);
         self.actor_mut(id).acquired(t, active, won);
         self.set_state(id, State::Holding(won.mode), t);
-        self.actor_mut(id).holding_seq = won.seq;
     }
 
     fn turn_ends(&mut self, id: ActorId, t: u64, held_ns: u64) {
@@ -275,7 +273,7 @@ impl Model {
         self.overtaken_max = self.overtaken_max.max(won.overtaken);
         self.order.won(won.seq, id);
         let active = self.active(t);
-        let last = self.actor_mut(id).holding_seq;
+        let last = std::mem::replace(&mut self.actor_mut(id).holding_seq, won.seq);
         let again = last != 0 && last.saturating_add(1) == won.seq;
         let free = (!won.contended && self.waiting == 0).then_some(active);
         let turn = Turn { actor: id, mode: won.mode, asked: active.saturating_sub(won.waited_ns) };

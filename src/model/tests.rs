@@ -301,23 +301,41 @@ proptest! {
         let _ = (m.utilization(), m.fairness(), m.rate(), m.order(), found(&m));
     }
 
-    /// A turn told at once means what its three events mean.
+    /// A turn told at once means what its three events mean, to those who wait meanwhile, too.
     #[test]
-    fn a_cycle_is_its_three_events(turns in prop::collection::vec((1u32..4, 0u64..S, 0u64..S), 1..30)) {
+    fn a_cycle_is_its_three_events(
+        turns in prop::collection::vec((1u32..4, prop_oneof![Just(0), 0u64..S], 0u64..S), 1..150),
+        waiter in any::<bool>(),
+    ) {
         let (mut whole, mut parts) = (Model::new(begin()), Model::new(begin()));
         let mut t = 0;
         for (i, (actor, waited, held)) in turns.into_iter().enumerate() {
             let acquired = won(i as u64 + 1, waited, 0);
             whole.apply(&event(t + waited, actor, What::Cycle { acquired, held_ns: held }));
-            parts.apply(&waits(t, actor));
+            if waited > 0 {
+                parts.apply(&waits(t, actor));
+            }
             parts.apply(&event(t + waited, actor, What::Acquired(acquired)));
             t += waited + held;
             parts.apply(&event(t, actor, What::Released { seq: acquired.seq, held_ns: held }));
+            if waiter && i == 0 {
+                for m in [&mut whole, &mut parts] { m.apply(&waits(t, 9)) }
+            }
             whole.advance(t);
         }
         for m in [&mut whole, &mut parts] { m.advance(t) }
         let facts = |m: &Model| (m.acquisitions(), m.wait().all().figures(), m.hold().all().figures(), m.utilization(),
             m.order().longest_streak, m.actors().iter().map(|a| (a.got, a.state, a.since)).collect::<Vec<_>>());
         prop_assert_eq!(facts(&whole), facts(&parts));
+        let places = |m: &Model| (m.actor(9).map(|a| m.passed(a)), m.since_calm(), found(m));
+        prop_assert_eq!(places(&whole), places(&parts));
+        let lanes = |m: &Model| {
+            let of = |timeline: &timeline::Timeline| {
+                let portion = timeline.portion(0, t.max(1));
+                (portion.held_ns.round() as u64, portion.waited_ns.round() as u64)
+            };
+            (of(m.timeline()), m.actors().iter().map(|a| of(&a.timeline)).collect::<Vec<_>>())
+        };
+        prop_assert_eq!(lanes(&whole), lanes(&parts));
     }
 }

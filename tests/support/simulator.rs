@@ -73,6 +73,8 @@ struct One {
     holds: Option<(u64, u64)>,
     asked: u64,
     seq_then: u64,
+    /// An acquisition that is told with its release.
+    untold: Option<Acquisition>,
 }
 
 struct Run<'a> {
@@ -82,17 +84,22 @@ struct Run<'a> {
     ones: Vec<One>,
     queue: VecDeque<usize>,
     seq: u64,
+    at_once: bool,
 }
+
+/// Shorter turns may be told when they are over, as the workers of a lab do, in ns.
+const SHORT: u64 = 10 * MS;
 
 /// How often [`simulate`] looks, in ns.
 const LOOK: u64 = 250 * MS;
 
-/// Lets `world` run until `end` (ns) and looks at it every quarter of a second of its time.
+/// Lets `world` run until `end` (ns) and looks at it every quarter of a second of its time. Where the seed is odd,
+/// short turns are told at once.
 pub fn simulate(locks: &mut Locks, world: World, seed: u64, end: u64, mut look: impl FnMut(&Locks)) {
     let mut luck = Luck(seed);
-    let one = One { mode: LockMode::Exclusive, due: None, holds: None, asked: 0, seq_then: 0 };
+    let one = One { mode: LockMode::Exclusive, due: None, holds: None, asked: 0, seq_then: 0, untold: None };
     let ones = (0..world.workers).map(|_| One { due: Some(luck.below(MS)), ..one }).collect();
-    let mut run = Run { world, luck, locks, ones, queue: VecDeque::new(), seq: 0 };
+    let mut run = Run { world, luck, locks, ones, queue: VecDeque::new(), seq: 0, at_once: !seed.is_multiple_of(2) };
     for id in 0..run.ones.len() {
         run.say(0, id, What::Spawned);
     }
@@ -128,7 +135,7 @@ impl Run<'_> {
     fn asks(&mut self, t: u64, id: usize) {
         let shared = self.luck.below(100) < self.world.shared;
         let mode = if shared { LockMode::Shared } else { LockMode::Exclusive };
-        self.ones[id] = One { mode, due: None, holds: None, asked: t, seq_then: self.seq };
+        self.ones[id] = One { mode, due: None, holds: None, asked: t, seq_then: self.seq, untold: None };
         let granted = match self.taken() {
             None => self.queue.is_empty(),
             Some(taken) => taken == LockMode::Shared && shared,
@@ -151,8 +158,12 @@ impl Run<'_> {
             handoff_ns: contended.then_some(HANDOFF),
             overtaken: (self.seq - one.seq_then).saturating_sub(1),
         };
-        self.say(t, id, What::Acquired(acquired));
         let held = self.world.hold.draw(&mut self.luck);
+        if self.at_once && held < SHORT {
+            self.ones[id].untold = Some(acquired);
+        } else {
+            self.say(t, id, What::Acquired(acquired));
+        }
         self.ones[id].holds = Some((t, self.seq));
         self.ones[id].due = Some(t + held);
     }
@@ -160,17 +171,23 @@ impl Run<'_> {
     fn releases(&mut self, t: u64, id: usize) {
         let (since, seq) = self.ones[id].holds.take().unwrap();
         let killed = self.luck.below(1000) < self.world.killed;
-        if killed {
-            self.say(t, id, What::Exited { code: None, signal: Some(9) });
-            self.say(t, id, What::Spawned);
-        } else {
-            self.say(t, id, What::Released { seq, held_ns: t - since });
+        let held_ns = t - since;
+        match (killed, self.ones[id].untold.take()) {
+            (true, untold) => {
+                if let Some(acquired) = untold {
+                    self.say(since, id, What::Acquired(acquired));
+                }
+                self.say(t, id, What::Exited { code: None, signal: Some(9) });
+                self.say(t, id, What::Spawned);
+            }
+            (false, Some(acquired)) => self.say(since, id, What::Cycle { acquired, held_ns }),
+            (false, None) => self.say(t, id, What::Released { seq, held_ns }),
         }
         let think = self.world.think.draw(&mut self.luck);
         let barges = think == 0 && !killed && self.taken().is_none() && self.luck.below(100) < self.world.barging;
         if barges {
             let mode = LockMode::Exclusive;
-            self.ones[id] = One { mode, due: None, holds: None, asked: t, seq_then: self.seq };
+            self.ones[id] = One { mode, due: None, holds: None, asked: t, seq_then: self.seq, untold: None };
             return self.wins(t + BARGE, id, false);
         }
         self.ones[id].due = Some(t + think.max(2_000));
