@@ -102,7 +102,7 @@ pub struct Actor {
     pub wait: Latency,
     /// Its finished holds.
     pub hold: Latency,
-    /// Most acquisitions by others during one of its finished waits.
+    /// Most acquisitions by others during one of its waits that are over, given up ones included.
     pub overtaken_max: u64,
     /// What share of the time it held and waited.
     pub timeline: Timeline,
@@ -268,6 +268,9 @@ impl Actor {
     }
 
     pub(super) fn exited(&mut self, active: u64, signal: Option<i32>) {
+        if self.state.is_waiting() {
+            self.timeline.waited(self.since_active.min(active), active);
+        }
         self.stopped_since = None;
         self.deaths += 1;
         self.last_signal = signal;

@@ -70,6 +70,7 @@ impl Model {
             }
             What::Seen(task) => {
                 // The one whose number this was is gone: it neither holds nor waits.
+                self.wait_ends(event.actor, t);
                 self.set_state(event.actor, State::Removed, t);
                 let active = self.active(t);
                 self.actor_mut(event.actor).seen(task.clone(), active);
@@ -108,11 +109,13 @@ impl Model {
                 self.gave_up += 1;
                 let active = self.active(t);
                 self.actor_mut(event.actor).gave_up(active, *waited_ns);
+                self.wait_ends(event.actor, t);
                 self.set_state(event.actor, State::Thinking, t);
             }
             What::Left { waited_ns } => {
                 let active = self.active(t);
                 self.actor_mut(event.actor).left(active, *waited_ns);
+                self.wait_ends(event.actor, t);
                 self.set_state(event.actor, State::Thinking, t);
             }
             What::Exited { signal, .. } => {
@@ -130,10 +133,12 @@ impl Model {
                 let active = self.active(t);
                 self.goes_on(event.actor, t);
                 self.actor_mut(event.actor).exited(active, killed);
+                self.wait_ends(event.actor, t);
                 self.set_state(event.actor, if killed.is_some() { State::Killed } else { State::Exited }, t);
                 self.note(event, was_holding);
             }
             What::Removed => {
+                self.wait_ends(event.actor, t);
                 self.set_state(event.actor, State::Removed, t);
             }
             What::Failed { action, errno } => {
@@ -234,6 +239,17 @@ impl Model {
         }
         self.acquired(id, t, won);
         self.released(id, end, active, held_ns, won.mode);
+    }
+
+    /// It waits no more and was not served: those who overtook it count all the same.
+    fn wait_ends(&mut self, id: ActorId, t: u64) {
+        let seq = self.last_seq;
+        let actor = self.actor_mut(id);
+        if actor.state.is_waiting() && t >= actor.since {
+            let overtaken = seq.saturating_sub(actor.seq_at_wait);
+            actor.overtaken_max = actor.overtaken_max.max(overtaken);
+            self.overtaken_max = self.overtaken_max.max(overtaken);
+        }
     }
 
     /// If its process was stopped, it is no more.

@@ -257,6 +257,32 @@ fn what_began_before_watching_is_told_as_such() {
     assert!(m.actor(1).unwrap().history.turns.is_empty());
 }
 
+#[test]
+fn one_that_was_overtaken_and_not_served_counts() {
+    let turns = |m: &mut Model, seqs: std::ops::RangeInclusive<u64>| {
+        for seq in seqs {
+            m.apply(&event(seq * S, 1, What::Cycle { acquired: won(seq, 0, 0), held_ns: S / 2 }));
+        }
+    };
+    let endings = [
+        What::GaveUp { waited_ns: 5 * S },
+        What::Left { waited_ns: 5 * S },
+        What::Exited { code: None, signal: Some(9) },
+        What::Removed,
+    ];
+    for ending in endings {
+        let mut m = model(&[waits(0, 2)]);
+        turns(&mut m, 1..=5);
+        assert_eq!(m.overtaken_max(), 5);
+        m.apply(&event(6 * S, 2, ending.clone()));
+        turns(&mut m, 7..=7);
+        assert_eq!((m.overtaken_max(), m.actor(2).unwrap().overtaken_max), (5, 5), "{ending:?}");
+    }
+    // One that dies has waited, as one that gives up has.
+    let m = model(&[waits(S, 2), event(5 * S, 2, What::Exited { code: None, signal: Some(9) })]);
+    assert_eq!(m.actor(2).unwrap().timeline.portion(0, 8 * S).waited_ns.round() as u64, 4 * S);
+}
+
 fn any_what() -> impl Strategy<Value = What> {
     let mode = prop_oneof![Just(LockMode::Exclusive), Just(LockMode::Shared)];
     let acquired = (mode.clone(), any::<u64>(), any::<u64>(), any::<bool>(), any::<Option<u64>>(), any::<u64>())
