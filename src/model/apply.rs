@@ -32,7 +32,7 @@ impl Model {
                 self.note(event, false);
                 return;
             }
-            What::Reset => return self.reset(),
+            What::Reset => return self.reset(t),
             What::Warning { text } => {
                 self.warning = Some(text.clone());
                 self.note(event, false);
@@ -183,10 +183,10 @@ impl Model {
         }
     }
 
-    /// Forgets the statistics, keeps who holds and who waits.
-    fn reset(&mut self) {
-        self.reset_at = self.now;
-        self.reset_active = self.active(self.now);
+    /// Forgets the statistics so far, keeps who holds and who waits.
+    fn reset(&mut self, t: u64) {
+        self.reset_at = t;
+        self.reset_active = self.active(t);
         self.busy = Busy { total: 0, until: self.reset_active };
         self.timeline = Timeline::default();
         self.holds = Holds::default();

@@ -258,6 +258,22 @@ fn what_began_before_watching_is_told_as_such() {
 }
 
 #[test]
+fn statistics_begin_when_they_were_reset_not_when_that_was_told() {
+    let events = [event(0, 1, What::Acquired(won(1, 0, 0))), event(5 * S, 0, What::Reset)];
+    let mut replayed = model(&events);
+    let mut live = model(&events[..1]);
+    live.advance(7 * S);
+    live.apply(&events[1]);
+    for m in [&mut live, &mut replayed] {
+        m.apply(&event(9 * S, 1, What::Released { seq: 1, held_ns: 9 * S }));
+        m.advance(10 * S);
+    }
+    let facts = |m: &Model| (m.duration(), m.duration_active(), m.utilization());
+    assert_eq!(facts(&live), facts(&replayed));
+    assert_eq!(facts(&live), (5 * S, 5 * S, Some(0.8)));
+}
+
+#[test]
 fn one_that_was_overtaken_and_not_served_counts() {
     let turns = |m: &mut Model, seqs: std::ops::RangeInclusive<u64>| {
         for seq in seqs {
