@@ -272,7 +272,8 @@ impl Actor {
             self.timeline.waited(self.since_active.min(active), active);
         }
         self.stopped_since = None;
-        self.deaths += 1;
+        // One that died while it held the lock had got as far as that.
+        self.deaths += u64::from(!self.state.is_holding());
         self.last_signal = signal;
         if signal.is_some() {
             self.timeline.mark(active, Marks::DIED);

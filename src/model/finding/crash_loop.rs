@@ -1,6 +1,6 @@
 use super::Here;
 use crate::event::FailedAction;
-use crate::model::Actor;
+use crate::model::{Actor, State};
 use std::fmt;
 
 /// A worker cannot get as far as the lock, or dies again and again before it has it.
@@ -20,7 +20,7 @@ impl CrashLoop {
     /// One that says why it failed is told at once: that is no accident.
     pub(super) fn find(here: Here<'_>) -> Option<Self> {
         let loops = |a: &&Actor| a.failed.is_some() || a.deaths >= here.limits.crash_loop_deaths;
-        let actors = here.model.actors().iter().filter(loops);
+        let actors = here.model.actors().iter().filter(|a| a.state != State::Removed).filter(loops);
         let worst = actors.max_by_key(|a| (a.failed.is_some(), a.deaths, std::cmp::Reverse(a.id)))?;
         Some(Self { name: worst.name(), deaths: worst.deaths, failed: worst.failed, signal: worst.last_signal })
     }

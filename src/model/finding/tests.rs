@@ -168,6 +168,17 @@ fn crash_loop() {
     assert_eq!(kinds(&mut locks, 0), []);
     tell(&mut locks, 0, 2, What::Failed { action: FailedAction::Open, errno: 2 });
     says(&only(&mut locks, 0, FindingKind::CrashLoop), &["cannot open the lock file: No such file"]);
+    tell(&mut locks, 0, 2, What::Removed);
+    assert_eq!(kinds(&mut locks, 0), [], "it is gone for good");
+    // One that dies with the lock got as far as that.
+    let mut locks = lab(0);
+    wins(&mut locks, 0, 2, 1, 0);
+    dies(&mut locks, 1);
+    assert_eq!(kinds(&mut locks, 0), []);
+    dies(&mut locks, 2);
+    assert_eq!(kinds(&mut locks, 0), []);
+    dies(&mut locks, 1);
+    assert_eq!(kinds(&mut locks, 0), [FindingKind::CrashLoop]);
 }
 
 #[test]
