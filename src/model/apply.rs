@@ -196,7 +196,6 @@ impl Model {
         self.wait = Windowed::default();
         self.hold = Windowed::default();
         self.handoff = Windowed::default();
-        self.first_seq = self.last_seq;
         for counter in [
             &mut self.acquisitions,
             &mut self.contended,
@@ -282,9 +281,6 @@ impl Model {
     fn acquired(&mut self, id: ActorId, t: u64, won: &Acquisition) {
         self.acquisitions += 1;
         self.contended += u64::from(won.contended);
-        if self.first_seq == 0 {
-            self.first_seq = won.seq;
-        }
         self.last_seq = self.last_seq.max(won.seq);
         self.overtaken_max = self.overtaken_max.max(won.overtaken);
         self.order.won(won.seq, id);
