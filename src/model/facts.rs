@@ -41,7 +41,7 @@ impl Model {
 
     /// Whether anything goes on or went on at it that could be found fault with.
     pub fn is_lively(&self) -> bool {
-        !self.actors.is_empty() || self.path.is_some() || self.dropped > 0
+        !self.actors.is_empty() || self.path.is_some()
     }
 
     /// How far times may be off, in ns.

@@ -129,6 +129,11 @@ impl Locks {
         self.models.first().unwrap_or(&self.none)
     }
 
+    /// Events lost on their way, of which nobody knows at which lock; each lock counts them as its own too.
+    pub fn lost(&self) -> u64 {
+        self.none.dropped()
+    }
+
     /// Acquisitions of all locks since the statistics began.
     pub fn acquisitions(&self) -> u64 {
         self.models.iter().map(Model::acquisitions).sum()

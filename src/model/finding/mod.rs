@@ -49,6 +49,13 @@ struct Here<'a> {
     circle: Option<&'a [Wait]>,
 }
 
+impl Here<'_> {
+    /// Whether it is the lock at which what concerns the whole run is told.
+    fn is_first(&self) -> bool {
+        self.model.lock() == self.locks.first().lock()
+    }
+}
+
 macro_rules! findings {
     ($($kind:ident)*) => {
         /// One thing that a person should know now.
@@ -114,8 +121,12 @@ impl News {
     pub fn since(&mut self, locks: &Locks) -> Vec<Event> {
         let (mut told, mut known) = (Vec::new(), Vec::new());
         let circle = locks.deadlock();
-        for model in locks.all().iter().filter(|m| m.is_lively()) {
-            for found in look(Here { locks, model, limits: locks.thresholds(), circle: circle.as_deref() }) {
+        for model in locks.all() {
+            let here = Here { locks, model, limits: locks.thresholds(), circle: circle.as_deref() };
+            if !model.is_lively() && !here.is_first() {
+                continue;
+            }
+            for found in look(here) {
                 let (kind, key) = (found.kind(), (model.lock(), found.kind()));
                 // A deadlock concerns all locks; it is told at the first.
                 let again = kind == FindingKind::Deadlock && known.iter().any(|(_, k)| *k == kind);

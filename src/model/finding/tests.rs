@@ -406,6 +406,28 @@ fn dropped_and_warning() {
 }
 
 #[test]
+fn a_loss_of_the_run_is_told_once() {
+    let mut locks = watch(&[LockKind::Flock; 3]);
+    locks.apply(&Event::of_run(S, What::Dropped { count: 7 }));
+    // One that somebody is at.
+    at(&mut locks, 2, S, 1, What::Acquired(won(1, 0, EXCLUSIVE)));
+    let mut news = News::default();
+    let told = |news: &mut News, locks: &Locks| {
+        news.since(locks).iter().map(|e| (e.lock, format!("{:?}", e.what))).collect::<Vec<_>>()
+    };
+    let all = told(&mut news, &locks);
+    let [(0, text)] = all.as_slice() else { panic!("{all:?}") };
+    says(text, &["7 events lost", "lower bound"]);
+    assert!(!text.contains("workers"), "{text}");
+    assert_eq!(told(&mut news, &locks), []);
+    // What was lost of an actor is of its lock.
+    at(&mut locks, 2, S, 1, What::Dropped { count: 2 });
+    let all = told(&mut news, &locks);
+    let [(2, text)] = all.as_slice() else { panic!("{all:?}") };
+    says(text, &["2 events lost"]);
+}
+
+#[test]
 fn each_is_told_when_it_comes_and_again_only_after_it_went() {
     let (mut locks, mut news) = (held(lab(0)), News::default());
     assert!(news.since(&locks).is_empty());

@@ -36,19 +36,25 @@ impl fmt::Display for Violation {
 pub struct Dropped {
     /// How many.
     pub count: u64,
+    /// They were of other programs.
+    pub watched: bool,
 }
 
 impl Dropped {
+    /// What was lost to the run as a whole is told at its first lock.
     pub(super) fn find(here: Here<'_>) -> Option<Self> {
-        let count = here.model.dropped();
-        (count >= here.limits.lost_events).then_some(Self { count })
+        let elsewhere = if here.is_first() { 0 } else { here.locks.lost() };
+        let count = here.model.dropped().saturating_sub(elsewhere);
+        let watched = here.model.is_watched();
+        (count >= here.limits.lost_events).then_some(Self { count, watched })
     }
 }
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = count(self.count);
-        write!(f, "{count} events lost: the figures are a lower bound; a longer hold or fewer workers lose none")
+        write!(f, "{count} events lost: the figures are a lower bound")?;
+        if self.watched { Ok(()) } else { f.write_str("; a longer hold or fewer workers lose none") }
     }
 }
 
