@@ -23,6 +23,8 @@ pub struct Locks {
     thresholds: Thresholds,
     /// Stands for the lock where none is known.
     none: Model,
+    /// Acquisitions that the models count no more.
+    forgotten: u64,
     now: u64,
 }
 
@@ -47,13 +49,16 @@ impl Locks {
         let thresholds = begin.setup.thresholds;
         let file = begin.lock.file.clone().filter(|_| !models.is_empty());
         let files = file.into_iter().map(|f| (f, vec![0])).collect();
-        Self { begin, models, files, thresholds, none, now: 0 }
+        Self { begin, models, files, thresholds, none, forgotten: 0, now: 0 }
     }
 
     /// Takes in one event; one at a lock that was never announced is nobody's.
     pub fn apply(&mut self, event: &Event) {
         self.now = self.now.max(event.t);
         if event.what.is_of_the_run(event.actor) {
+            if event.what == What::Reset {
+                self.forgotten = self.acquisitions_ever();
+            }
             self.none.apply(event);
             self.models.iter_mut().for_each(|m| m.apply(event));
             return;
@@ -74,6 +79,7 @@ impl Locks {
         match &event.what {
             // Its number was another's, which nobody used any more.
             What::Announced(info) if info.file != model.info().file => {
+                self.forgotten += model.acquisitions();
                 *model = Model { id: event.lock, info: (**info).clone(), ..self.none.clone() };
             }
             _ => model.apply(event),
@@ -137,6 +143,11 @@ impl Locks {
     /// Acquisitions of all locks since the statistics began.
     pub fn acquisitions(&self) -> u64 {
         self.models.iter().map(Model::acquisitions).sum()
+    }
+
+    /// Acquisitions of all locks since the run began, statistics forgotten since or not.
+    pub fn acquisitions_ever(&self) -> u64 {
+        self.forgotten + self.acquisitions()
     }
 
     /// Whether mutual exclusion was violated anywhere at any time.

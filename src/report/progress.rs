@@ -66,12 +66,13 @@ fn say(text: &str) {
 fn line(locks: &Locks, now: u64, whole: Option<u64>, limit: Option<u64>) -> String {
     let of = |total: String| format!(" of {total}");
     let share = whole.map(|w| now as f64 / w.max(1) as f64);
-    let share = share.into_iter().chain(limit.map(|n| locks.acquisitions() as f64 / n.max(1) as f64)).reduce(f64::max);
+    let share =
+        share.into_iter().chain(limit.map(|n| locks.acquisitions_ever() as f64 / n.max(1) as f64)).reduce(f64::max);
     format!(
         "{}{} \u{b7} {}{} acquisitions \u{b7} {}/s{}",
         clock(now),
         whole.map_or_else(String::new, |w| of(clock(w))),
-        count(locks.acquisitions()),
+        count(locks.acquisitions_ever()),
         limit.map_or_else(String::new, |n| of(count(n))),
         locks.first().rate().map_or_else(|| "-".into(), rate),
         share.map_or_else(String::new, |s| format!(" \u{b7} {:.0} %", (s * 100.0).min(100.0))),

@@ -174,7 +174,7 @@ impl Session {
     /// Whether what was asked for has happened.
     fn is_enough(&self) -> bool {
         let model = self.locks.first();
-        let enough = self.limit.is_some_and(|n| self.locks.acquisitions() >= n);
+        let enough = self.limit.is_some_and(|n| self.locks.acquisitions_ever() >= n);
         // A hold can be cut short, a command is to come to its end.
         self.failed_run().is_some() || enough && !(model.runs_command() && model.holder_count() > 0)
     }

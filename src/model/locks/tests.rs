@@ -156,3 +156,20 @@ fn one_that_shares_what_it_waits_for_waits_for_ever() {
     locks.advance(6 * S);
     assert_eq!(members(&locks), [(0, 9)]);
 }
+
+#[test]
+fn what_was_won_before_a_reset_was_won_all_the_same() {
+    let mut locks = watch(2);
+    holds(&mut locks, 0, Who(1, 7, 7));
+    holds(&mut locks, 1, Who(1, 8, 8));
+    for _ in 0..2 {
+        locks.apply(&Event::of_run(S, What::Reset));
+    }
+    assert_eq!((locks.acquisitions(), locks.acquisitions_ever()), (0, 2));
+    holds(&mut locks, 1, Who(2, 9, 9));
+    assert_eq!((locks.acquisitions(), locks.acquisitions_ever()), (1, 3));
+    // Its number goes to another file.
+    let info = LockInfo { name: "/new".into(), kind: LockKind::Flock, file: Some(("8:1".into(), 99)) };
+    locks.apply(&Event { t: S, lock: 1, actor: 0, pid: 0, what: What::Announced(Box::new(info)) });
+    assert_eq!((locks.acquisitions(), locks.acquisitions_ever()), (0, 3));
+}

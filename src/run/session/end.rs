@@ -114,7 +114,7 @@ impl Session {
     }
 
     pub(super) fn status(&self) -> ExitCode {
-        let idle = self.locks.acquisitions() == 0 && self.locks.all().iter().any(|m| m.failures() > 0);
+        let idle = self.locks.acquisitions_ever() == 0 && self.locks.all().iter().any(|m| m.failures() > 0);
         match (self.locks.was_violated(), self.failed || idle) {
             (true, _) => ExitCode::from(3),
             (false, true) => ExitCode::from(1),
