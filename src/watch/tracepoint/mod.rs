@@ -17,7 +17,7 @@ mod tracefs;
 
 use self::format::{Field, LockFormat, Missing, SignalFormat};
 use self::tracefs::TraceFs;
-use super::change::{Family, FileId, LockKey, Range, TaskId};
+use super::change::{Family, FileId, LockKey, Range};
 use crate::event::{LockKind, LockMode};
 
 /// `F_RDLCK`, as `type` of a record has it (include/uapi/asm-generic/fcntl.h).
@@ -237,13 +237,6 @@ fn parse_cpus(list: &str) -> Option<Vec<u32>> {
         cpus.extend(first..=last);
     }
     Some(cpus)
-}
-
-impl Record {
-    /// Who asks.
-    pub fn task(&self, request: &Request) -> TaskId {
-        TaskId { pid: request.pid, tid: self.tid }
-    }
 }
 
 /// Which locks to look at.
