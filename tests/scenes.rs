@@ -192,6 +192,23 @@ fn a_deadlock_ends_when_a_member_dies() {
     terminal.end();
 }
 
+/// Each worker holds one of the two locks: keys act on the one that is shown.
+#[test]
+fn the_holder_of_the_lock_on_the_screen_is_stopped() {
+    let mut terminal = Terminal::start(&["--scene", "deadlock", "--hold", "50ms", "-w", "2"]);
+    let holder = |text: &str| Some(pids(text.lines().find(|l| l.contains("has held it"))?)[0]);
+    let first = holder(&terminal.see("deadlock, nothing will end it")).unwrap();
+    terminal.press("\x1b");
+    terminal.see_that("a list of locks", |t| t.contains("/second") && holder(t).is_none());
+    terminal.press("G\r");
+    let second = wait_for("the second lock", || holder(&terminal.text()).filter(|pid| *pid != first));
+    terminal.press("s");
+    terminal.see(&format!("(pid {second}): it keeps what it holds"));
+    wait_for("it to be stopped", || (state(second) == Some('T')).then_some(()));
+    assert_ne!(state(first), Some('T'));
+    terminal.end();
+}
+
 /// What is recorded of two locks is read again as it was.
 #[test]
 fn a_recorded_scene_has_its_findings() {

@@ -314,7 +314,7 @@ impl Lab {
                 };
                 return self.kill(holder.worker).map(Some);
             }
-            Command::StallHolder(_) => return self.stall().map(Some),
+            Command::StallHolder(lock) => return self.stall(lock).map(Some),
             Command::Kill(_, id) => return self.kill(id).map(Some),
             Command::AddWorker => return self.add().map(Some),
             Command::RemoveWorker => return self.remove().map(Some),
@@ -442,7 +442,7 @@ impl Lab {
         Ok(format!("killed worker-{id} (pid {pid}){too}"))
     }
 
-    fn stall(&mut self) -> Result<String> {
+    fn stall(&mut self, lock: LockId) -> Result<String> {
         let stopped: Vec<(u32, Pid)> =
             (1..).zip(&self.members).filter(|(_, m)| m.stopped).filter_map(|(id, m)| Some((id, m.pid?))).collect();
         if !stopped.is_empty() {
@@ -454,7 +454,7 @@ impl Lab {
                 stopped.iter().map(|(id, _)| format!("worker-{id}")).collect::<Vec<_>>().join(", ")
             ));
         }
-        let Some(holder) = self.holder() else { return Ok("nobody holds the lock just now".into()) };
+        let Some(holder) = self.holder_of(lock) else { return Ok("nobody holds the lock just now".into()) };
         let pid = Pid::from_raw(holder.pid as i32);
         self.signal(pid, Signal::SIGSTOP)
             .with_context(|| format!("cannot stop worker-{} (pid {pid})", holder.worker))?;
