@@ -2,6 +2,7 @@
 //! recording says with which it was made. No I/O.
 
 use crate::dist::{LONGEST_NS, parse_duration, plain};
+use crate::document::nearest;
 use crate::event::FindingKind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::collections::BTreeMap;
@@ -193,26 +194,8 @@ fn parse(name: &str, text: &str) -> Result<(&'static Threshold, u64), ThresholdE
 
 /// The name that was meant, where one is close.
 fn hint(name: &str) -> String {
-    let near = THRESHOLDS.iter().map(|t| (distance(name, t.name), t.name)).min();
-    match near {
-        Some((steps, meant)) if steps <= 2 + name.len() / 4 => format!("did you mean {meant}?"),
-        _ => "--threshold list names them all".into(),
-    }
-}
-
-/// How many characters have to be put in, left out or changed to make `a` of `b` (Levenshtein 1966).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(100).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(100).enumerate() {
-        let (mut corner, mut left) = (i, i + 1);
-        for (y, cell) in b.iter().zip(row.iter_mut().skip(1)) {
-            let best = (corner + usize::from(x != *y)).min(left + 1).min(*cell + 1);
-            (corner, left, *cell) = (*cell, best, best);
-        }
-        row[0] = i + 1;
-    }
-    row.last().copied().unwrap_or(0)
+    nearest(name, THRESHOLDS.iter().map(|t| t.name))
+        .map_or_else(|| "--threshold list names them all".into(), |meant| format!("did you mean {meant}?"))
 }
 
 /// A threshold and the value it is to have: `starvation-wait=5s`.
@@ -304,10 +287,5 @@ mod tests {
         assert!(wrong("starvation-wait=5").contains("unit"));
         assert!(wrong("starvation-rounds=0").contains("from 1"));
         assert!(wrong("starvation-rounds=often").contains("number"));
-    }
-
-    #[test]
-    fn distances_are_edits() {
-        assert_eq!((distance("", "abc"), distance("kitten", "sitting"), distance("same", "same")), (3, 3, 0));
     }
 }
