@@ -108,10 +108,19 @@ impl<W: Write + Send> Report for Log<W> {
     }
 }
 
-/// An event in one line, as the screen says it.
-pub fn told(event: &Event) -> String {
-    let who = if event.actor == 0 { String::new() } else { format!("worker-{} ", event.actor) };
-    format!("{}  {who}{}", seconds(event.t), words(event, 0))
+/// An event in one line, as the screen says it; `locks` know who it was.
+pub fn told(event: &Event, locks: &Locks) -> String {
+    let model = locks.get(event.lock);
+    let who = match model.and_then(|m| m.actor(event.actor)) {
+        _ if event.actor == 0 => String::new(),
+        Some(actor) if actor.task.is_some() => printable(&actor.full_name()) + " ",
+        _ => format!("worker-{} ", event.actor),
+    };
+    let at = match model {
+        Some(model) if locks.all().len() > 1 && event.actor != 0 => format!("  at {}", printable(&model.info().name)),
+        _ => String::new(),
+    };
+    format!("{}  {who}{}{at}", seconds(event.t), words(event, locks.first().precision()))
 }
 
 fn words(event: &Event, precision: u64) -> String {
@@ -206,6 +215,37 @@ fn shared(mode: LockMode) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_task_of_another_program_is_told_by_its_name() {
+        use crate::event::{How, LockInfo, LockKind, Origin, Setup, Watching};
+        let info = |n: u64| LockInfo { name: format!("/{n}"), kind: LockKind::Flock, file: Some(("8:1".into(), n)) };
+        let mut locks = Locks::new(Begin {
+            origin: Origin::Watch,
+            version: String::new(),
+            started_at: String::new(),
+            lock: info(0),
+            workers: 0,
+            hold_ns: 0,
+            think_ns: 0,
+            setup: Setup::default(),
+            watch: Some(Watching { how: How::Exact, precision_ns: 0, list: true, blind: Vec::new() }),
+        });
+        let event = |lock, actor, what| Event { t: 1_000_000_000, lock, actor, pid: 7, what };
+        let waits = event(1, 1, What::Waiting { mode: LockMode::Exclusive });
+        let task = Task { comm: "cron".into(), ..Task::default() };
+        for event in [
+            event(0, 0, What::Announced(Box::new(info(0)))),
+            event(1, 0, What::Announced(Box::new(info(1)))),
+            event(1, 1, What::Seen(Box::new(task))),
+            waits.clone(),
+        ] {
+            locks.apply(&event);
+        }
+        assert_eq!(told(&waits, &locks), "1.000 s  cron (pid 7) waits  at /1");
+        assert_eq!(told(&event(0, 3, What::Spawned), &locks), "1.000 s  worker-3 started, pid 7  at /0");
+        assert_eq!(told(&event(0, 0, What::Paused), &locks), "1.000 s  paused");
+    }
 
     #[test]
     fn a_wait_reads_as_in_the_logs_of_old() {

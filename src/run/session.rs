@@ -192,7 +192,7 @@ impl Session {
             self.take(events);
             self.source.folded(&self.locks);
             if let (Some(event), Some(on)) = (self.source.reached(), &mut self.on_screen) {
-                on.ui.say(told(&event));
+                on.ui.say(told(&event, &self.locks));
                 on.changed = true;
             }
             if let (Some(question), Some(on)) = (self.source.question(), &mut self.on_screen) {
