@@ -7,7 +7,7 @@ use crate::report::figures::RunFigures;
 use anyhow::{Context, Result, anyhow, bail};
 use std::fmt::Write;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read};
 use std::path::Path;
 
 /// A summary of one object is no larger, in bytes.
@@ -35,10 +35,9 @@ fn figures(path: &Path) -> Result<RunFigures> {
         }
         return Ok(figures);
     }
-    drop(text);
-    file.seek(SeekFrom::Start(0)).with_context(|| format!("cannot rewind {shown}"))?;
+    let whole = Cursor::new(text).chain(file);
     let wrong = |e| anyhow!("cannot compare {shown}: it is no summary (--output json), and as a recording: {e}");
-    let (mut reader, begin) = Reader::open(file).map_err(wrong)?;
+    let (mut reader, begin) = Reader::open(whole).map_err(wrong)?;
     let mut locks = Locks::new(begin);
     loop {
         match reader.next().map_err(wrong)? {
@@ -94,10 +93,15 @@ fn table(name_a: &str, a: &RunFigures, name_b: &str, b: &RunFigures) -> String {
         }
     }
     let mut out = String::new();
-    let kinds = (a.lock.kind, b.lock.kind);
-    // Writing to a String cannot fail.
-    let _ = writeln!(out, "A  {name_a} \u{b7} {} \u{b7} {}", kinds.0, printable(&a.lock.path));
-    let _ = writeln!(out, "B  {name_b} \u{b7} {} \u{b7} {}\n", kinds.1, printable(&b.lock.path));
+    for (letter, name, run) in [("A", name_a, a), ("B", name_b, b)] {
+        let others = match run.locks.as_ref().map_or(0, Vec::len) {
+            0 | 1 => String::new(),
+            n => format!(" \u{b7} the first of {n} locks"),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{letter}  {name} \u{b7} {} \u{b7} {}{others}", run.lock.kind, printable(&run.lock.path));
+    }
+    let _ = writeln!(out);
     let _ = writeln!(out, "{:<18}{:>12}{:>12}{:>9}", "", "A", "B", "B/A");
     for (name, a, b, show) in rows {
         let cell = |n: Option<f64>| n.map_or_else(|| "-".into(), show);

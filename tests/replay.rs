@@ -297,6 +297,36 @@ fn two_runs_are_compared() {
 }
 
 #[test]
+fn a_recording_from_a_pipe_is_compared() {
+    let (_folder, file) = recording();
+    let mut pipe = command(&["compare", text(&file), "/dev/stdin"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    pipe.stdin.take().unwrap().write_all(&fs::read(&file).unwrap()).unwrap();
+    let out = pipe.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+    assert!(stdout(&out).contains("acquisitions                40          40     1.00"), "{}", stdout(&out));
+}
+
+/// What is compared of a watch of several locks is said.
+#[test]
+fn of_several_locks_the_first_is_compared() {
+    let (_folder, file) = folder();
+    let lock = |n: u32| format!(r#""path":"/run/{n}","dev":"8:1","ino":{n},"kind":"flock""#);
+    let begin = format!(
+        r#"{{"type":"begin","schema":1,"version":"0","source":"watch","started_at":"","lock":{{{}}},"workers":0,"config":{{"how":"exact","precision_ns":0,"list":true,"blind":[]}}}}"#,
+        lock(0)
+    );
+    let announced = |n: u32| format!(r#"{{"type":"lock","t":0,"lock":{n},{}}}"#, lock(n));
+    fs::write(&file, [begin, announced(0), announced(1)].join("\n") + "\n").unwrap();
+    let table = stdout(&run(&["compare", text(&file), text(&file)]));
+    assert_eq!(table.matches("/run/0 \u{b7} the first of 2 locks").count(), 2, "{table}");
+}
+
+#[test]
 fn a_trace_has_a_slice_for_each_wait_and_hold_and_an_arrow_for_each_handoff() {
     let (_folder, file) = folder();
     let out =
