@@ -79,6 +79,11 @@ impl Check {
         }
     }
 
+    /// Whether something is promised of it.
+    pub fn is_promise(self) -> bool {
+        !matches!(self, Self::Speed | Self::FlockFcntl)
+    }
+
     /// Those of one kind of lock, in the order in which they are made.
     fn of(kind: LockKind) -> impl Iterator<Item = Self> {
         [
@@ -142,9 +147,11 @@ impl Row {
 
 /// What it comes to.
 fn overall(rows: &[Row]) -> Verdict {
-    let any = |v: Verdict| rows.iter().any(|r| r.verdict == v);
+    let any = |v: Verdict| rows.iter().any(|r| r.verdict == v && r.check.is_promise());
     if any(Verdict::Broken) {
         Verdict::Broken
+    } else if any(Verdict::Info) {
+        Verdict::Info
     } else if any(Verdict::Good) {
         Verdict::Good
     } else {
@@ -153,7 +160,7 @@ fn overall(rows: &[Row]) -> Verdict {
 }
 
 /// Checks the locks of the file system that a folder is on, and prints a verdict a row. The exit status is 3 where a
-/// promise is broken, 1 where there is no kind of lock at all. Call it in the main thread.
+/// promise is broken, 1 where there is no kind of lock at all, and 0 where nothing is broken, proved or not. Call it in the main thread.
 ///
 /// # Errors
 /// The folder cannot be used (bad input), or what it takes to check is not to be had.

@@ -146,13 +146,14 @@ fn text_of(row: &Row, before: Option<&Row>) -> String {
 
 /// `flock (mutual exclusion, conversion), posix and ofd`: all rows with this verdict.
 fn named(rows: &[Row], verdict: Verdict) -> String {
-    let with = |kind| rows.iter().filter(move |r| r.verdict == verdict && r.kind == kind).map(|r| r.check.label());
+    let tells = move |r: &&Row| r.verdict == verdict && (verdict != Verdict::Info || r.check.is_promise());
+    let with = |kind| rows.iter().filter(tells).filter(move |r| r.kind == kind).map(|r| r.check.label());
     let kinds = KINDS.into_iter().filter_map(|kind| {
         let labels: Vec<&str> = with(Some(kind)).collect();
         let all = verdict == Verdict::NotSupported;
         (!labels.is_empty()).then(|| if all { kind.to_string() } else { format!("{kind} ({})", labels.join(", ")) })
     });
-    let between = with(None).filter(|_| verdict == Verdict::Broken).map(str::to_owned);
+    let between = with(None).filter(|_| verdict != Verdict::NotSupported).map(str::to_owned);
     kinds.chain(between).collect::<Vec<_>>().join(", ")
 }
 
@@ -162,6 +163,34 @@ fn conclusion(verdict: Verdict, rows: &[Row]) -> String {
     match verdict {
         Verdict::Broken => format!("BROKEN, do not trust it here: {}{beside}", named(rows, Verdict::Broken)),
         Verdict::NotSupported => "No kind of lock is supported here: keep lock files on another file system".into(),
-        Verdict::Good | Verdict::Info => format!("All good{beside}"),
+        Verdict::Info => format!("Nothing broken, but not all proved: {}{beside}", named(rows, Verdict::Info)),
+        Verdict::Good => format!("All good{beside}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Check;
+
+    fn row(kind: Option<LockKind>, check: Check, verdict: Verdict) -> Row {
+        Row { kind, check, verdict, text: String::new(), figures: serde_json::Map::new() }
+    }
+
+    #[test]
+    fn what_could_not_be_proved_is_not_called_good() {
+        let flock = Some(LockKind::Flock);
+        let mut rows = vec![
+            row(flock, Check::Exclusive, Verdict::Good),
+            row(flock, Check::Speed, Verdict::Info),
+            row(None, Check::FlockFcntl, Verdict::Info),
+        ];
+        assert_eq!((overall(&rows), conclusion(overall(&rows), &rows).as_str()), (Verdict::Good, "All good"));
+        rows.push(row(flock, Check::Shared, Verdict::Info));
+        assert_eq!(overall(&rows), Verdict::Info);
+        let text = conclusion(Verdict::Info, &rows);
+        assert_eq!(text, "Nothing broken, but not all proved: flock (shared readers)");
+        rows.push(row(flock, Check::Death, Verdict::Broken));
+        assert_eq!(overall(&rows), Verdict::Broken);
     }
 }

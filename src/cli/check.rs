@@ -12,7 +12,7 @@ Examples:
   flockmon check /mnt/share                 before you trust a lock file there
   flockmon check -o json . > verdicts.json  for scripts; see flockmon schema
 
-Exit status: 0 all good; 1 failed while running, or no kind of lock is supported there; 2 bad input;
+Exit status: 0 nothing is broken; 1 failed while running, or no kind of lock is supported there; 2 bad input;
 3 mutual exclusion was violated or another promise is broken.";
 
 /// Options of `flockmon check`.
