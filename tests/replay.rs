@@ -169,6 +169,41 @@ fn a_file_that_is_there_is_not_overwritten() {
 }
 
 #[test]
+fn a_run_that_never_begins_leaves_files_as_they_were() {
+    let (folder, file) = folder();
+    let plots = folder.path().join("no folder");
+    fs::write(&plots, "").unwrap();
+    let args = ["-w", "1", "--hold", "1ms", "-n", "4", "-o", "summary", "--record", text(&file)];
+    let bad = [&args[..], &["--hgrm", text(&plots)]].concat();
+    // Nothing is in the way of the next try.
+    refused(&bad, &["no folder"]);
+    assert!(!file.exists());
+    fs::write(&file, "precious").unwrap();
+    refused(&[&bad[..], &["--force"]].concat(), &["no folder"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    let log = folder.path().join("worker-1.log");
+    fs::write(&log, "precious").unwrap();
+    let command = ["--force", "--log", text(folder.path()), "/nonexistent/lock", "--", "true"];
+    refused(&["-w", "1", "-n", "1"].iter().chain(&command).copied().collect::<Vec<_>>(), &["/nonexistent/lock"]);
+    assert_eq!(fs::read_to_string(&log).unwrap(), "precious");
+}
+
+#[test]
+fn a_lock_file_is_never_recorded_to() {
+    let (folder, file) = folder();
+    fs::write(&file, "precious").unwrap();
+    let (link, hard) = (folder.path().join("link"), folder.path().join("hard"));
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    fs::hard_link(&file, &hard).unwrap();
+    for record in [&file, &link, &hard] {
+        let args = ["-n", "4", "-o", "summary", "--force", "--record", text(record), text(&file)];
+        refused(&args, &["it is the lock file"]);
+        refused(&[&["watch"], &args[..]].concat(), &["it is the lock file"]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    }
+}
+
+#[test]
 fn bad_recordings_are_refused_with_the_line_and_what_was_expected() {
     let (folder, file) = recording();
     let whole = fs::read_to_string(&file).unwrap();

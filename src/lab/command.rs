@@ -152,22 +152,30 @@ impl Logs {
             }
             Err(e) => bail!("cannot look into {shown}, the folder for --log: {e}; name another one"),
             Ok(entries) => {
-                let old: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| is_log(p)).collect();
-                match old.first() {
-                    Some(first) if !force => bail!(
+                let mut logs = entries.flatten().map(|e| e.path()).filter(|p| is_log(p));
+                if let Some(first) = logs.find(|_| !force) {
+                    bail!(
                         "{} exists and is left as it is: name another folder for --log, or add --force to overwrite the logs there",
                         first.display()
-                    ),
-                    _ => {}
-                }
-                for path in old {
-                    std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+                    );
                 }
                 access(folder, AccessFlags::W_OK)
                     .map_err(|e| anyhow!("cannot write into {shown}, the folder for --log: {e}; name another one"))?;
             }
         }
         Ok(Self::Kept(folder.to_owned()))
+    }
+
+    /// Removes the logs of an earlier run. To be called when all else is ready.
+    ///
+    /// # Errors
+    /// Which one cannot be removed, and why.
+    pub(super) fn clear(&self) -> Result<()> {
+        let entries = std::fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        for path in entries.map(|e| e.path()).filter(|p| is_log(p)) {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        Ok(())
     }
 
     fn folder(&self) -> &Path {
@@ -259,6 +267,8 @@ mod tests {
         let error = Logs::kept(folder.path(), false).unwrap_err().to_string();
         assert!(error.contains("worker-3.log") && error.contains("--force"), "{error}");
         let logs = Logs::kept(folder.path(), true).unwrap();
+        assert!(log.exists(), "nothing has begun yet");
+        logs.clear().unwrap();
         assert!(!log.exists() && other.exists());
         assert_eq!(logs.tail(3, 10).unwrap(), b"");
         std::fs::write(&log, "0123456789abcdef").unwrap();

@@ -196,6 +196,9 @@ impl Lab {
             let what = What::Announced(Box::new(second.clone()));
             lab.order(Order::Say(Event { t: 0, lock: 1, actor: 0, pid: 0, what }));
         }
+        if let Some(program) = &lab.program {
+            program.logs().clear()?;
+        }
         for id in 1..=lab.config.workers {
             lab.members.push(Member::default());
             lab.fork(id).with_context(|| {

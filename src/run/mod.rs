@@ -1,7 +1,9 @@
 //! What the command line asks for, joined: a source, the model, the faces. The one room that knows them all.
 //!
-//! - `session.rs`: the loop of a run, whatever its source.
+//! - `session.rs`: the loop of a run, whatever its source;
+//! - `recording.rs`: the file that it is recorded to.
 
+mod recording;
 mod session;
 
 use crate::cli::{Cli, LabArgs, Output, ReplayArgs, RunArgs, ShowArgs, Speed, Sub, WatchArgs};
@@ -19,12 +21,12 @@ use crate::tui::theme::Theme;
 use crate::watch::Plan;
 use anyhow::{Context, Error, anyhow};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use recording::Recording;
 use session::Session;
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Runs what the command line asks for; gives the exit status.
@@ -75,7 +77,7 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     let program = Program::prepare(&args.command, args.log.as_deref(), args.show.force, args.stop_on_failure)
         .map_err(Failure::BadInput)?;
     let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
-    let record = make_recording(&args.run, &args.show)?;
+    let record = prepare_recording(&args.run, &args.show, [target.path()])?;
     prepare_hgrm(&args.show)?;
     let seed = u64::from(std::process::id()) ^ crate::clock::now();
     let config = Config::from_cli(args, seed);
@@ -100,15 +102,19 @@ fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::BadInput(anyhow!("--interval is for --how sampled: exact seeing has no interval")));
     }
     let plan = Plan::of(args).map_err(Failure::BadInput)?;
-    let record = make_recording(&args.run, &args.show)?;
+    let record = prepare_recording(&args.run, &args.show, args.lockfiles.iter().map(PathBuf::as_path))?;
     prepare_hgrm(&args.show)?;
     let signals = forward_signals()?;
     live(Box::new(plan.start()?), signals, &args.run, &args.show, output, record)?.go()
 }
 
-/// The file for a recording, made before anything begins.
-fn make_recording(run: &RunArgs, show: &ShowArgs) -> Result<Option<File>, Failure> {
-    run.record.as_deref().map(|path| create(path, show.force)).transpose().map_err(Failure::BadInput)
+/// The file for a recording, made ready before anything begins; none of those that are `locked`.
+fn prepare_recording<'p>(
+    run: &RunArgs,
+    show: &ShowArgs,
+    locked: impl IntoIterator<Item = &'p Path>,
+) -> Result<Option<Recording>, Failure> {
+    run.record.as_deref().map(|path| Recording::prepare(path, show.force, locked)).transpose()
 }
 
 /// A run of something that happens now: it ends when it was told to, and is recorded beside any output.
@@ -118,11 +124,12 @@ fn live(
     run: &RunArgs,
     show: &ShowArgs,
     output: Output,
-    record: Option<File>,
+    record: Option<Recording>,
 ) -> Result<Session, Failure> {
     let mut session = Session::new(source, signals, show, output)?;
     (session.end_at, session.limit) = (run.duration, run.acquisitions);
-    if let (Some(file), Some(path)) = (record, &run.record) {
+    if let (Some(record), Some(path)) = (record, &run.record) {
+        let file = record.begin()?;
         session.open_outlet(format!("the recording {}", path.display()), false, Box::new(Jsonl::new(file)))?;
     }
     Ok(session)
@@ -161,22 +168,6 @@ fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
 
 fn prepare_hgrm(show: &ShowArgs) -> Result<(), Failure> {
     show.hgrm.as_deref().map_or(Ok(()), |folder| hgrm::prepare(folder, show.force)).map_err(Failure::BadInput)
-}
-
-/// Makes a file of ours; one that is there is left alone unless `force` says otherwise.
-fn create(path: &Path, force: bool) -> Result<File, Error> {
-    let mut options = File::options();
-    let options = options.write(true);
-    let options = if force { options.create(true).truncate(true) } else { options.create_new(true) };
-    options.open(path).map_err(|error| {
-        let shown = path.display();
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                anyhow!("{shown} exists and is left as it is: name another file, or add --force to overwrite it")
-            }
-            _ => anyhow!("cannot make the file {shown}: {error}; name a file in a folder that you may write to"),
-        }
-    })
 }
 
 fn choose_output(show: &ShowArgs) -> Result<Output, Failure> {
