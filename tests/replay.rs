@@ -218,7 +218,24 @@ fn bad_recordings_are_refused_with_the_line_and_what_was_expected() {
     with(&whole.replacen("\"schema\":1", "\"schema\":9", 1), &["line 1", "schema 9", "reads schema 1"]);
     let mut lines: Vec<&str> = whole.lines().collect();
     lines[5] = "{\"type\":";
-    with(&(lines.join("\n") + "\n"), &["line 6", "expected an event"]);
+    fs::write(&other, lines.join("\n") + "\n").unwrap();
+    // What came before is told to its end, as on a screen, however short it is.
+    for (output, words) in [
+        ("summary", &["acquisitions in", "! line 6: expected an event"][..]),
+        ("log", &["worker-1", "acquisitions in", "! line 6: expected an event"]),
+        ("json", &["\"text\":\"line 6: expected an event"]),
+        ("jsonl", &["\"type\":\"spawned\"", "\"type\":\"ended\"", "\"type\":\"summary\""]),
+        ("perfetto", &["\n]}\n"]),
+    ] {
+        let out = run(&["replay", "-o", output, text(&other)]);
+        assert_eq!(out.status.code(), Some(2), "{output}");
+        for word in ["other", "line 6", "expected an event"] {
+            assert!(stderr(&out).contains(word), "{output}: {}", stderr(&out));
+        }
+        for word in words {
+            assert!(stdout(&out).contains(word), "{output}: {word:?} is not in {}", stdout(&out));
+        }
+    }
     refused(&["replay", text(folder.path())], &["a folder"]);
     refused(&["replay", "-o", "summary", "/nonexistent/x"], &["/nonexistent/x", "No such file"]);
     refused(&["replay", text(&file), "-o", "tui"], &["terminal"]);

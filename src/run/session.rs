@@ -114,13 +114,11 @@ impl Session {
     pub(super) fn go(mut self) -> Result<ExitCode, Failure> {
         let ended = self.turn_until_end();
         self.close();
+        // What came before a fault in a recording is told whole, with the fault in it, whatever the output.
+        self.tell_end();
         if let Some(fault) = self.source.fault() {
-            if self.on_screen.is_some() {
-                self.print_summary();
-            }
             return Err(Failure::BadInput(fault));
         }
-        self.tell_end();
         ended?;
         Ok(self.status())
     }

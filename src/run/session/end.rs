@@ -87,7 +87,7 @@ impl Session {
         }
     }
 
-    pub(super) fn print_summary(&mut self) {
+    fn print_summary(&mut self) {
         match Summary::new(io::stdout()).end(&self.locks) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 self.failed = true;
