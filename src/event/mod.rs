@@ -22,6 +22,9 @@ use serde::{Deserialize, Serialize};
 /// No actor has a higher number. It bounds what a recording can make the model allocate.
 pub const MAX_ACTORS: ActorId = 1 << 16;
 
+/// Actors of all locks together, each lock counted up to its highest number, are no more, for the same reason.
+pub const MAX_ACTORS_IN_ALL: u64 = 1 << 20;
+
 /// No lock has a higher number, for the same reason.
 pub const MAX_LOCKS: LockId = 1 << 16;
 

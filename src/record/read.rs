@@ -2,7 +2,7 @@
 
 use super::begin::parse_begin;
 use super::line::{Kind, Line, SECOND_BEGIN, why};
-use crate::event::{Begin, Event};
+use crate::event::{ActorId, Begin, Event, MAX_ACTORS_IN_ALL};
 use serde::Deserialize;
 use std::io::{BufRead, BufReader, Read};
 use thiserror::Error;
@@ -58,6 +58,31 @@ pub struct Reader<R> {
     text: Vec<u8>,
     line: u64,
     offset: u64,
+    crowd: Crowd,
+}
+
+/// How many actors the locks have: to each that has one, the fold gives all those with lower numbers, too.
+#[derive(Debug, Default)]
+struct Crowd {
+    highest: Vec<ActorId>,
+    all: u64,
+}
+
+impl Crowd {
+    /// Whether there is room for who is in `event`.
+    fn admits(&mut self, event: &Event) -> bool {
+        let lock = event.lock as usize;
+        if self.highest.len() <= lock {
+            self.highest.resize(lock + 1, 0);
+        }
+        if let Some(highest) = self.highest.get_mut(lock)
+            && event.actor > *highest
+        {
+            self.all += u64::from(event.actor - *highest);
+            *highest = event.actor;
+        }
+        self.all <= MAX_ACTORS_IN_ALL
+    }
 }
 
 impl<R: Read> Reader<R> {
@@ -67,7 +92,7 @@ impl<R: Read> Reader<R> {
     /// It is not that of a recording that this version can read.
     pub fn open(from: R) -> Result<(Self, Begin), ReadError> {
         let from = BufReader::with_capacity(BUFFER, from);
-        let mut reader = Self { from, text: Vec::new(), line: 0, offset: 0 };
+        let mut reader = Self { from, text: Vec::new(), line: 0, offset: 0, crowd: Crowd::default() };
         match reader.fill()? {
             None => Err(ReadError::Empty),
             Some(_) => {
@@ -79,7 +104,8 @@ impl<R: Read> Reader<R> {
 
     /// Goes on in the middle of one, at the begin of a line: after line `line`, at byte `offset`.
     pub fn resume(from: R, line: u64, offset: u64) -> Self {
-        Self { from: BufReader::with_capacity(BUFFER, from), text: Vec::new(), line, offset }
+        let from = BufReader::with_capacity(BUFFER, from);
+        Self { from, text: Vec::new(), line, offset, crowd: Crowd::default() }
     }
 
     /// Lines and bytes read so far.
@@ -101,7 +127,10 @@ impl<R: Read> Reader<R> {
         let Some(whole) = self.fill()? else { return Ok(Entry::End) };
         match serde_json::from_slice::<Line>(&self.text) {
             Ok(mut line) => match line.event() {
-                Ok(Some(event)) => Ok(Entry::Event(event)),
+                Ok(Some(event)) if self.crowd.admits(&event) => Ok(Entry::Event(event)),
+                Ok(Some(_)) => Err(self.wrong(format!(
+                    "its worker's number is too high: the workers of all locks may be {MAX_ACTORS_IN_ALL} at most"
+                ))),
                 Ok(None) => Ok(Entry::Summary),
                 Err(why) => Err(self.wrong(format!("an event cannot be read: {why}"))),
             },
@@ -222,6 +251,28 @@ mod tests {
                 entry => out.push(entry),
             }
         }
+    }
+
+    /// Each of these lines would have the fold make room for 65536 actors.
+    #[test]
+    fn actors_of_all_locks_together_are_bounded() {
+        let mut bytes = Vec::new();
+        write_begin(&mut bytes, &begin()).unwrap();
+        let mut lines = LineWriter::new(&Begin {
+            watch: Some(Watching { how: How::Exact, precision_ns: 0, list: true, blind: Vec::new() }),
+            ..begin()
+        });
+        let most = (MAX_ACTORS_IN_ALL / u64::from(MAX_ACTORS)) as u32;
+        for lock in 0..=most {
+            let what = What::Waiting { mode: LockMode::Exclusive };
+            lines.event(&mut bytes, &Event { t: 0, lock, actor: MAX_ACTORS, pid: 7, what }).unwrap();
+        }
+        let (mut reader, _) = Reader::open(&bytes[..]).unwrap();
+        for _ in 0..most {
+            assert!(matches!(reader.next(), Ok(Entry::Event(_))));
+        }
+        let error = reader.next().unwrap_err().to_string();
+        assert!(error.contains(&format!("line {}", most + 2)) && error.contains("too high"), "{error}");
     }
 
     proptest! {
