@@ -1,13 +1,12 @@
 //! Between fork and _exit a worker allocates nothing: here the allocator aborts in children.
 #![allow(missing_docs, unsafe_code, clippy::unwrap_used)]
 
-use flockmon::cli::{Acquire, Restart};
 use flockmon::dist::Dist;
 use flockmon::event::{LockKind, What};
 use flockmon::lab::puppet::{Answer, Ask, Puppet};
 use flockmon::lab::scene::SCENES;
 use flockmon::lab::target::Target;
-use flockmon::lab::{Config, Lab, Program};
+use flockmon::lab::{Acquire, Config, Lab, Program, Restart};
 use flockmon::lock::Bytes;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -2,11 +2,10 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
-use flockmon::cli::{Acquire, Restart};
 use flockmon::dist::Dist;
 use flockmon::event::{LockKind, What};
 use flockmon::lab::target::Target;
-use flockmon::lab::{Config, Lab};
+use flockmon::lab::{Acquire, Config, Lab, Restart};
 use support::wait_for;
 
 #[test]

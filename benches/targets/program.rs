@@ -2,11 +2,10 @@
 
 use crate::{FRAME, support};
 use crossbeam_channel::bounded;
-use flockmon::cli::{Acquire, Restart};
 use flockmon::dist::Dist;
 use flockmon::event::{LockKind, What};
 use flockmon::lab::target::Target;
-use flockmon::lab::{self, Config};
+use flockmon::lab::{self, Acquire, Config, Restart};
 use flockmon::model::Locks;
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use std::fs::File;

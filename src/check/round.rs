@@ -1,12 +1,11 @@
 //! Rounds of contention: a lab whose ledger sees every acquisition.
 
 use super::stage::{Found, Stage, Stop, heed};
-use crate::cli::{Acquire, Restart};
 use crate::dist::Dist;
 use crate::event::{Command, Event, FailedAction, What};
 use crate::format::{count, dur_or_dash};
 use crate::lab::target::Target;
-use crate::lab::{Config, Lab, LabSource};
+use crate::lab::{Acquire, Config, Lab, LabSource, Restart};
 use crate::lock::flaw::{self, Flaw};
 use crate::model::{Latency, Model};
 use crate::source::Source;

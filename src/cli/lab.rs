@@ -1,13 +1,13 @@
 //! Options of the lab.
 
 use super::{Cli, RunArgs, ShowArgs};
-use crate::dist::{Dist, DurationError, parse_positive, plain};
+use crate::dist::Dist;
 use crate::event::LockKind;
 use crate::lab::scene::{Scene, SceneArg};
-use clap::{Args, Parser, ValueEnum};
+use crate::lab::{Acquire, Config, Restart};
+use clap::{Args, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::{fmt, str::FromStr};
 
 /// Options of the lab.
 #[derive(Debug, Clone, Args)]
@@ -94,6 +94,22 @@ impl LabArgs {
             _ => None,
         }
     }
+
+    /// What the lab is to do; `seed` where none is given.
+    pub fn config(&self, seed: u64) -> Config {
+        Config {
+            workers: self.workers,
+            hold: self.hold,
+            think: self.think,
+            kind: self.lock,
+            shared: self.shared,
+            acquire: self.acquire,
+            keep_open: self.keep_open,
+            restart: self.restart,
+            seed: self.seed.unwrap_or(seed),
+            limit: self.run.acquisitions,
+        }
+    }
 }
 
 /// Puts the options of a scene before those of the user, which therefore override them.
@@ -105,69 +121,6 @@ pub fn expand_scene(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
         args.splice(1..1, scene.options.iter().map(OsString::from));
     }
     args
-}
-
-/// How a worker waits for the lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acquire {
-    /// In the kernel's queue.
-    Block,
-    /// Non-blocking tries, this many ns apart.
-    Poll(u64),
-    /// In the kernel's queue, for at most this many ns.
-    Timeout(u64),
-}
-
-impl FromStr for Acquire {
-    type Err = AcquireError;
-
-    fn from_str(text: &str) -> Result<Self, AcquireError> {
-        match text.split_once(':') {
-            None if text == "block" => Ok(Self::Block),
-            Some(("poll", every)) => Ok(Self::Poll(parse_positive(every)?)),
-            Some(("timeout", after)) => Ok(Self::Timeout(parse_positive(after)?)),
-            _ => Err(AcquireError::Unknown(text.into())),
-        }
-    }
-}
-
-impl fmt::Display for Acquire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Block => f.write_str("block"),
-            Self::Poll(every) => write!(f, "poll:{}", plain(*every)),
-            Self::Timeout(after) => write!(f, "timeout:{}", plain(*after)),
-        }
-    }
-}
-
-/// What is wrong with `--acquire`.
-#[derive(Debug, thiserror::Error)]
-pub enum AcquireError {
-    /// Not one of the three words.
-    #[error("'{0}' is not a way to wait: use block, poll:50ms or timeout:2s")]
-    Unknown(String),
-    /// The duration in it is wrong.
-    #[error(transparent)]
-    Duration(#[from] DurationError),
-}
-
-/// Whether workers that end come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Restart {
-    /// Always, as containers do under `restart: always`.
-    Always,
-    /// Never: the run ends when the last one has ended.
-    Never,
-}
-
-impl fmt::Display for Restart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Always => "always",
-            Self::Never => "never",
-        })
-    }
 }
 
 #[cfg(test)]

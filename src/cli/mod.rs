@@ -11,7 +11,7 @@ mod theme;
 mod watch;
 
 pub use check::{CheckArgs, CheckOutput};
-pub use lab::{Acquire, AcquireError, LabArgs, Restart, expand_scene};
+pub use lab::{LabArgs, expand_scene};
 pub use replay::{ReplayArgs, Speed};
 pub use show::{Output, ShowArgs, ThresholdArg};
 pub use theme::{ThemeChoice, ThemeName};

@@ -4,6 +4,7 @@
 use super::clock::Tuner;
 use super::collector::{Collector, Order};
 use super::command::Program;
+use super::config::{Acquire, Config, Restart};
 use super::errand::Errand;
 use super::ledger::{MAX_WORKERS, Owner, Shared};
 use super::mischief::{Act, Mischief};
@@ -11,7 +12,6 @@ use super::scene::Scene;
 use super::target::Target;
 use super::warden::Warden;
 use super::worker;
-use crate::cli::{Acquire, LabArgs, Restart};
 use crate::dist::Dist;
 use crate::event::{Begin, Command, Event, Keeper, LockId, LockKind, LockMode, Origin, Setup, Task, What};
 use crate::source::Batch;
@@ -41,49 +41,6 @@ const FAREWELL_NS: u64 = 300_000_000;
 const FAREWELL_OF_COMMANDS_NS: u64 = 2_000_000_000;
 /// Descriptors the monitor needs beside a pipe a worker.
 const SPARE_FDS: u64 = 64;
-
-/// What the lab is to do.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Workers at the start.
-    pub workers: u32,
-    /// How long to hold.
-    pub hold: Dist,
-    /// How long to think.
-    pub think: Dist,
-    /// The lock family.
-    pub kind: LockKind,
-    /// Share of shared locks, in percent.
-    pub shared: u8,
-    /// How to wait.
-    pub acquire: Acquire,
-    /// Open once.
-    pub keep_open: bool,
-    /// Whether workers come back.
-    pub restart: Restart,
-    /// Seeds the random choices.
-    pub seed: u64,
-    /// No acquisition beyond this number counts.
-    pub limit: Option<u64>,
-}
-
-impl Config {
-    /// The configuration that the command line asks for; `seed` where it gives none.
-    pub fn from_cli(cli: &LabArgs, seed: u64) -> Self {
-        Self {
-            workers: cli.workers,
-            hold: cli.hold,
-            think: cli.think,
-            kind: cli.lock,
-            shared: cli.shared,
-            acquire: cli.acquire,
-            keep_open: cli.keep_open,
-            restart: cli.restart,
-            seed: cli.seed.unwrap_or(seed),
-            limit: cli.run.acquisitions,
-        }
-    }
-}
 
 /// One place in the fleet.
 #[derive(Debug, Default)]

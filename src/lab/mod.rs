@@ -2,6 +2,7 @@
 //! file, reads what they tell through pipes, and carries out the user's commands.
 //!
 //! - `worker.rs` is the child, `worker/sys.rs` its system calls;
+//! - `config.rs` is what it is to do;
 //! - `command.rs` is the command that workers run while they hold the lock, `errand.rs` what one of them needs for that,
 //!   `worker/exec.rs` how it runs; `warden.rs` sees that nothing of it stays behind;
 //! - `wire.rs` the record in the pipe, `ledger.rs` the pages that all share, `clock.rs` the clock;
@@ -16,6 +17,7 @@
 pub mod clock;
 mod collector;
 pub mod command;
+pub mod config;
 pub mod decode;
 pub mod errand;
 mod fleet;
@@ -32,5 +34,6 @@ pub mod wire;
 pub mod worker;
 
 pub use command::Program;
-pub use fleet::{Config, Lab};
+pub use config::{Acquire, AcquireError, Config, Restart};
+pub use fleet::Lab;
 pub use source::LabSource;

@@ -5,11 +5,11 @@
 //! allocation, no panic, no stdio; a test runs workers under an allocator that aborts in children.
 
 use super::clock::{Clock, Line};
+use super::config::Acquire;
 use super::errand::Errand;
 use super::ledger::{Control, Doing, Owner, Shared, Slot};
 use super::mischief::Mischief;
 use super::wire::{Body, Record, SIZE, Won};
-use crate::cli::Acquire;
 use crate::dist::Dist;
 use crate::event::{LockKind, LockMode};
 use crate::lock::Lock;

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::lab::mischief::Act;
 use crate::lab::scene::{self, Scene, SceneArg};
 use crate::lab::target::Target;
-use crate::lab::{Config, Lab, LabSource, Program};
+use crate::lab::{Lab, LabSource, Program};
 use crate::manual;
 use crate::replay::Player;
 use crate::report::{Jsonl, hgrm};
@@ -80,7 +80,7 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     let record = prepare_recording(&args.run, &args.show, [target.path()])?;
     prepare_hgrm(&args.show)?;
     let seed = u64::from(std::process::id()) ^ crate::clock::now();
-    let config = Config::from_cli(args, seed);
+    let config = args.config(seed);
     let lab = match scene {
         Some(scene) => Lab::start_scene(config, target, Some(scene))?,
         None => Lab::start_with(config, target, program)?,

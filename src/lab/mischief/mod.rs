@@ -7,8 +7,8 @@
 
 mod sys;
 
+use super::config::Acquire as How;
 use super::ledger::Owner;
-use crate::cli::Acquire as How;
 use crate::event::{LockInfo, LockKind};
 use anyhow::{Context, Result};
 use std::ffi::{CStr, CString};
