@@ -110,25 +110,43 @@ fn a_queue_that_serves_the_last_first_starves_for_each_seed() {
     }
 }
 
+/// Plays a lab to its end; gives the kinds of the findings it told.
+fn told(args: &[&str]) -> Vec<String> {
+    let out = run(&[args, &["-o", "jsonl"]].concat());
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+    let lines = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    let found = lines.filter(|l| l["type"] == "finding").map(|l| l["kind"].as_str().unwrap().to_owned());
+    found.collect()
+}
+
+/// So low that these runs, which are short, would lead to findings if they were not ordinary.
+const LOW: [&str; 6] =
+    ["--threshold", "starvation-wait=10ms", "--threshold", "long-hold-time=200ms", "--threshold", "convoy-time=1s"];
+
 /// The real thing, in short.
 #[test]
 fn real_ordinary_runs_lead_to_no_finding() {
     for args in [
-        &["--hold", "20ms"][..],
-        &["--hold", "5ms", "--keep-open"],
-        &["--hold", "5ms", "--keep-open", "--lock", "posix"],
-        &["--hold", "1ms..9ms", "--lock", "ofd", "--think", "1ms"],
-        &["--hold", "exp:2ms", "--think", "exp:50ms", "--shared", "30"],
-        &["-w", "2", "--hold", "0", "--keep-open"],
-        &["-w", "30", "--hold", "1ms"],
+        &["--hold", "20ms", "-n", "150"][..],
+        &["--hold", "5ms", "--keep-open", "-n", "400"],
+        &["--hold", "5ms", "--keep-open", "--lock", "posix", "-n", "400"],
+        &["--hold", "1ms..9ms", "--lock", "ofd", "--think", "1ms..150ms", "-n", "400"],
+        &["--hold", "exp:2ms", "--think", "exp:50ms", "--shared", "30", "-n", "400"],
+        &["-w", "30", "--hold", "1ms", "-n", "1500"],
     ] {
-        let out = run(&[args, &["-n", "150", "-o", "jsonl"]].concat());
-        let text = String::from_utf8(out.stdout).unwrap();
-        assert_eq!(out.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
-        let found: Vec<&str> = text.lines().filter(|l| l.contains("\"type\":\"finding\"")).collect();
-        assert!(found.is_empty(), "{args:?}: {found:?}");
-        assert!(text.contains("\"findings\":[]"), "{args:?}: {}", text.lines().last().unwrap());
+        assert_eq!(told(&[args, &LOW].concat()), [""; 0], "{args:?}");
     }
+    // This one is so fast that each takes the lock a thousand times while the other is woken.
+    assert_eq!(told(&["-w", "2", "--hold", "0", "--keep-open", "-n", "4000"]), [""; 0]);
+}
+
+/// The same thresholds find what is there.
+#[test]
+fn a_real_run_that_is_out_of_order_leads_to_a_finding() {
+    // They leave each other no gap, though they think.
+    let found = told(&[&["--hold", "5ms", "--think", "1ms", "-n", "400"][..], &LOW].concat());
+    assert!(found.iter().all(|kind| kind == "convoy") && !found.is_empty(), "{found:?}");
 }
 
 #[test]
