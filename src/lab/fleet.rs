@@ -13,7 +13,7 @@ use super::target::Target;
 use super::warden::Warden;
 use super::worker;
 use crate::dist::Dist;
-use crate::event::{Begin, Command, Event, Keeper, LockId, LockKind, LockMode, Origin, Setup, Task, What};
+use crate::event::{Begin, Command, Event, Keeper, LockId, LockMode, Origin, Setup, Task, What};
 use crate::source::Batch;
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, Sender};
