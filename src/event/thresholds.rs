@@ -282,7 +282,7 @@ mod tests {
     fn what_cannot_be_is_refused_with_a_hint() {
         let wrong = |text: &str| text.parse::<Setting>().unwrap_err().to_string();
         assert!(wrong("starvation-wiat=5s").contains("did you mean starvation-wait?"));
-        assert!(wrong("nonsense=5s").contains("--threshold list"));
+        assert!(wrong("xyzzy=5s").contains("--threshold list"));
         assert!(wrong("starvation-wait").contains("NAME=VALUE"));
         assert!(wrong("starvation-wait=5").contains("unit"));
         assert!(wrong("starvation-rounds=0").contains("from 1"));
