@@ -97,6 +97,80 @@ fn a_stopped_holder_and_a_replaced_file() {
     shots("findings", &model, "!", &SIZES[..1]);
 }
 
+/// `keys` as a configuration binds them: an action and its key, or none.
+fn bound(place: Place, keys: &[(&str, &str)]) -> Ui {
+    let mut ui = unicode();
+    ui.place = place;
+    for (action, key) in keys {
+        let chords = key.split_whitespace().map(|k| k.parse().unwrap()).collect();
+        ui.keys.rebind(action, chords).unwrap();
+    }
+    assert_eq!(ui.keys.conflict(), None);
+    ui
+}
+
+/// What the screen says of keys is true of those that are bound, and of the screen.
+#[test]
+fn texts_name_the_keys_that_are_bound() {
+    let mut model = busy();
+    let now = model.now();
+    let holder = model.first().holders().next().unwrap().id;
+    tell(&mut model, now, holder, What::Stopped);
+    let finding = |place: Place, keys: &[(&str, &str)]| text(&buffer(&model, &mut bound(place, keys), 120, 36));
+    let fact = "is stopped and keeps the lock: ";
+    let says = |shown: &str, what: &str| assert!(shown.contains(&format!("{fact}{what}")), "{what}:\n{shown}");
+    says(&finding(Place::Lab, &[]), "press s to resume or k to kill");
+    says(&finding(Place::Watch, &[]), "press s to resume or k to kill");
+    says(
+        &finding(Place::Lab, &[("stall-holder", "ctrl-s"), ("kill-holder", "K k")]),
+        "press ctrl-s to resume or K to kill",
+    );
+    says(&finding(Place::Lab, &[("stall-holder", "")]), "resume it (SIGCONT), or press k to kill");
+    for place in [Place::ReadOnly, Place::Replay] {
+        says(&finding(place, &[]), "resume it (SIGCONT) or kill it");
+    }
+
+    // The titles of what lies over the panels, opened by keys of their own.
+    let (other, none) = (
+        [("back", "b"), ("page-up", "P"), ("page-down", "N"), ("up", "U"), ("down", "D")],
+        [("back", ""), ("page-up", ""), ("page-down", ""), ("up", ""), ("down", "")],
+    );
+    let title = |keys: &[(&str, &str)], open: &str, width: u16| {
+        let mut ui = bound(Place::Lab, keys);
+        press(&mut ui, &model, open);
+        text(&buffer(&model, &mut ui, width, 36))
+    };
+    for (open, was, with_other, with_none) in [
+        ("?", "keys · ? or esc closes, arrows scroll ─", "keys · ? or b closes, U/D scroll ─", "keys · ? closes ─"),
+        ("!", "findings · ! or esc closes ─", "findings · ! or b closes ─", "findings · ! closes ─"),
+        (
+            "\r",
+            "· enter or esc closes, arrows: the next one, pgup/pgdn scroll ─",
+            "· enter or b closes, U/D: the next one, P/N scroll ─",
+            "· enter closes ─",
+        ),
+    ] {
+        for (keys, what) in [(&[][..], was), (&other, with_other), (&none, with_none)] {
+            let shown = title(keys, open, 120);
+            assert!(shown.contains(what), "{what}:\n{shown}");
+        }
+    }
+
+    // What a key says that cannot do anything.
+    let said = |keys: &[(&str, &str)], pressed: &str| {
+        let mut ui = bound(Place::Lab, keys);
+        press(&mut ui, &model, pressed);
+        ui.message.unwrap()
+    };
+    assert_eq!(said(&[], "x"), "select a worker first, with arrows or the mouse");
+    assert_eq!(said(&other, "x"), "select a worker first, with U/D or the mouse");
+    assert_eq!(said(&none, "x"), "select a worker first, with the mouse");
+    let whole_run = format!("w{LEFT}");
+    assert_eq!(said(&[], &whole_run), "the timeline shows the whole run: press w for a shorter window");
+    let (other, whole_run) = ([("window", "W w")], format!("W{LEFT}"));
+    assert_eq!(said(&other, &whole_run), "the timeline shows the whole run: press W for a shorter window");
+}
+
 /// The holder has been killed, and nobody has the lock yet.
 fn killed() -> Locks {
     let mut model = busy();

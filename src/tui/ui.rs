@@ -5,6 +5,7 @@ use super::picker::{Outcome, Picker};
 use super::theme::{Glyphs, Theme};
 use crate::cli::ThemeName;
 use crate::event::{ActorId, Command, LockId};
+use crate::model::finding::Finding;
 use crate::model::runs::End;
 use crate::model::{Actor, Locks, Model, Span, State};
 use crate::source::{Position as Played, Question};
@@ -295,9 +296,8 @@ impl Ui {
         if let Some(successor) = successor {
             self.left.push(model.lock());
             (self.opened, self.selected, self.scroll) = (Some(successor.lock()), None, 0);
-            self.say(format!(
-                "the path names another file now (inode {was} to {now}): this is that one; esc lists both"
-            ));
+            let lists = self.key(Action::Back).map(|key| format!("; {key} lists both")).unwrap_or_default();
+            self.say(format!("the path names another file now (inode {was} to {now}): this is that one{lists}"));
         }
     }
 
@@ -305,6 +305,23 @@ impl Ui {
     pub fn ask(&mut self, question: Question) {
         self.message = None;
         self.question = Some(question);
+    }
+
+    /// The key of an action on this screen, as shown; none where it has none.
+    pub fn key(&self, action: Action) -> Option<&str> {
+        self.keys.key(action, self.place)
+    }
+
+    /// A finding in a line, its next step by the keys of this screen.
+    pub fn told(&self, finding: &Finding) -> String {
+        self.glyphs.plain(&finding.text_with(&|step| self.keys.step(step, self.place)))
+    }
+
+    /// What a panel says of the keys that close it and scroll it, or go through it: `? or esc closes, arrows scroll`.
+    pub fn hint(&self, closes: [Action; 2], others: &[(Option<String>, &str)]) -> String {
+        let closes = self.keys.keys(&closes, " or ", self.place).map(|keys| format!("{keys} closes"));
+        let others = others.iter().filter_map(|(keys, what)| Some(format!("{}{what}", keys.as_ref()?)));
+        closes.into_iter().chain(others).collect::<Vec<_>>().join(", ")
     }
 
     /// Shows a sentence until the next key.
@@ -360,7 +377,10 @@ impl Ui {
             Action::StallHolder => return source(Command::StallHolder(lock)),
             Action::KillSelected => match self.selected {
                 Some(id) => return source(Command::Kill(lock, id)),
-                None => self.say("select a worker first, with the arrow keys or the mouse".into()),
+                None => {
+                    let keys = self.keys.arrows(self.place).map(|keys| format!("{keys} or ")).unwrap_or_default();
+                    self.say(format!("select a worker first, with {keys}the mouse"));
+                }
             },
             Action::AddWorker => return source(Command::AddWorker),
             Action::RemoveWorker => return source(Command::RemoveWorker),
@@ -424,7 +444,8 @@ impl Ui {
     /// Moves the timeline a tenth of its length back in time, or forward; what moves on by itself is frozen first.
     fn go_back(&mut self, back: bool, locks: &Locks) {
         let Some(length) = self.timeline_ns() else {
-            return self.say("the timeline shows the whole run: press w for a shorter window".into());
+            let shorter = self.key(Action::Window).map(|key| format!(": press {key} for a shorter window"));
+            return self.say(format!("the timeline shows the whole run{}", shorter.unwrap_or_default()));
         };
         let model = self.model(locks);
         let most = model.active(model.now()).saturating_sub(length);

@@ -217,7 +217,7 @@ impl Source for WatchSource {
                 self.order(Order::Say(Event::of_run(self.now(), What::Reset)));
                 None
             }
-            _ => Some("not in a watch: these are programs of others; ? lists the keys".into()),
+            _ => Some("not in a watch: these are programs of others".into()),
         })
     }
 

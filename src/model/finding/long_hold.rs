@@ -1,4 +1,4 @@
-use super::{Here, inherited};
+use super::{Here, Keys, Step, inherited};
 use crate::event::Condition;
 use crate::format::dur;
 use crate::model::Actor;
@@ -34,6 +34,10 @@ impl LongHold {
         let holder = model.holders().filter(plain).find(|a| model.in_state(a) > limit)?;
         Some(Self { name: holder.full_name(), ns: model.in_state(holder), usual })
     }
+
+    pub(super) fn next(&self, keys: Keys<'_>) -> String {
+        keys(Step::Kill).map_or_else(|| ", then kill it".into(), |key| format!(", then {key} to kill"))
+    }
 }
 
 impl fmt::Display for LongHold {
@@ -41,7 +45,7 @@ impl fmt::Display for LongHold {
         let (ns, usual) = (dur(self.ns), dur(self.usual));
         write!(
             f,
-            "{} has held it for {ns}, where 99 % of holds end within {usual}: see what it does (strace -p, /proc/PID/stack), then k to kill",
+            "{} has held it for {ns}, where 99 % of holds end within {usual}: see what it does (strace -p, /proc/PID/stack)",
             self.name
         )
     }

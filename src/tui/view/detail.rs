@@ -34,13 +34,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
     let area = overlay::window(area, LARGEST.0, LARGEST.1);
     let (theme, glyphs) = (ui.theme, ui.glyphs);
     let name = glyphs.plain(&actor.name());
-    let closes = ui.keys.any_of(&[Action::Detail, Action::Back]);
-    let scroll = format!("{}/{}", ui.keys.first(Action::PageUp), ui.keys.first(Action::PageDown));
-    let rooms = [
-        format!("pid {} \u{b7} {closes} closes, {}: the next one, {scroll} scroll", actor.pid, ui.keys.arrows()),
-        format!("pid {} \u{b7} {scroll} scroll", actor.pid),
-        format!("pid {}", actor.pid),
-    ];
+    let scroll = ui.keys.keys(&[Action::PageUp, Action::PageDown], "/", ui.place);
+    let all = ui.hint(
+        [Action::Detail, Action::Back],
+        &[(ui.keys.arrows(ui.place), ": the next one"), (scroll.clone(), " scroll")],
+    );
+    let some = scroll.map(|keys| format!("{keys} scroll")).unwrap_or_default();
+    let after_pid = |hint: String| {
+        let dot = if hint.is_empty() { "" } else { " \u{b7} " };
+        format!("pid {}{dot}{hint}", actor.pid)
+    };
+    let rooms = [all, some, String::new()].map(after_pid);
     let fits = |about: &&String| name.chars().count() + about.chars().count() + 7 <= usize::from(area.width);
     let about = rooms.iter().find(fits).map_or("", String::as_str);
     let outer = block(title(&name, about, &theme, &glyphs), &theme, &glyphs);
