@@ -11,7 +11,7 @@ mod watched;
 use flockmon::cli::ThemeName;
 use flockmon::event::{Acquisition, Begin, How, LockMode, Setup, What};
 use flockmon::model::Locks;
-use flockmon::source::Position;
+use flockmon::source::{Child, Children, Position};
 use flockmon::tui::keymap::Place;
 use flockmon::tui::{Column, Ui};
 
@@ -371,6 +371,40 @@ fn a_task_of_another_program_in_detail() {
     watch_shots("watch_detail_holder", How::Sampled, Some(watched::JOBS), "v\r", &SIZES[..1]);
     let scrolled = format!("v\r{PAGE_DOWN}");
     watch_shots("watch_detail_scrolled", How::Exact, Some(watched::JOBS), &scrolled, &SIZES[2..3]);
+}
+
+#[test]
+fn the_children_of_a_process_in_detail() {
+    let watch = watched::watch(How::Exact, false);
+    let child = |pid, parent, command: &str, keeps| Child { pid, parent, command: command.into(), keeps };
+    let shown = |children: Children, (width, height): (u16, u16)| {
+        let mut ui = watching(Some(watched::JOBS));
+        press(&mut ui, &watch.locks, "v\r");
+        ui.children = Some(children);
+        text(&buffer(&watch.locks, &mut ui, width, height))
+    };
+    let some = Children {
+        of: 4230,
+        list: vec![
+            child(4231, 4230, "logger -t reindex", Some(false)),
+            child(4232, 4230, "python3 -m jobs.worker --shard 1", Some(true)),
+            child(4240, 4232, "zstd --long=31 -19 /srv/jobs/index.tmp", Some(true)),
+        ],
+        more: false,
+    };
+    for size in &SIZES[..3] {
+        insta::assert_snapshot!(format!("watch_children_{}x{}", size.0, size.1), shown(some.clone(), *size));
+    }
+    let many = (0..32).map(|n| child(5000 + n, 4230, "cc1 -quiet", None)).collect();
+    let many = shown(Children { of: 4230, list: many, more: true }, SIZES[0]);
+    assert!(many.contains("more than 32 child processes; which of them keep the lock cannot be seen"), "{many}");
+    assert!(many.contains("pid 5005 \u{b7} cc1 -quiet") && many.contains("and at least 26 more"), "{many}");
+    let one = vec![child(4231, 4230, "sleep 60", Some(true))];
+    let one = shown(Children { of: 4230, list: one, more: false }, SIZES[0]);
+    assert!(one.contains("1 child process, which keeps the lock when pid 4230 ends"), "{one}");
+    assert!(shown(Children { of: 4230, list: vec![], more: false }, SIZES[0]).contains("no child processes"));
+    let of_another = shown(Children { of: 4101, ..some }, SIZES[0]);
+    assert!(!of_another.contains("child process"), "{of_another}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::event::{ActorId, Command, LockId};
 use crate::model::finding::Finding;
 use crate::model::runs::End;
 use crate::model::{Actor, Locks, Model, Span, State};
-use crate::source::{Position as Played, Question};
+use crate::source::{Children, Position as Played, Question};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 use std::cmp::Reverse;
@@ -231,6 +231,8 @@ pub struct Ui {
     pub position: Option<Played>,
     /// The end of what the command of the worker in detail has written; none where that is not known.
     pub output: Option<Vec<u8>>,
+    /// The children of the process in detail; none where they are not known.
+    pub children: Option<Children>,
 }
 
 impl Ui {
@@ -262,6 +264,7 @@ impl Ui {
             detail_scroll: 0,
             position: None,
             output: None,
+            children: None,
         }
     }
 

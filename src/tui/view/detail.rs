@@ -2,7 +2,7 @@
 //!
 //! Where there is room these are panels; else they are one text. What does not fit is scrolled to.
 
-use super::{block, cut, folded, histogram, overlay, time, title};
+use super::{block, children, cut, folded, histogram, overlay, time, title};
 use crate::event::{Condition, LockMode, Task};
 use crate::format::{count, percent};
 use crate::model::history::{Became, Change, Turn};
@@ -20,6 +20,8 @@ const LARGEST: (u16, u16) = (116, 44);
 const PANELS: (u16, u16) = (76, 17);
 /// Rows of a fact: a command line may be long.
 const FACT_ROWS: usize = 3;
+/// Rows of its children.
+const CHILDREN: usize = 8;
 /// Columns of the acquisitions where there is little room, their border included.
 const TURNS: u16 = 43;
 
@@ -51,8 +53,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
     let inner = outer.inner(area);
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
-    let facts = facts(actor, locks, model, ui, usize::from(inner.width));
-    if inner.width >= PANELS.0 && inner.height >= PANELS.1 {
+    let mut facts = facts(actor, locks, model, ui, usize::from(inner.width));
+    let has_panels = inner.width >= PANELS.0 && inner.height >= PANELS.1;
+    // Above panels, what does not fit is not seen; the text scrolls.
+    let room = usize::from(inner.height / 2).saturating_sub(facts.len()).min(CHILDREN);
+    let most = if has_panels { room } else { usize::MAX };
+    facts.extend(children::lines(actor, ui, usize::from(inner.width), most));
+    if has_panels {
         panels(frame, inner, facts, actor, model, ui);
     } else {
         text(frame, inner, facts, actor, model, ui);
