@@ -108,6 +108,18 @@ fn offered(shell: &str, lines: &[&str]) -> Option<Vec<String>> {
 }
 
 #[test]
+fn the_readme_shows_every_picture_and_none_that_is_not_there() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let names = std::fs::read_dir(assets("")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut there: Vec<String> = names.filter(|name| name.ends_with(".svg")).collect();
+    let shown = readme.split("](assets/").skip(1).filter_map(|rest| rest.split(')').next());
+    let mut shown: Vec<&str> = shown.filter(|name| name.ends_with(".svg")).collect();
+    there.sort();
+    shown.sort_unstable();
+    assert_eq!(shown, there);
+}
+
+#[test]
 fn shells_complete_subcommands_options_and_values() {
     let cases = [
         ("flockmon --theme d", "dark"),
