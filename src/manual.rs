@@ -1,7 +1,13 @@
 //! The manual page and the completions, made from the tables of options, keys and preferences. What they print is
 //! kept in `assets/` too; a test sees that it is the same. No I/O.
+//!
+//! - `manual/completions.rs`: what shells complete.
 
-use crate::cli::{Cli, Shell};
+mod completions;
+
+pub use completions::completions;
+
+use crate::cli::Cli;
 use crate::config::{PREFERENCES, variable};
 use crate::tui::keymap::{BINDINGS, Scope};
 use crate::tui::theme::ROLES;
@@ -10,23 +16,6 @@ use roff::{Inline, Roff, bold, italic, roman};
 
 /// When the page last changed in substance.
 const DATE: &str = "2026-11-24";
-
-/// The script that makes a shell complete our options.
-pub fn completions(shell: Shell) -> String {
-    let mut out = Vec::new();
-    let generator = match shell {
-        Shell::Bash => clap_complete::Shell::Bash,
-        Shell::Zsh => clap_complete::Shell::Zsh,
-        Shell::Fish => clap_complete::Shell::Fish,
-    };
-    clap_complete::generate(generator, &mut Cli::command(), "flockmon", &mut out);
-    let script = String::from_utf8_lossy(&out).into_owned();
-    match shell {
-        // After an option that still lacks its value, what clap_complete makes finds a fault instead of values.
-        Shell::Fish => script.replacen("\n    or return\n", "\n    or return 0\n", 1),
-        Shell::Bash | Shell::Zsh => script,
-    }
-}
 
 /// The manual page, as roff.
 pub fn page() -> String {

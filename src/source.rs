@@ -62,6 +62,31 @@ pub struct Question {
     pub yes: String,
 }
 
+/// A process that descends from another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Its process id.
+    pub pid: i32,
+    /// Its parent: the other one, or a descendant of it.
+    pub parent: i32,
+    /// Its command line.
+    pub command: String,
+    /// Whether it has the lock's open file too, and so keeps the lock when the other one ends; none where that is not
+    /// known, or where the other one does not hold it.
+    pub keeps: Option<bool>,
+}
+
+/// The living descendants of a process, when it was last looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Children {
+    /// Whose they are.
+    pub of: i32,
+    /// Parents before their children.
+    pub list: Vec<Child>,
+    /// There are more.
+    pub more: bool,
+}
+
 /// A source of events. Everything that it does to the outside world, it does when called, in the main thread.
 pub trait Source {
     /// What the faces are told before the first event.
@@ -139,8 +164,14 @@ pub trait Source {
         None
     }
 
-    /// What the screen shows: a lock, or rows of the list of locks. What is not looked at need not be known well.
-    fn looked_at(&mut self, _opened: Option<LockId>, _rows: &[LockId]) {}
+    /// What the screen shows: a lock, or rows of the list of locks; and of that lock, who is shown in detail. What is not
+    /// looked at need not be known well.
+    fn looked_at(&mut self, _opened: Option<LockId>, _rows: &[LockId], _in_detail: Option<ActorId>) {}
+
+    /// The children of the one that is shown in detail; none as long as they are not known.
+    fn children(&mut self) -> Option<Children> {
+        None
+    }
 
     /// The end of what the command of this actor has written; none where it runs none.
     fn output(&self, _actor: ActorId) -> Option<Vec<u8>> {

@@ -321,6 +321,35 @@ fn logs_are_kept_whole_where_asked_for_and_the_environment_helps() {
 }
 
 #[test]
+fn runs_that_fail_are_a_finding_and_its_next_step_is_the_key_that_is_bound() {
+    let findings = |args: &[&str]| {
+        let out = run(&[&["-w", "2", "-n", "6", "-o", "json"], args].concat());
+        json(&out)["findings"].clone()
+    };
+    assert_eq!(findings(&["--", "true"]), serde_json::json!([]));
+    let fails = "[ $FLOCKMON_ACQUISITION -ne 5 ]";
+    let found = findings(&["--", "sh", "-c", fails]);
+    assert_eq!(found[0]["kind"], "failed_runs", "{found}");
+    let words = found[0]["text"].as_str().unwrap();
+    assert!(words.starts_with("1 of 6 runs of sh failed, last with status 1 in worker-"), "{words}");
+    assert!(words.ends_with("; see what it wrote (--log DIR keeps it)"), "{words}");
+    assert_eq!(findings(&["--threshold", "failed-runs=2", "--", "sh", "-c", fails]), serde_json::json!([]));
+    let log = text(&run(&["-w", "2", "-n", "6", "-o", "log", "--", "sh", "-c", fails]).stdout);
+    assert_eq!(log.lines().filter(|l| l.contains(" -          ! 1 of ")).count(), 1, "told once: {log}");
+    assert!(log.contains("\n! 1 of 6 runs of sh failed"), "{log}");
+
+    let folder = folder();
+    let config = at(&folder, "config.toml");
+    std::fs::write(&config, "[keys]\ndetail = \"D\"\n").unwrap();
+    let script = "echo why it failed; sleep 0.01; exit 3";
+    let mut terminal = Terminal::start(&["--config", &config, "-w", "1", "--", "sh", "-c", script]);
+    terminal.see("runs of sh failed, last with status 3 in worker-1; D on it shows its output");
+    terminal.press("D");
+    terminal.see("why it failed");
+    terminal.end();
+}
+
+#[test]
 fn scripts_without_a_first_line_run_and_one_that_is_gone_is_told() {
     let folder = folder();
     let script = at(&folder, "script");

@@ -9,8 +9,9 @@ mod simulator;
 mod support;
 
 use flockmon::event::FindingKind;
+use flockmon::event::thresholds::THRESHOLDS;
 use flockmon::model::Locks;
-use flockmon::model::finding::findings;
+use flockmon::model::finding::{KINDS, findings};
 use scene::S;
 use simulator::{Luck, MS, Spread, World, simulate};
 use support::run;
@@ -163,7 +164,10 @@ fn thresholds_can_be_listed_and_set() {
     let out = run(&["--threshold", "list"]);
     let text = String::from_utf8(out.stdout).unwrap();
     assert_eq!(out.status.code(), Some(0));
-    assert!(text.contains("starvation-wait") && text.contains("convoy-time"), "{text}");
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let listed = |kind: &str| readme.lines().any(|l| l.starts_with("| `") && l.contains(&format!("`{kind}`")));
+    assert!(THRESHOLDS.iter().all(|t| text.contains(t.name)), "{text}");
+    assert!(KINDS.iter().all(|kind| listed(kind.as_str())), "README lacks a finding");
     support::refused(&["--threshold", "convoy-tme=1s"], &["did you mean convoy-time?"]);
     support::refused(&["--threshold", "convoy-time=1"], &["unit"]);
 }

@@ -11,7 +11,7 @@ mod watched;
 use flockmon::cli::ThemeName;
 use flockmon::event::{Acquisition, Begin, How, LockMode, Setup, What};
 use flockmon::model::Locks;
-use flockmon::source::Position;
+use flockmon::source::{Child, Children, Position};
 use flockmon::tui::keymap::Place;
 use flockmon::tui::{Column, Ui};
 
@@ -95,6 +95,80 @@ fn a_stopped_holder_and_a_replaced_file() {
     shots("stopped", &model, "", &SIZES[..3]);
     tell(&mut model, now, 0, What::PathChanged { was: 42, now: Some(57) });
     shots("findings", &model, "!", &SIZES[..1]);
+}
+
+/// `keys` as a configuration binds them: an action and its key, or none.
+fn bound(place: Place, keys: &[(&str, &str)]) -> Ui {
+    let mut ui = unicode();
+    ui.place = place;
+    for (action, key) in keys {
+        let chords = key.split_whitespace().map(|k| k.parse().unwrap()).collect();
+        ui.keys.rebind(action, chords).unwrap();
+    }
+    assert_eq!(ui.keys.conflict(), None);
+    ui
+}
+
+/// What the screen says of keys is true of those that are bound, and of the screen.
+#[test]
+fn texts_name_the_keys_that_are_bound() {
+    let mut model = busy();
+    let now = model.now();
+    let holder = model.first().holders().next().unwrap().id;
+    tell(&mut model, now, holder, What::Stopped);
+    let finding = |place: Place, keys: &[(&str, &str)]| text(&buffer(&model, &mut bound(place, keys), 120, 36));
+    let fact = "is stopped and keeps the lock: ";
+    let says = |shown: &str, what: &str| assert!(shown.contains(&format!("{fact}{what}")), "{what}:\n{shown}");
+    says(&finding(Place::Lab, &[]), "press s to resume or k to kill");
+    says(&finding(Place::Watch, &[]), "press s to resume or k to kill");
+    says(
+        &finding(Place::Lab, &[("stall-holder", "ctrl-s"), ("kill-holder", "K k")]),
+        "press ctrl-s to resume or K to kill",
+    );
+    says(&finding(Place::Lab, &[("stall-holder", "")]), "resume it (SIGCONT), or press k to kill");
+    for place in [Place::ReadOnly, Place::Replay] {
+        says(&finding(place, &[]), "resume it (SIGCONT) or kill it");
+    }
+
+    // The titles of what lies over the panels, opened by keys of their own.
+    let (other, none) = (
+        [("back", "b"), ("page-up", "P"), ("page-down", "N"), ("up", "U"), ("down", "D")],
+        [("back", ""), ("page-up", ""), ("page-down", ""), ("up", ""), ("down", "")],
+    );
+    let title = |keys: &[(&str, &str)], open: &str, width: u16| {
+        let mut ui = bound(Place::Lab, keys);
+        press(&mut ui, &model, open);
+        text(&buffer(&model, &mut ui, width, 36))
+    };
+    for (open, was, with_other, with_none) in [
+        ("?", "keys · ? or esc closes, arrows scroll ─", "keys · ? or b closes, U/D scroll ─", "keys · ? closes ─"),
+        ("!", "findings · ! or esc closes ─", "findings · ! or b closes ─", "findings · ! closes ─"),
+        (
+            "\r",
+            "· enter or esc closes, arrows: the next one, pgup/pgdn scroll ─",
+            "· enter or b closes, U/D: the next one, P/N scroll ─",
+            "· enter closes ─",
+        ),
+    ] {
+        for (keys, what) in [(&[][..], was), (&other, with_other), (&none, with_none)] {
+            let shown = title(keys, open, 120);
+            assert!(shown.contains(what), "{what}:\n{shown}");
+        }
+    }
+
+    // What a key says that cannot do anything.
+    let said = |keys: &[(&str, &str)], pressed: &str| {
+        let mut ui = bound(Place::Lab, keys);
+        press(&mut ui, &model, pressed);
+        ui.message.unwrap()
+    };
+    assert_eq!(said(&[], "x"), "select a worker first, with arrows or the mouse");
+    assert_eq!(said(&other, "x"), "select a worker first, with U/D or the mouse");
+    assert_eq!(said(&none, "x"), "select a worker first, with the mouse");
+    let whole_run = format!("w{LEFT}");
+    assert_eq!(said(&[], &whole_run), "the timeline shows the whole run: press w for a shorter window");
+    let (other, whole_run) = ([("window", "W w")], format!("W{LEFT}"));
+    assert_eq!(said(&other, &whole_run), "the timeline shows the whole run: press W for a shorter window");
 }
 
 /// The holder has been killed, and nobody has the lock yet.
@@ -297,6 +371,40 @@ fn a_task_of_another_program_in_detail() {
     watch_shots("watch_detail_holder", How::Sampled, Some(watched::JOBS), "v\r", &SIZES[..1]);
     let scrolled = format!("v\r{PAGE_DOWN}");
     watch_shots("watch_detail_scrolled", How::Exact, Some(watched::JOBS), &scrolled, &SIZES[2..3]);
+}
+
+#[test]
+fn the_children_of_a_process_in_detail() {
+    let watch = watched::watch(How::Exact, false);
+    let child = |pid, parent, command: &str, keeps| Child { pid, parent, command: command.into(), keeps };
+    let shown = |children: Children, (width, height): (u16, u16)| {
+        let mut ui = watching(Some(watched::JOBS));
+        press(&mut ui, &watch.locks, "v\r");
+        ui.children = Some(children);
+        text(&buffer(&watch.locks, &mut ui, width, height))
+    };
+    let some = Children {
+        of: 4230,
+        list: vec![
+            child(4231, 4230, "logger -t reindex", Some(false)),
+            child(4232, 4230, "python3 -m jobs.worker --shard 1", Some(true)),
+            child(4240, 4232, "zstd --long=31 -19 /srv/jobs/index.tmp", Some(true)),
+        ],
+        more: false,
+    };
+    for size in &SIZES[..3] {
+        insta::assert_snapshot!(format!("watch_children_{}x{}", size.0, size.1), shown(some.clone(), *size));
+    }
+    let many = (0..32).map(|n| child(5000 + n, 4230, "cc1 -quiet", None)).collect();
+    let many = shown(Children { of: 4230, list: many, more: true }, SIZES[0]);
+    assert!(many.contains("more than 32 child processes; which of them keep the lock cannot be seen"), "{many}");
+    assert!(many.contains("pid 5005 \u{b7} cc1 -quiet") && many.contains("and at least 26 more"), "{many}");
+    let one = vec![child(4231, 4230, "sleep 60", Some(true))];
+    let one = shown(Children { of: 4230, list: one, more: false }, SIZES[0]);
+    assert!(one.contains("1 child process, which keeps the lock when pid 4230 ends"), "{one}");
+    assert!(shown(Children { of: 4230, list: vec![], more: false }, SIZES[0]).contains("no child processes"));
+    let of_another = shown(Children { of: 4101, ..some }, SIZES[0]);
+    assert!(!of_another.contains("child process"), "{of_another}");
 }
 
 #[test]

@@ -160,6 +160,45 @@ fn the_one_that_keeps_an_inherited_lock_is_named() {
 }
 
 #[test]
+fn the_detail_lists_children_as_they_come_and_go_and_which_keep_the_lock() {
+    let place = Place::new();
+    let go = place.file.with_extension("go");
+    // The shell keeps the lock with flock(1); of what it starts, one does too and one does not.
+    let script = format!(
+        "sleep 1001 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- & while ! [ -e {} ]; do sleep 0.01; done; kill $!; sleep 1002",
+        go.display()
+    );
+    let holder = flock(&place.file, &["sh", "-c", &script]);
+    let pid = holder.pid();
+    place.queue(1, 0);
+    let waiter = sleeper(&place.file);
+    place.queue(1, 1);
+    let shell = wait_for("the shell", || children(pid).first().copied());
+    wait_for("its child", || children(shell).first().copied());
+    let mut t = Terminal::start(&sampled(&[place.path()]));
+    t.see("blocks 1");
+    t.press("\r");
+    // Those that keep the lock come first, though the shell's first child is older.
+    let text = t.see("\u{b7} sleep 1001");
+    let row = |what: &str| text.lines().position(|l| l.contains(what)).unwrap_or_else(|| panic!("{what}: {text}"));
+    assert!(row(&format!("pid {shell} \u{b7} keeps the lock \u{b7} sh -c")) < row("\u{b7} sleep 1001"), "{text}");
+    assert!(text.contains(&format!("of {shell} \u{b7} sleep 1001")), "{text}");
+    assert!(
+        text.contains(&format!("keeps the lock when pid {pid} ends")) || text.contains("keep the lock when"),
+        "{text}"
+    );
+    fs::write(&go, "").unwrap();
+    t.see(&format!("of {shell} \u{b7} keeps the lock \u{b7} sleep 1002"));
+    t.see(&format!("2 child processes; 2 of them keep the lock when pid {pid} ends"));
+    assert!(!t.text().contains("\u{b7} sleep 1001"), "{}", t.text());
+    // Of the one that waits as well: it has none.
+    t.press("j");
+    t.see("no child processes");
+    t.end();
+    drop(waiter);
+}
+
+#[test]
 fn read_only_takes_the_keys_away() {
     let place = Place::new();
     let mut holder = sleeper(&place.file);

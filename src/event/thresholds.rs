@@ -97,6 +97,8 @@ thresholds! {
         "everyone else came later and was served first so many times over";
     starvation_streak "starvation-streak" Count 100, 2..=MOST, Starvation,
         "or one holder took the lock again at once so many times in a row";
+    failed_runs "failed-runs" Count 1, 1..=MOST, FailedRuns,
+        "so many runs of COMMAND failed";
     convoy_time "convoy-time" Time 60 * S, 0..=LONGEST_NS, Convoy,
         "nobody has found the lock free for so long";
     convoy_turns "convoy-turns" Count 10, 1..=MOST, Convoy,

@@ -68,13 +68,18 @@ pub struct Runs {
     pub ran: Latency,
     /// The latest, oldest first.
     pub latest: VecDeque<Run>,
+    /// The latest of those that failed.
+    pub last_failure: Option<Run>,
     ends: BTreeMap<End, u64>,
 }
 
 impl Runs {
     pub(super) fn add(&mut self, run: Run) {
         self.count += 1;
-        self.failed += u64::from(run.end.is_failure());
+        if run.end.is_failure() {
+            self.failed += 1;
+            self.last_failure = Some(run);
+        }
         self.ran.record(run.ran_ns);
         if self.latest.len() == KEPT {
             self.latest.pop_front();
@@ -118,6 +123,7 @@ mod tests {
         }
         assert_eq!((runs.count, runs.failed, runs.latest.len()), (100, 20, KEPT));
         assert_eq!(runs.last().map(|r| r.seq), Some(99));
+        assert_eq!(runs.last_failure.map(|r| r.seq), Some(97));
         assert_eq!(runs.failures_in_words(), "10 with status 3, 10 with signal 9");
     }
 

@@ -308,7 +308,7 @@ impl Source for Player {
                 };
                 self.set_clock(now);
             }
-            _ => return Ok(Some("this is a recording: nothing can be done to those in it; ? lists the keys".into())),
+            _ => return Ok(Some("this is a recording: nothing can be done to those in it".into())),
         }
         Ok(None)
     }

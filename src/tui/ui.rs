@@ -5,13 +5,14 @@
 mod keys;
 
 use super::column::Column;
-use super::keymap::{Keymap, Place};
+use super::keymap::{Action, Keymap, Place};
 use super::picker::Picker;
 use super::theme::{Glyphs, Theme};
 use crate::cli::ThemeName;
 use crate::event::{ActorId, Command, LockId};
+use crate::model::finding::Finding;
 use crate::model::{Locks, Model, Span, State};
-use crate::source::{Position, Question};
+use crate::source::{Children, Position, Question};
 use ratatui::layout::Rect;
 use std::cmp::Reverse;
 
@@ -153,6 +154,8 @@ pub struct Ui {
     pub position: Option<Position>,
     /// The end of what the command of the worker in detail has written; none where that is not known.
     pub output: Option<Vec<u8>>,
+    /// The children of the process in detail; none where they are not known.
+    pub children: Option<Children>,
 }
 
 impl Ui {
@@ -184,6 +187,7 @@ impl Ui {
             detail_scroll: 0,
             position: None,
             output: None,
+            children: None,
         }
     }
 
@@ -218,9 +222,8 @@ impl Ui {
         if let Some(successor) = successor {
             self.left.push(model.lock());
             (self.opened, self.selected, self.scroll) = (Some(successor.lock()), None, 0);
-            self.say(format!(
-                "the path names another file now (inode {was} to {now}): this is that one; esc lists both"
-            ));
+            let lists = self.key(Action::Back).map(|key| format!("; {key} lists both")).unwrap_or_default();
+            self.say(format!("the path names another file now (inode {was} to {now}): this is that one{lists}"));
         }
     }
 
@@ -228,6 +231,23 @@ impl Ui {
     pub fn ask(&mut self, question: Question) {
         self.message = None;
         self.question = Some(question);
+    }
+
+    /// The key of an action on this screen, as shown; none where it has none.
+    pub fn key(&self, action: Action) -> Option<&str> {
+        self.keys.key(action, self.place)
+    }
+
+    /// A finding in a line, its next step by the keys of this screen.
+    pub fn told(&self, finding: &Finding) -> String {
+        self.glyphs.plain(&finding.text_with(&|step| self.keys.step(step, self.place)))
+    }
+
+    /// What a panel says of the keys that close it and scroll it, or go through it: `? or esc closes, arrows scroll`.
+    pub fn hint(&self, closes: [Action; 2], others: &[(Option<String>, &str)]) -> String {
+        let closes = self.keys.keys(&closes, " or ", self.place).map(|keys| format!("{keys} closes"));
+        let others = others.iter().filter_map(|(keys, what)| Some(format!("{}{what}", keys.as_ref()?)));
+        closes.into_iter().chain(others).collect::<Vec<_>>().join(", ")
     }
 
     /// Shows a sentence until the next key.

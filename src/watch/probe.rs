@@ -7,7 +7,8 @@ use super::file_id::locate;
 use super::process::{self, Names, Owner, owners, waits};
 use super::roster::{Entry, Known};
 use crate::clock;
-use crate::event::{Condition, Keeper, LockId, LockMode};
+use crate::event::{ActorId, Condition, Keeper, LockId, LockMode};
+use crate::source::Children;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, HashSet};
@@ -17,6 +18,8 @@ use std::path::PathBuf;
 const SCAN_SHARE: u64 = 20;
 /// Nor is one made more often, in ns.
 const SCAN_EVERY_NS: u64 = 2_000_000_000;
+/// Nor are the children of one process, in ns.
+const FAMILY_EVERY_NS: u64 = 1_000_000_000;
 /// A process hangs in the kernel once it was found so this many times in a row: a second.
 const HANGS: u32 = 4;
 
@@ -35,6 +38,8 @@ pub struct Job {
     pub paths: Vec<(PathBuf, Option<FileId>)>,
     /// Processes whose locks are wanted.
     pub pids: Vec<i32>,
+    /// The row that is shown in detail.
+    pub detail: Option<Entry>,
     /// Signals to be asked about.
     pub ask: Option<super::action::Wish>,
 }
@@ -80,23 +85,35 @@ struct Probe {
     keepers: HashMap<(LockId, u32), (u64, Vec<Keeper>)>,
     scanned: u64,
     scan_cost: u64,
+    /// Whose children were read last, and when.
+    family: Option<(LockId, ActorId, i32, u64)>,
     facts: Sender<Fact>,
-    asked: Sender<super::action::Asked>,
+    to_main: ToMain,
+}
+
+/// What the main thread is told without the watcher: answers to what its user looks at.
+#[derive(Clone, Debug)]
+pub struct ToMain {
+    /// Questions.
+    pub asked: Sender<super::action::Asked>,
+    /// Children of the process that is shown in detail.
+    pub children: Sender<(LockId, ActorId, Children)>,
 }
 
 /// Starts the thread; it ends when nobody gives it jobs any more.
 ///
 /// # Errors
 /// No thread is to be had.
-pub fn spawn(jobs: Receiver<Job>, facts: Sender<Fact>, asked: Sender<super::action::Asked>) -> Result<()> {
+pub fn spawn(jobs: Receiver<Job>, facts: Sender<Fact>, to_main: ToMain) -> Result<()> {
     let mut probe = Probe {
         names: Names::new(),
         lives: HashMap::new(),
         keepers: HashMap::new(),
         scanned: 0,
         scan_cost: 0,
+        family: None,
         facts,
-        asked,
+        to_main,
     };
     let run = move || {
         for job in jobs {
@@ -119,8 +136,9 @@ impl Probe {
     fn work(&mut self, job: &Job) -> Option<()> {
         if let Some(wish) = &job.ask {
             // Where nobody waits for the answer any more, the watch is over.
-            self.asked.send(super::action::prepare(wish, &mut self.names)).ok()?;
+            self.to_main.asked.send(super::action::prepare(wish, &mut self.names)).ok()?;
         }
+        self.children(job.detail.as_ref())?;
         for entry in &job.unnamed {
             if let Some(known) = known(&mut self.names, entry.task.pid) {
                 self.tell(Fact::Named(entry.clone(), known))?;
@@ -144,6 +162,26 @@ impl Probe {
         self.paths(job)?;
         self.keepers(job)?;
         self.tell(Fact::Done)
+    }
+
+    /// The children of the one that is shown in detail: at once, then now and then.
+    fn children(&mut self, detail: Option<&Entry>) -> Option<()> {
+        let Some(entry) = detail else {
+            self.family = None;
+            return Some(());
+        };
+        let (now, whose) = (clock::now(), (entry.lock, entry.actor, entry.task.pid));
+        let fresh = |&(lock, actor, pid, read): &(LockId, ActorId, i32, u64)| {
+            (lock, actor, pid) == whose && now.saturating_sub(read) < FAMILY_EVERY_NS
+        };
+        if self.family.as_ref().is_some_and(fresh) {
+            return Some(());
+        }
+        self.family = Some((entry.lock, entry.actor, entry.task.pid, now));
+        match process::descendants::of(entry) {
+            Some(children) => self.to_main.children.send((entry.lock, entry.actor, children)).ok(),
+            None => Some(()),
+        }
     }
 
     /// What locks are called. One process may hold thousands: its descriptors are gone through once for all of them.

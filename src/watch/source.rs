@@ -10,8 +10,8 @@ use super::watcher::{Link, Order, Wanted, spawn};
 use crate::cli::WatchArgs;
 use crate::clock;
 use crate::dist::plain;
-use crate::event::{Begin, Command, Event, How, LockId, LockInfo, LockKind, Origin, Setup, Watching, What};
-use crate::source::{Batch, Question, Source};
+use crate::event::{ActorId, Begin, Command, Event, How, LockId, LockInfo, LockKind, Origin, Setup, Watching, What};
+use crate::source::{Batch, Children, Question, Source};
 use anyhow::{Error, Result, bail};
 use crossbeam_channel::Receiver;
 use nix::sys::signal::Signal;
@@ -42,7 +42,9 @@ pub struct WatchSource {
     pending: Option<Asked>,
     /// Processes that we stopped and did not resume.
     stopped: Vec<i32>,
-    looked: (Option<LockId>, Vec<LockId>),
+    looked: (Option<LockId>, Vec<LockId>, Option<ActorId>),
+    /// Children of the one in detail, as read last.
+    children: Option<(LockId, ActorId, Children)>,
 }
 
 impl Plan {
@@ -114,7 +116,8 @@ impl Plan {
             ready: Vec::new(),
             pending: None,
             stopped: Vec::new(),
-            looked: (None, Vec::new()),
+            looked: (None, Vec::new(), None),
+            children: None,
         })
     }
 }
@@ -138,7 +141,7 @@ impl WatchSource {
         let _ = self.link.orders.send(order);
     }
 
-    fn ask(&mut self, deed: Deed, lock: LockId, actor: Option<u32>) -> Option<String> {
+    fn ask(&mut self, deed: Deed, lock: LockId, actor: Option<ActorId>) -> Option<String> {
         if self.read_only {
             return Some("read-only: nothing is done to other programs".into());
         }
@@ -217,7 +220,7 @@ impl Source for WatchSource {
                 self.order(Order::Say(Event::of_run(self.now(), What::Reset)));
                 None
             }
-            _ => Some("not in a watch: these are programs of others; ? lists the keys".into()),
+            _ => Some("not in a watch: these are programs of others".into()),
         })
     }
 
@@ -268,11 +271,19 @@ impl Source for WatchSource {
         Some(question)
     }
 
-    fn looked_at(&mut self, opened: Option<LockId>, rows: &[LockId]) {
+    fn looked_at(&mut self, opened: Option<LockId>, rows: &[LockId], in_detail: Option<ActorId>) {
         let rows = if opened.is_some() { &[] } else { rows };
-        if self.looked.0 != opened || self.looked.1 != rows {
-            self.looked = (opened, rows.to_vec());
-            self.order(Order::Look(opened, rows.to_vec()));
+        if self.looked.0 != opened || self.looked.1 != rows || self.looked.2 != in_detail {
+            self.looked = (opened, rows.to_vec(), in_detail);
+            self.children = None;
+            self.order(Order::Look(opened, rows.to_vec(), in_detail));
         }
+    }
+
+    fn children(&mut self) -> Option<Children> {
+        self.children = self.link.children.try_iter().last().or(self.children.take());
+        let (lock, actor, children) = self.children.as_ref()?;
+        let (opened, _, in_detail) = &self.looked;
+        (*opened == Some(*lock) && *in_detail == Some(*actor)).then(|| children.clone())
     }
 }

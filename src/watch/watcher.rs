@@ -9,7 +9,7 @@ use super::process::Names;
 use super::roster::{Entry, Informant, Known, Roster};
 use crate::clock;
 use crate::event::{ActorId, Event, LockId, LockKind, What};
-use crate::source::Batch;
+use crate::source::{Batch, Children};
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use std::collections::{HashMap, HashSet};
@@ -49,8 +49,8 @@ impl Wanted {
 pub enum Order {
     /// These events, in their place.
     Say(Event),
-    /// This lock, or these rows of the list, are looked at.
-    Look(Option<LockId>, Vec<LockId>),
+    /// This lock, or these rows of the list, are looked at; of that lock, this one in detail.
+    Look(Option<LockId>, Vec<LockId>, Option<ActorId>),
     /// To ask before something is done to the holders of a lock, or to one actor at it.
     Ask(action::Deed, LockId, Option<ActorId>),
     /// These processes are being killed by us.
@@ -68,6 +68,8 @@ pub struct Link {
     pub batches: Receiver<Batch>,
     /// Questions.
     pub asked: Receiver<Asked>,
+    /// Children of the one in detail.
+    pub children: Receiver<(LockId, ActorId, Children)>,
     /// The thread; gives what ended it, if that was not an order.
     pub thread: Option<JoinHandle<Result<()>>>,
 }
@@ -106,6 +108,7 @@ struct Watcher {
     on_screen: bool,
     opened: Option<LockId>,
     visible: Vec<LockId>,
+    in_detail: Option<ActorId>,
     killed: HashSet<i32>,
     lost: u64,
     refused: u64,
@@ -126,10 +129,10 @@ struct Watcher {
 pub fn spawn(epoch: u64, eyes: Eyes, wanted: Wanted, files: Vec<FileId>) -> Result<Link> {
     let (orders, ordered) = unbounded();
     let (to_us, batches) = bounded(BATCHES);
-    let (to_main, asked) = unbounded();
+    let ((ask, asked), (tell, children)) = (unbounded(), unbounded());
     let (jobs, to_do) = bounded(1);
     let (to_watcher, facts) = unbounded();
-    probe::spawn(to_do, to_watcher, to_main)?;
+    probe::spawn(to_do, to_watcher, probe::ToMain { asked: ask, children: tell })?;
     let mut watcher = Watcher {
         epoch,
         roster: Roster::new(epoch, eyes.is_exact()),
@@ -140,6 +143,7 @@ pub fn spawn(epoch: u64, eyes: Eyes, wanted: Wanted, files: Vec<FileId>) -> Resu
         on_screen: false,
         opened: None,
         visible: Vec::new(),
+        in_detail: None,
         killed: HashSet::new(),
         lost: 0,
         refused: 0,
@@ -155,7 +159,7 @@ pub fn spawn(epoch: u64, eyes: Eyes, wanted: Wanted, files: Vec<FileId>) -> Resu
         .name("watcher".into())
         .spawn(move || watcher.run(&ordered, &to_us))
         .context("cannot start the thread that watches")?;
-    Ok(Link { orders, batches, asked, thread: Some(thread) })
+    Ok(Link { orders, batches, asked, children, thread: Some(thread) })
 }
 
 impl Watcher {
@@ -230,7 +234,12 @@ impl Watcher {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Say(event) => self.batch.push(event),
-            Order::Look(opened, visible) => (self.on_screen, self.opened, self.visible) = (true, opened, visible),
+            Order::Look(opened, visible, in_detail) => {
+                if in_detail.is_some() && in_detail != self.in_detail {
+                    self.probed = 0;
+                }
+                (self.on_screen, self.opened, self.visible, self.in_detail) = (true, opened, visible, in_detail);
+            }
             Order::Ask(deed, lock, actor) => {
                 self.wish = Some((deed, lock, actor));
                 self.probed = 0;
@@ -299,6 +308,9 @@ impl Watcher {
             self.turn = from + job.idle.len();
         }
         job.nameless = nameless.into_iter().take(ROWS_A_JOB).map(|(id, (key, pids))| (id, key, pids)).collect();
+        job.detail = self
+            .in_detail
+            .and_then(|id| entries.iter().find(|e| Some(e.lock) == self.opened && e.actor == id).cloned());
         job.ask = self.wish.take().map(|(deed, lock, actor)| self.wish_of(deed, lock, actor, &entries));
         job
     }

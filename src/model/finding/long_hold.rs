@@ -1,6 +1,6 @@
 //! The finding `long_hold`: measured by what is usual for the lock.
 
-use super::{Here, inherited};
+use super::{Here, Keys, Step, inherited};
 use crate::event::Condition;
 use crate::format::dur;
 use crate::model::Actor;
@@ -36,6 +36,10 @@ impl LongHold {
         let holder = model.holders().filter(plain).find(|a| model.in_state(a) > limit)?;
         Some(Self { name: holder.full_name(), ns: model.in_state(holder), usual })
     }
+
+    pub(super) fn next(&self, keys: Keys<'_>) -> String {
+        keys(Step::Kill).map_or_else(|| ", then kill it".into(), |key| format!(", then {key} to kill"))
+    }
 }
 
 impl fmt::Display for LongHold {
@@ -43,7 +47,7 @@ impl fmt::Display for LongHold {
         let (ns, usual) = (dur(self.ns), dur(self.usual));
         write!(
             f,
-            "{} has held it for {ns}, where 99 % of holds end within {usual}: see what it does (strace -p, /proc/PID/stack), then k to kill",
+            "{} has held it for {ns}, where 99 % of holds end within {usual}: see what it does (strace -p, /proc/PID/stack)",
             self.name
         )
     }

@@ -13,10 +13,12 @@ mod convoy;
 mod crash_loop;
 mod dead;
 mod deadlock;
+mod failed_runs;
 mod inherited;
 mod long_hold;
 mod split;
 mod starvation;
+mod step;
 mod stopped;
 mod trouble;
 mod uninterruptible;
@@ -25,10 +27,12 @@ pub use convoy::Convoy;
 pub use crash_loop::CrashLoop;
 pub use dead::{HolderGone, HolderZombie};
 pub use deadlock::Deadlock;
+pub use failed_runs::FailedRuns;
 pub use inherited::Inherited;
 pub use long_hold::LongHold;
 pub use split::{MixedKinds, PathChanged};
 pub use starvation::{PollStarvation, Starvation};
+pub use step::{Keys, Step};
 pub use stopped::HolderStopped;
 pub use trouble::{Dropped, Violation, Warning};
 pub use uninterruptible::HolderUninterruptible;
@@ -37,7 +41,6 @@ use super::locks::Wait;
 use super::{Locks, Model};
 use crate::event::thresholds::Thresholds;
 use crate::event::{Event, FindingKind, LockId, What};
-use std::fmt;
 
 /// What a finding looks at: one lock among all, and from when on something is said.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +68,9 @@ macro_rules! findings {
             $($kind($kind),)*
         }
 
+        /// All kinds, the gravest first.
+        pub const KINDS: &[FindingKind] = &[$(FindingKind::$kind,)*];
+
         impl Finding {
             /// Its kind, as scripts know it.
             pub fn kind(&self) -> FindingKind {
@@ -72,12 +78,11 @@ macro_rules! findings {
                     $(Self::$kind(_) => FindingKind::$kind,)*
                 }
             }
-        }
 
-        impl fmt::Display for Finding {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            /// What is the matter, and what to do as far as no key does it.
+            fn fact(&self) -> String {
                 match self {
-                    $(Self::$kind(found) => found.fmt(f),)*
+                    $(Self::$kind(found) => found.to_string(),)*
                 }
             }
         }
@@ -92,14 +97,29 @@ macro_rules! findings {
 findings! {
     Deadlock Violation PathChanged MixedKinds CrashLoop
     HolderStopped HolderGone HolderZombie HolderUninterruptible Inherited
-    LongHold Starvation PollStarvation Convoy
+    LongHold Starvation PollStarvation FailedRuns Convoy
     Warning Dropped
 }
 
 impl Finding {
-    /// One line: what is the matter, and what to do.
+    /// One line: what is the matter, and what to do. It names no key.
     pub fn text(&self) -> String {
-        self.to_string()
+        self.text_with(&|_| None)
+    }
+
+    /// The same for a face that has keys.
+    pub fn text_with(&self, keys: Keys<'_>) -> String {
+        self.fact() + &self.next(keys)
+    }
+
+    /// What follows in words where keys may help.
+    fn next(&self, keys: Keys<'_>) -> String {
+        match self {
+            Self::HolderStopped(found) => found.next(keys),
+            Self::LongHold(found) => found.next(keys),
+            Self::FailedRuns(found) => found.next(keys),
+            _ => String::new(),
+        }
     }
 }
 

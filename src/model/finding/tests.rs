@@ -1,7 +1,7 @@
 //! One test a kind: what leads to it, what does not, and the words.
 
 use super::*;
-use crate::event::thresholds::{THRESHOLDS, Thresholds};
+use crate::event::thresholds::Thresholds;
 use crate::event::{
     Acquisition, Begin, Condition, FailedAction, How, Keeper, LockInfo, LockKind, LockMode, Origin, Setup, Task,
     Watching,
@@ -188,9 +188,57 @@ fn holder_stopped() {
     assert_eq!(kinds(&mut locks, S), [], "a stopped waiter harms nobody");
     tell(&mut locks, S, 1, What::Stopped);
     let text = only(&mut locks, S, FindingKind::HolderStopped);
-    assert_eq!(text, "holder worker-1 (pid 101) is stopped and keeps the lock: press s to resume or k to kill");
+    let fact = "holder worker-1 (pid 101) is stopped and keeps the lock";
+    assert_eq!(text, format!("{fact}: resume it (SIGCONT) or kill it"));
+    let found = &findings(&locks, locks.first())[0];
+    let with = |resume: Option<&str>, kill: Option<&str>| {
+        let key = |step| match step {
+            Step::Resume => resume,
+            Step::Kill => kill,
+            Step::Detail => None,
+        };
+        found.text_with(&|step| key(step).map(str::to_owned))
+    };
+    assert_eq!(with(Some("S"), Some("ctrl-k")), format!("{fact}: press S to resume or ctrl-k to kill"));
+    assert_eq!(with(Some("S"), None), format!("{fact}: press S to resume, or kill it"));
+    assert_eq!(with(None, Some("K")), format!("{fact}: resume it (SIGCONT), or press K to kill"));
     tell(&mut locks, S, 1, What::Continued);
     assert_eq!(kinds(&mut locks, S), []);
+}
+
+#[test]
+fn failed_runs() {
+    let mut locks = lab(0);
+    let setup = Setup { command: Some(vec!["./deploy.sh".into(), "--all".into()]), ..Setup::default() };
+    locks = Locks::new(Begin { setup, ..locks.begin().clone() });
+    let ran = |locks: &mut Locks, seq: u64, actor: u32, code: Option<i32>, signal: Option<i32>| {
+        wins(locks, seq * S, actor, seq, 0);
+        tell(locks, seq * S + 1, actor, What::Ran { seq, code, signal, ran_ns: 1 });
+        lets_go(locks, seq * S + 2, actor, seq, 2);
+    };
+    for seq in 1..=40 {
+        ran(&mut locks, seq, 1 + seq as u32 % 3, Some(0), None);
+        assert_eq!(kinds(&mut locks, seq * S + 3), [], "a run that ends well is none");
+    }
+    ran(&mut locks, 41, 3, Some(1), None);
+    ran(&mut locks, 42, 2, None, Some(9));
+    // More than are kept of one worker.
+    for seq in 43..=100 {
+        ran(&mut locks, seq, 2, Some(0), None);
+    }
+    let text = only(&mut locks, 101 * S, FindingKind::FailedRuns);
+    let fact = "2 of 100 runs of ./deploy.sh failed, last with signal 9 in worker-2";
+    assert_eq!(text, format!("{fact}; see what it wrote (--log DIR keeps it)"));
+    let found = &findings(&locks, locks.first())[0];
+    let with_key = found.text_with(&|step| (step == Step::Detail).then(|| "enter".into()));
+    assert_eq!(with_key, format!("{fact}; enter on it shows its output"));
+    let mut patient = Thresholds::default();
+    patient.set("failed-runs", "3").unwrap();
+    locks.set_thresholds(patient);
+    assert_eq!(kinds(&mut locks, 101 * S), []);
+    locks.set_thresholds(Thresholds::default());
+    tell(&mut locks, 101 * S, 0, What::Reset);
+    assert_eq!(kinds(&mut locks, 101 * S), [], "forgotten with the statistics");
 }
 
 #[test]
@@ -258,7 +306,10 @@ fn long_hold() {
     wins(&mut locks, 50 * S, 1, seq, 0);
     assert_eq!(kinds(&mut locks, 300 * S), [], "nobody waits");
     waits(&mut locks, 300 * S, 2);
-    says(&only(&mut locks, 300 * S, FindingKind::LongHold), &["pid 101) has held it for 4m 10s", "99 %", "1.0"]);
+    let text = only(&mut locks, 300 * S, FindingKind::LongHold);
+    says(&text, &["pid 101) has held it for 4m 10s", "99 %", "1.0", ", then kill it"]);
+    let with_key = findings(&locks, locks.first())[0].text_with(&|step| (step == Step::Kill).then(|| "K".into()));
+    says(&with_key, &["/proc/PID/stack), then K to kill"]);
     // Not before five times the usual, nor where little is known, nor below a second.
     let mut locks = watch(&[LockKind::Flock]);
     let seq = holds(&mut locks, 40, S);
@@ -446,10 +497,8 @@ fn each_is_told_when_it_comes_and_again_only_after_it_went() {
 
 #[test]
 fn the_words_for_kinds_are_those_in_recordings() {
-    for kind in [FindingKind::Deadlock, FindingKind::HolderUninterruptible, FindingKind::PollStarvation] {
-        assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
-    }
-    for threshold in THRESHOLDS {
-        assert_eq!(serde_json::to_value(threshold.kind).unwrap(), threshold.kind.as_str());
-    }
+    let schema: serde_json::Value = serde_json::from_str(crate::record::SCHEMA_TEXT).unwrap();
+    let words: Vec<&str> = KINDS.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(serde_json::json!(words), serde_json::to_value(KINDS).unwrap());
+    assert_eq!(schema["$defs"]["finding_kind"]["enum"], serde_json::json!(words));
 }

@@ -125,13 +125,14 @@ impl Session {
         on.ui.position = self.source.position();
         if on.ui.frozen.is_none() {
             on.ui.output = on.ui.in_detail().and_then(|id| self.source.output(id));
+            on.ui.children = on.ui.in_detail().and_then(|_| self.source.children());
         }
         on.changed = false;
         on.drawn = Instant::now();
         on.ui.follow(&self.locks);
         let (ui, locks) = (&mut on.ui, &self.locks);
         on.screen.draw(|frame| view::draw(frame, locks, ui)).context("cannot draw on the terminal")?;
-        self.source.looked_at(on.ui.opened, &on.ui.picker.rows);
+        self.source.looked_at(on.ui.opened, &on.ui.picker.rows, on.ui.in_detail());
         Ok(())
     }
 }

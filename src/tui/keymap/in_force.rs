@@ -1,6 +1,7 @@
 //! The keys in force: those of the table, but for what configuration wants otherwise. Pure: no I/O.
 
 use super::{Action, BINDINGS, Binding, Chord, Place, ctrl};
+use crate::model::finding::Step;
 use ratatui::crossterm::event::KeyEvent;
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -120,29 +121,36 @@ impl Keymap {
         self.of(place).map(|r| (r.keys.as_ref(), r.binding.long))
     }
 
-    /// The first key of an action, as shown; empty where it has none.
-    pub fn first(&self, action: Action) -> &str {
-        let row = self.rows.iter().find(|r| r.binding.action == action);
-        row.and_then(|r| r.keys.split(' ').next()).unwrap_or_default()
+    /// The first key of an action on this kind of screen, as shown; none where it has none there.
+    pub fn key(&self, action: Action, place: Place) -> Option<&str> {
+        self.of(place).find(|r| r.binding.action == action).and_then(|r| r.keys.split(' ').next())
     }
 
-    /// The keys of several actions in one text: `? or esc`.
-    pub fn any_of(&self, actions: &[Action]) -> String {
-        let keys: Vec<&str> = actions.iter().map(|a| self.first(*a)).filter(|k| !k.is_empty()).collect();
-        keys.join(" or ")
+    /// The keys of several actions, those that have one, in one text: `? or esc`.
+    pub fn keys(&self, actions: &[Action], between: &str, place: Place) -> Option<String> {
+        let keys: Vec<&str> = actions.iter().filter_map(|action| self.key(*action, place)).collect();
+        (!keys.is_empty()).then(|| keys.join(between))
     }
 
     /// The keys that move the selection, in words.
-    pub fn arrows(&self) -> String {
-        match (self.first(Action::Up), self.first(Action::Down)) {
-            ("up", "down") => "arrows".into(),
-            (up, down) => format!("{up}/{down}"),
-        }
+    pub fn arrows(&self, place: Place) -> Option<String> {
+        let keys = self.keys(&[Action::Up, Action::Down], "/", place)?;
+        Some(if keys == "up/down" { "arrows".into() } else { keys })
+    }
+
+    /// The key that does the next step of a finding.
+    pub fn step(&self, step: Step, place: Place) -> Option<String> {
+        let action = match step {
+            Step::Resume => Action::StallHolder,
+            Step::Kill => Action::KillHolder,
+            Step::Detail => Action::Detail,
+        };
+        self.key(action, place).map(str::to_owned)
     }
 
     /// Keys and labels for the footer. Pairs of keys that belong together share a label.
     pub fn footer(&self, place: Place) -> impl Iterator<Item = (String, &'static str)> {
-        self.of(place).filter(|r| !r.binding.short.is_empty()).map(|r| {
+        self.of(place).filter(|r| !r.binding.short.is_empty()).map(move |r| {
             let partner = match r.binding.action {
                 Action::AddWorker => Some(("/", Action::RemoveWorker)),
                 Action::Faster => Some(("/", Action::Slower)),
@@ -150,11 +158,9 @@ impl Keymap {
                 Action::HoldShorter => Some((" ", Action::HoldLonger)),
                 _ => None,
             };
-            let mut keys = self.first(r.binding.action).to_owned();
-            if let Some((between, key)) = partner.map(|(b, a)| (b, self.first(a))).filter(|(_, key)| !key.is_empty()) {
-                keys.extend([between, key]);
-            }
-            (keys, r.binding.short)
+            let (between, other) = partner.unzip();
+            let pair: Vec<Action> = std::iter::once(r.binding.action).chain(other).collect();
+            (self.keys(&pair, between.unwrap_or_default(), place).unwrap_or_default(), r.binding.short)
         })
     }
 
@@ -219,6 +225,23 @@ mod tests {
             keys.rebind(&binding.name(), binding.codes.to_vec()).unwrap();
         }
         assert_eq!(keys, Keymap::default());
+    }
+
+    #[test]
+    fn what_has_no_key_on_a_screen_is_not_named_there() {
+        let mut keys = Keymap::default();
+        assert_eq!(keys.step(Step::Kill, Place::Watch).as_deref(), Some("k"));
+        assert_eq!(keys.step(Step::Resume, Place::Lab).as_deref(), Some("s"));
+        for place in [Place::ReadOnly, Place::Replay] {
+            assert_eq!(keys.step(Step::Kill, place), None);
+            assert_eq!(keys.step(Step::Detail, place).as_deref(), Some("enter"));
+        }
+        assert_eq!(keys.arrows(Place::Lab).as_deref(), Some("arrows"));
+        keys.rebind("up", vec![]).unwrap();
+        assert_eq!(keys.arrows(Place::Lab).as_deref(), Some("down"));
+        keys.rebind("down", vec![]).unwrap();
+        assert_eq!(keys.arrows(Place::Lab), None);
+        assert_eq!(keys.keys(&[Action::Up, Action::Back], " or ", Place::Lab).as_deref(), Some("esc"));
     }
 
     #[test]

@@ -65,7 +65,10 @@ impl Ui {
             Action::StallHolder => return source(Command::StallHolder(lock)),
             Action::KillSelected => match self.selected {
                 Some(id) => return source(Command::Kill(lock, id)),
-                None => self.say("select a worker first, with the arrow keys or the mouse".into()),
+                None => {
+                    let keys = self.keys.arrows(self.place).map(|keys| format!("{keys} or ")).unwrap_or_default();
+                    self.say(format!("select a worker first, with {keys}the mouse"));
+                }
             },
             Action::AddWorker => return source(Command::AddWorker),
             Action::RemoveWorker => return source(Command::RemoveWorker),
@@ -132,7 +135,8 @@ impl Ui {
     /// Moves the timeline a tenth of its length back in time, or forward; what moves on by itself is frozen first.
     fn go_back(&mut self, back: bool, locks: &Locks) {
         let Some(length) = self.timeline_ns() else {
-            return self.say("the timeline shows the whole run: press w for a shorter window".into());
+            let shorter = self.key(Action::Window).map(|key| format!(": press {key} for a shorter window"));
+            return self.say(format!("the timeline shows the whole run{}", shorter.unwrap_or_default()));
         };
         let model = self.model(locks);
         let most = model.active(model.now()).saturating_sub(length);

@@ -2,7 +2,7 @@
 //!
 //! Where there is room these are panels; else they are one text. What does not fit is scrolled to.
 
-use super::{block, cut, folded, histogram, overlay, time, title};
+use super::{block, children, cut, folded, histogram, overlay, time, title};
 use crate::event::{Condition, LockMode, Task};
 use crate::format::{count, percent};
 use crate::model::history::{Became, Change, Turn};
@@ -20,6 +20,8 @@ const LARGEST: (u16, u16) = (116, 44);
 const PANELS: (u16, u16) = (76, 17);
 /// Rows of a fact: a command line may be long.
 const FACT_ROWS: usize = 3;
+/// Rows of its children.
+const CHILDREN: usize = 8;
 /// Columns of the acquisitions where there is little room, their border included.
 const TURNS: u16 = 43;
 
@@ -34,21 +36,30 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
     let area = overlay::window(area, LARGEST.0, LARGEST.1);
     let (theme, glyphs) = (ui.theme, ui.glyphs);
     let name = glyphs.plain(&actor.name());
-    let closes = ui.keys.any_of(&[Action::Detail, Action::Back]);
-    let scroll = format!("{}/{}", ui.keys.first(Action::PageUp), ui.keys.first(Action::PageDown));
-    let rooms = [
-        format!("pid {} \u{b7} {closes} closes, {}: the next one, {scroll} scroll", actor.pid, ui.keys.arrows()),
-        format!("pid {} \u{b7} {scroll} scroll", actor.pid),
-        format!("pid {}", actor.pid),
-    ];
+    let scroll = ui.keys.keys(&[Action::PageUp, Action::PageDown], "/", ui.place);
+    let all = ui.hint(
+        [Action::Detail, Action::Back],
+        &[(ui.keys.arrows(ui.place), ": the next one"), (scroll.clone(), " scroll")],
+    );
+    let some = scroll.map(|keys| format!("{keys} scroll")).unwrap_or_default();
+    let after_pid = |hint: String| {
+        let dot = if hint.is_empty() { "" } else { " \u{b7} " };
+        format!("pid {}{dot}{hint}", actor.pid)
+    };
+    let rooms = [all, some, String::new()].map(after_pid);
     let fits = |about: &&String| name.chars().count() + about.chars().count() + 7 <= usize::from(area.width);
     let about = rooms.iter().find(fits).map_or("", String::as_str);
     let outer = block(title(&name, about, &theme, &glyphs), &theme, &glyphs);
     let inner = outer.inner(area);
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
-    let facts = facts(actor, locks, model, ui, usize::from(inner.width));
-    if inner.width >= PANELS.0 && inner.height >= PANELS.1 {
+    let mut facts = facts(actor, locks, model, ui, usize::from(inner.width));
+    let has_panels = inner.width >= PANELS.0 && inner.height >= PANELS.1;
+    // Above panels, what does not fit is not seen; the text scrolls.
+    let room = usize::from(inner.height / 2).saturating_sub(facts.len()).min(CHILDREN);
+    let most = if has_panels { room } else { usize::MAX };
+    facts.extend(children::lines(actor, ui, usize::from(inner.width), most));
+    if has_panels {
         panels(frame, inner, facts, actor, model, ui);
     } else {
         text(frame, inner, facts, actor, model, ui);

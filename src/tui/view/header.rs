@@ -93,12 +93,12 @@ pub(super) fn finding(frame: &mut Frame<'_>, area: Rect, found: &[Finding], ui: 
     let Some(first) = found.first() else { return };
     let more = match found.len() {
         0 | 1 => String::new(),
-        n => match ui.keys.first(Action::Findings) {
-            "" => format!("  (and {} more)", n - 1),
-            key => format!("  ({key} lists {} more)", n - 1),
+        n => match ui.key(Action::Findings) {
+            None => format!("  (and {} more)", n - 1),
+            Some(key) => format!("  ({key} lists {} more)", n - 1),
         },
     };
-    let text = format!(" ! {}", ui.glyphs.plain(&first.text()));
+    let text = format!(" ! {}", ui.told(first));
     let room = usize::from(area.width).saturating_sub(more.len());
     let spans = vec![Span::styled(cut(&text, room, &ui.glyphs), ui.theme.alarm), Span::styled(more, ui.theme.dim)];
     frame.render_widget(Line::from(spans), area);

@@ -13,6 +13,7 @@
 //!  footer
 //! ```
 
+mod children;
 mod detail;
 mod header;
 mod histogram;

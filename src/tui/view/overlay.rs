@@ -27,7 +27,7 @@ pub(super) fn help(frame: &mut Frame<'_>, area: Rect, ui: &mut Ui) {
     let keys: Vec<_> = ui.keys.help(ui.place).map(|(shown, long)| (glyphs.plain(shown), long)).collect();
     let wide = keys.iter().map(|(shown, _)| shown.chars().count() + 1).max().unwrap_or(0).max(KEYS);
     let area = window(area, 92, u16::try_from(keys.len() + 6).unwrap_or(u16::MAX));
-    let about = format!("{} closes, {} scroll", ui.keys.any_of(&[Action::Help, Action::Back]), ui.keys.arrows());
+    let about = ui.hint([Action::Help, Action::Back], &[(ui.keys.arrows(ui.place), " scroll")]);
     let outer = block(title("keys", &about, theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
     let mut lines: Vec<Line<'_>> = keys
@@ -54,12 +54,12 @@ pub(super) fn help(frame: &mut Frame<'_>, area: Rect, ui: &mut Ui) {
 pub(super) fn findings(frame: &mut Frame<'_>, area: Rect, model: &Model, found: &[Finding], ui: &Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let area = window(area, 110, 24);
-    let about = format!("{} closes", ui.keys.any_of(&[Action::Findings, Action::Back]));
+    let about = ui.hint([Action::Findings, Action::Back], &[]);
     let outer = block(title("findings", &about, theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
     let width = usize::from(inner.width);
     let mut lines: Vec<Line<'_>> =
-        found.iter().map(|f| Line::styled(format!(" ! {}", glyphs.plain(&f.text())), theme.alarm)).collect();
+        found.iter().map(|f| Line::styled(format!(" ! {}", ui.told(f)), theme.alarm)).collect();
     if lines.is_empty() {
         lines.push(Line::styled(" nothing is wrong", theme.text));
     }

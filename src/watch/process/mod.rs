@@ -4,6 +4,7 @@
 //! cheap enough for every row of a long list (about 60 µs a process): ask for what is on the screen.
 
 pub mod container;
+pub mod descendants;
 pub mod owners;
 pub mod sight;
 pub mod signal;
@@ -200,6 +201,11 @@ struct Stat {
 }
 
 impl Stat {
+    /// A zombie is: it runs no more, and keeps nothing.
+    fn is_dead(&self) -> bool {
+        matches!(self.life.state, 'Z' | 'X' | 'x')
+    }
+
     fn read(pid: i32) -> Option<Self> {
         Self::parse(&read(&format!("/proc/{pid}/stat"))?)
     }
