@@ -4,7 +4,7 @@
 
 use super::change::{FileId, LockKey};
 use super::file_id::locate;
-use super::process::{self, Names, Owner, owners, waits};
+use super::process::{self, Mark, Names, Owner, owners, waits};
 use super::roster::{Entry, Known};
 use crate::event::{Condition, Keeper, LockId, LockMode};
 use crate::lab::clock;
@@ -137,8 +137,13 @@ impl Probe {
         }
         self.lives(job)?;
         for entry in &job.idle {
-            if entry.task.pid > 0 && process::life(entry.task.pid).is_none_or(|l| l.state == 'Z') {
-                self.tell(Fact::Ended(entry.clone()))?;
+            if entry.task.pid <= 0 {
+                continue;
+            }
+            match process::life(entry.task.pid) {
+                Some(life) if life.state != 'Z' && entry.was_done_by(life.mark) => self.rename(entry, life.mark)?,
+                // It is gone, and its pid may be another's.
+                _ => self.tell(Fact::Ended(entry.clone()))?,
             }
         }
         self.paths(job)?;
@@ -167,13 +172,21 @@ impl Probe {
         Some(())
     }
 
+    /// It became another program (execve(2)), as flock(1) does once it has the lock; or was not named yet.
+    fn rename(&mut self, entry: &Entry, mark: Mark) -> Option<()> {
+        let changed = entry.mark.is_some_and(|known| known != mark);
+        match changed.then(|| known(&mut self.names, entry.task.pid)).flatten() {
+            Some(known) => self.tell(Fact::Named(entry.clone(), known)),
+            None => Some(()),
+        }
+    }
+
     fn lives(&mut self, job: &Job) -> Option<()> {
         for entry in job.active.iter().filter(|e| e.task.pid > 0) {
-            let (state, comm) = process::glance(entry.task.pid).map(|(l, comm)| (l.state, comm)).unzip();
-            // It became another program (execve(2)), as flock(1) does once it has the lock.
-            if comm.is_some() && comm != entry.comm && state != Some('Z') {
-                let known = known(&mut self.names, entry.task.pid);
-                known.map_or(Some(()), |known| self.tell(Fact::Named(entry.clone(), known)))?;
+            let life = process::life(entry.task.pid).filter(|l| entry.was_done_by(l.mark));
+            let state = life.map(|l| l.state);
+            if let Some(life) = life.filter(|l| l.state != 'Z') {
+                self.rename(entry, life.mark)?;
             }
             let key = (entry.task.pid, entry.lock, entry.actor);
             let was = self.lives.get(&key).copied().unwrap_or_default();
@@ -258,6 +271,8 @@ pub fn known(names: &mut Names, pid: i32) -> Option<Known> {
     }
     let identity = names.of(pid)?;
     Some(Known {
+        mark: identity.mark,
+        began: identity.mark.began(),
         comm: identity.comm.clone(),
         cmdline: identity.command.clone(),
         user: identity.user.clone(),

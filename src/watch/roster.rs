@@ -4,6 +4,7 @@
 //! A row of the screen is a task and the bytes that it locks, since one process may hold some bytes and wait for others.
 
 use super::change::{Change, Deed, FileId, LockKey, Range, TaskId};
+use super::process::Mark;
 use crate::event::{Acquisition, ActorId, Event, LockId, LockInfo, LockKind, LockMode, MAX_LOCKS, Task, What};
 use std::collections::HashMap;
 
@@ -16,6 +17,10 @@ const ROWS_OF_A_TASK: usize = 8;
 /// What is known of a process that does not change while it lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
+    /// Which process it is, and which program it runs.
+    pub mark: Mark,
+    /// The earliest time at which it may have begun, in ns of `CLOCK_MONOTONIC`.
+    pub began: u64,
     /// Its name.
     pub comm: String,
     /// Its command line.
@@ -55,8 +60,10 @@ struct Row {
     kind: LockKind,
     /// As it was told.
     range: Option<Range>,
-    /// The name it was told by; none as long as it is not known.
-    comm: Option<String>,
+    /// Which process it is; none as long as that is not known.
+    mark: Option<Mark>,
+    /// When it asked for or got the lock last: so long it was there. A lock may be let go by others.
+    acted: u64,
     wait: Option<Wait>,
     hold: Option<Hold>,
     used: u64,
@@ -105,6 +112,9 @@ impl Lock {
     fn place(&mut self, task: TaskId, kind: LockKind, range: Option<Range>, t: u64) -> (usize, bool) {
         let same = self.of(task).find(|(_, r)| r.is_idle() && r.range == range && r.kind == kind && !r.over);
         if let Some((index, _)) = same {
+            if let Some(row) = self.rows.get_mut(index) {
+                row.acted = t;
+            }
             return (index, false);
         }
         let oldest = |rows: &mut dyn Iterator<Item = (usize, &Row)>| {
@@ -117,7 +127,18 @@ impl Lock {
         } else {
             self.rows.iter().position(|r| r.removed)
         };
-        let row = Row { task, kind, range, comm: None, wait: None, hold: None, used: t, over: false, removed: false };
+        let row = Row {
+            task,
+            kind,
+            range,
+            mark: None,
+            acted: t,
+            wait: None,
+            hold: None,
+            used: t,
+            over: false,
+            removed: false,
+        };
         let index = index.unwrap_or(self.rows.len());
         match self.rows.get_mut(index) {
             Some(old) => {
@@ -155,12 +176,22 @@ pub struct Entry {
     pub holds: Option<u64>,
     /// Whether it waits.
     pub waits: bool,
-    /// The name that it is known by; none as long as it is not known.
-    pub comm: Option<String>,
+    /// Which process it is; none as long as that is not known.
+    pub mark: Option<Mark>,
+    /// When it asked for or got the lock last, in ns of `CLOCK_MONOTONIC`.
+    pub acted: u64,
     /// Its process has ended.
     pub over: bool,
     /// When it did anything last, in ns since the run began.
     pub used: u64,
+}
+
+impl Entry {
+    /// Whether the process that has the pid now, of this mark, is the one that was seen: it was there when it was.
+    /// Where `mark` is not [`Entry::mark`], it is still to be told who it is.
+    pub fn was_done_by(&self, mark: Mark) -> bool {
+        mark.began() <= self.acted
+    }
 }
 
 /// All locks and tasks seen so far.
@@ -233,7 +264,7 @@ impl Roster {
         let Some(lock) = self.locks.get_mut(number) else { return };
         lock.used = t;
         let (task, kind, range) = (change.task, change.kind, change.range);
-        let mut told = Telling { number, t, who, out };
+        let mut told = Telling { number, t, epoch: self.epoch, who, out };
         match change.deed {
             Deed::Waiting { before, mode } => {
                 let (index, since) = match lock.waits(task) {
@@ -245,6 +276,7 @@ impl Roster {
                 if let Some(since) = since {
                     row.wait = Some(Wait { since, seq_then });
                 }
+                row.acted = t;
                 let what = if before { What::Found { mode, holds: false } } else { What::Waiting { mode } };
                 told.event(index, row, what);
             }
@@ -253,6 +285,7 @@ impl Roster {
                 let seq_then = lock.seq;
                 let Some(row) = lock.rows.get_mut(index) else { return };
                 row.wait.get_or_insert(Wait { since: t, seq_then });
+                row.acted = t;
                 told.event(index, row, What::Tried { mode, count });
             }
             Deed::GaveUp | Deed::Left => {
@@ -281,6 +314,7 @@ impl Roster {
                 let (seq, released) = (lock.seq, lock.released);
                 let Some(row) = lock.rows.get_mut(index) else { return };
                 let wait = row.wait.take();
+                row.acted = t;
                 let acquired = Acquisition {
                     mode,
                     seq,
@@ -350,18 +384,19 @@ impl Roster {
         self.locks.get(id as usize).is_some_and(|l| l.name.is_some())
     }
 
-    /// Tells who a row is, which was not known when it appeared.
+    /// Tells who a row is, which was not known when it appeared or has changed since. One that began after the row did
+    /// anything is another.
     pub fn name_row(&mut self, t: u64, entry: &Entry, known: Known, out: &mut Vec<Event>) {
         let t = t.saturating_sub(self.epoch);
         let index = (entry.actor as usize).saturating_sub(1);
         let Some(row) = self.locks.get_mut(entry.lock as usize).and_then(|l| l.rows.get_mut(index)) else { return };
-        if row.task != entry.task || row.range != entry.range {
+        if row.task != entry.task || row.range != entry.range || row.mark == Some(known.mark) {
             return;
         }
-        if row.comm.as_ref() == Some(&known.comm) {
+        if known.began > row.acted.saturating_add(self.epoch) {
             return;
         }
-        row.comm = Some(known.comm.clone());
+        row.mark = Some(known.mark);
         out.push(seen(t, entry.lock as usize, index, row, known));
     }
 
@@ -395,7 +430,8 @@ impl Roster {
 
     /// Every row.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.locks.iter().enumerate().flat_map(|(number, lock)| {
+        let epoch = self.epoch;
+        self.locks.iter().enumerate().flat_map(move |(number, lock)| {
             lock.rows.iter().enumerate().map(move |(index, row)| Entry {
                 lock: number as LockId,
                 actor: index as ActorId + 1,
@@ -405,7 +441,8 @@ impl Roster {
                 range: row.range,
                 holds: row.hold.map(|h| h.since),
                 waits: row.wait.is_some(),
-                comm: row.comm.clone(),
+                mark: row.mark,
+                acted: row.acted.saturating_add(epoch),
                 over: row.over,
                 used: row.used,
             })
@@ -433,6 +470,7 @@ impl Roster {
 struct Telling<'a> {
     number: usize,
     t: u64,
+    epoch: u64,
     who: &'a mut dyn Informant,
     out: &'a mut Vec<Event>,
 }
@@ -448,8 +486,9 @@ impl Telling<'_> {
     fn place(&mut self, lock: &mut Lock, task: TaskId, kind: LockKind, range: Option<Range>) -> usize {
         let (index, fresh) = lock.place(task, kind, range, self.t);
         if let Some(row) = lock.rows.get_mut(index).filter(|_| fresh) {
-            let known = self.who.process(task.pid);
-            row.comm = known.as_ref().map(|k| k.comm.clone());
+            // Whoever began after the deed is another one that has its pid now.
+            let known = self.who.process(task.pid).filter(|k| k.began <= self.t.saturating_add(self.epoch));
+            row.mark = known.as_ref().map(|k| k.mark);
             self.out.push(seen(self.t, self.number, index, row, known.unwrap_or_default()));
         }
         index
@@ -474,7 +513,7 @@ impl Telling<'_> {
 }
 
 fn seen(t: u64, number: usize, index: usize, row: &Row, known: Known) -> Event {
-    let Known { comm, cmdline, user, container } = known;
+    let Known { comm, cmdline, user, container, .. } = known;
     let task = Task {
         tid: (row.task.tid != 0).then_some(row.task.tid),
         comm,

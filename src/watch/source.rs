@@ -149,12 +149,14 @@ impl WatchSource {
     /// Sends what was asked about; each process is looked at again first.
     fn carry_out(&mut self, asked: &Asked) -> String {
         let (mut done, mut said) = (Vec::new(), Vec::new());
-        if asked.signal == Signal::SIGKILL {
-            self.order(Order::Killed(asked.targets.iter().map(|(t, _)| t.pid()).collect()));
-        }
         for (target, expect) in &asked.targets {
             match target.send(asked.signal, *expect) {
-                Ok(()) => done.push(target.pid()),
+                Ok(()) => {
+                    if asked.signal == Signal::SIGKILL {
+                        self.order(Order::Killed(target.process()));
+                    }
+                    done.push(target.pid());
+                }
                 Err(refusal) => said.push(refusal.to_string()),
             }
         }

@@ -5,7 +5,7 @@ use super::action::{self, Asked, Wish};
 use super::change::{Change, FileId, LockKey};
 use super::eyes::{Eyes, kind_in_use};
 use super::probe::{self, Fact, Job};
-use super::process::Names;
+use super::process::{Mark, Names};
 use super::roster::{Entry, Informant, Known, Roster};
 use crate::event::{ActorId, Event, LockId, LockKind, What};
 use crate::lab::clock;
@@ -25,6 +25,8 @@ const PROBE_EVERY_NS: u64 = 250_000_000;
 const ROWS_A_JOB: usize = 256;
 /// Processes named at once when they appear, between two jobs; the rest is named when it is looked at.
 const NAMES_A_JOB: usize = 200;
+/// The end of a thread is remembered for so long, in ns: the changes that it made come a moment later.
+const ENDS_KEPT_NS: u64 = 1_000_000_000;
 /// For how long one that has ended is still shown, in ns.
 const SHOWN_NS: u64 = 30_000_000_000;
 
@@ -53,8 +55,8 @@ pub enum Order {
     Look(Option<LockId>, Vec<LockId>),
     /// To ask before something is done to the holders of a lock, or to one actor at it.
     Ask(action::Deed, LockId, Option<ActorId>),
-    /// These processes are being killed by us.
-    Killed(Vec<i32>),
+    /// We sent SIGKILL to this process, which began at this clock tick since boot.
+    Killed((i32, u64)),
     /// It is over.
     Stop,
 }
@@ -106,7 +108,10 @@ struct Watcher {
     on_screen: bool,
     opened: Option<LockId>,
     visible: Vec<LockId>,
-    killed: HashSet<i32>,
+    /// Processes that we sent SIGKILL to, and when they began.
+    killed: HashSet<(i32, u64)>,
+    /// Threads that were seen to end, and when.
+    ended: HashMap<i32, u64>,
     lost: u64,
     refused: u64,
     batch: Vec<Event>,
@@ -141,6 +146,7 @@ pub fn spawn(epoch: u64, eyes: Eyes, wanted: Wanted, files: Vec<FileId>) -> Resu
         opened: None,
         visible: Vec::new(),
         killed: HashSet::new(),
+        ended: HashMap::new(),
         lost: 0,
         refused: 0,
         batch: Vec::new(),
@@ -167,6 +173,7 @@ impl Watcher {
             changes.clear();
             self.eyes.see(PATIENCE, &mut changes)?;
             self.fold(&changes);
+            self.ended.extend(self.eyes.ended().into_iter().map(|(t, tid)| (tid, t)));
             while let Ok(fact) = self.facts.try_recv() {
                 self.take(fact)?;
             }
@@ -235,7 +242,7 @@ impl Watcher {
                 self.wish = Some((deed, lock, actor));
                 self.probed = 0;
             }
-            Order::Killed(pids) => self.killed.extend(pids),
+            Order::Killed(process) => drop(self.killed.insert(process)),
             Order::Stop => {}
         }
     }
@@ -259,6 +266,7 @@ impl Watcher {
         if self.probing || now.saturating_sub(self.probed) < PROBE_EVERY_NS {
             return;
         }
+        self.end_rows(now);
         self.roster.remove_ended(now.saturating_sub(SHOWN_NS), now, &mut self.batch);
         self.names.budget = NAMES_A_JOB;
         let job = self.job();
@@ -267,6 +275,28 @@ impl Watcher {
             // The one before is not done, which the flag should have told.
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.probing = false,
         }
+    }
+
+    /// Ends the rows of threads whose end was seen: by the next look their numbers may be others'.
+    fn end_rows(&mut self, now: u64) {
+        if self.ended.is_empty() {
+            return;
+        }
+        let over = |e: &Entry| self.ended.get(&e.task.tid).is_some_and(|t| *t >= e.acted);
+        let (idle, active): (Vec<_>, Vec<_>) =
+            self.roster.entries().filter(|e| !e.over && over(e)).partition(|e| e.holds.is_none() && !e.waits);
+        for entry in idle {
+            self.end_row(now, &entry);
+        }
+        // What they did last may not have been told yet; or another keeps their lock.
+        let kept: HashSet<i32> = active.iter().map(|e| e.task.tid).collect();
+        self.ended.retain(|tid, t| now.saturating_sub(*t) < ENDS_KEPT_NS || kept.contains(tid));
+    }
+
+    fn end_row(&mut self, now: u64, entry: &Entry) {
+        let killed = |mark: Mark| self.killed.contains(&(entry.task.pid, mark.start));
+        let signal = entry.mark.is_some_and(killed).then_some(9);
+        self.roster.ended(now, entry, signal, &mut self.batch);
     }
 
     fn job(&mut self) -> Job {
@@ -287,7 +317,7 @@ impl Watcher {
             if active && seen && job.active.len() < ROWS_A_JOB {
                 job.active.push(entry.clone());
             }
-            if entry.comm.is_none() && active && (seen || entry.waits) && job.unnamed.len() < ROWS_A_JOB {
+            if entry.mark.is_none() && active && (seen || entry.waits) && job.unnamed.len() < ROWS_A_JOB {
                 job.unnamed.push(entry.clone());
             }
         }
@@ -336,10 +366,7 @@ impl Watcher {
                 let what = if stopped { What::Stopped } else { What::Continued };
                 self.say(entry.lock, entry.actor, entry.task.pid, what);
             }
-            Fact::Ended(entry) => {
-                let signal = self.killed.contains(&entry.task.pid).then_some(9);
-                self.roster.ended(now, &entry, signal, &mut self.batch);
-            }
+            Fact::Ended(entry) => self.end_row(now, &entry),
             Fact::PathIs(path, file) => self.follow(path, file)?,
             Fact::Files(files) => {
                 if files.iter().any(|f| !self.files.contains(f)) {

@@ -2,6 +2,8 @@
 //! generous limit; nothing sleeps for a fixed time.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
+pub mod foreign;
+
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -101,11 +103,16 @@ impl Terminal {
     }
 
     pub fn start_sized(args: &[&str], rows: u16, cols: u16, env: &[(&str, &str)]) -> Self {
+        let mut command = command(args);
+        command.envs(env.iter().copied());
+        Self::over(command, rows, cols)
+    }
+
+    /// Whatever program it is: it must run flockmon at the same terminal.
+    pub fn over(mut command: Command, rows: u16, cols: u16) -> Self {
         let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
         let slave = File::from(pty.slave);
-        let mut command = command(args);
-        command.envs(env.iter().copied());
         command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
         let master_fd = std::os::fd::AsRawFd::as_raw_fd(&pty.master);
         // SAFETY: between fork and exec only async-signal-safe calls: a session of its own, with this terminal.

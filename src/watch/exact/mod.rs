@@ -91,6 +91,8 @@ pub struct Tracer {
     /// Records, time and CPU time at the last making of the figures.
     mark: (u64, u64, u64),
     idle: bool,
+    /// Threads that ended, and when.
+    ended: Vec<(u64, i32)>,
     own_pids: bool,
     cheaper_refused: Option<TraceError>,
 }
@@ -166,6 +168,7 @@ impl Tracer {
             stats: Stats::default(),
             mark: (0, clock::now(), sys::thread_time()),
             idle: false,
+            ended: Vec::new(),
             own_pids,
             cheaper_refused,
         };
@@ -189,7 +192,7 @@ impl Tracer {
         let scope = &self.scope;
         self.snapshots.exchange(now, &mut self.grammar, |entry| scope.files.has(entry.lock.file));
         let horizon = now.saturating_sub(WINDOW);
-        let (grammar, scope, stats) = (&mut self.grammar, &self.scope, &mut self.stats);
+        let (grammar, scope, stats, ended) = (&mut self.grammar, &self.scope, &mut self.stats, &mut self.ended);
         let sink = |record: &Record| match record.what {
             What::Lost(count) => {
                 stats.lost += count;
@@ -197,6 +200,9 @@ impl Tracer {
             }
             _ => {
                 stats.records += 1;
+                if let What::Exit = record.what {
+                    ended.push((record.t, record.tid));
+                }
                 // The kernel's filter is coarser.
                 if !matches!(record.what, What::Lock(request) if !scope.has(request.file, record.t)) {
                     grammar.record(record);
@@ -212,6 +218,12 @@ impl Tracer {
         self.idle = self.stats.records == before;
         self.figure(now);
         Ok(())
+    }
+
+    /// The threads that ended since this was asked last, and when, in ns of `CLOCK_MONOTONIC`; what they did may be
+    /// among changes still to come.
+    pub fn ended(&mut self) -> Vec<(u64, i32)> {
+        std::mem::take(&mut self.ended)
     }
 
     /// Looks at other files from now on; what is held there already comes from a fresh snapshot.

@@ -16,6 +16,7 @@ pub use waits::Wait;
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 
 /// A process as people know it. It does not change while it lives, but for an `execve(2)`.
@@ -23,9 +24,8 @@ use std::io::Read;
 pub struct Identity {
     /// As our pid namespace numbers it.
     pub pid: i32,
-    /// When it began, in clock ticks since boot (field 22 of proc_pid_stat(5)): with the pid, it names a process once
-    /// and for all.
-    pub start: u64,
+    /// Which process it is, and which program it runs.
+    pub mark: Mark,
     /// Its name, at most 15 bytes (proc_pid_comm(5)); escaped for display.
     pub comm: String,
     /// Its command line, quoted as a shell would want it where that is needed and escaped for display; its name in
@@ -43,14 +43,36 @@ pub struct Identity {
     pub inner_pid: Option<i32>,
 }
 
+/// Tells a process from others that have or had its pid, and the program it runs from those that it ran before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mark {
+    /// When it began, in clock ticks since boot (field 22 of proc_pid_stat(5)): with the pid, it names a process once
+    /// and for all.
+    pub start: u64,
+    /// Another number where it became another program (execve(2)).
+    pub image: u64,
+}
+
+impl Mark {
+    /// The earliest time at which the process may have begun, in ns of `CLOCK_MONOTONIC`: whatever was done before was
+    /// done by another one that had its pid. Right to a clock tick, as `/proc` tells it.
+    pub fn began(self) -> u64 {
+        const SECOND: u128 = 1_000_000_000;
+        let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+        let ticks = ticks.and_then(|t| u128::try_from(t).ok()).filter(|t| *t > 0).unwrap_or(100);
+        let since_boot = u64::try_from(u128::from(self.start) * SECOND / ticks).unwrap_or(u64::MAX);
+        since_boot.saturating_sub(sys::suspended())
+    }
+}
+
 /// What changes while a process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// State letter (proc_pid_stat(5)): `R` runs, `S` sleeps, `D` sleeps uninterruptibly, `T` stopped, `t` traced, `Z` a
     /// zombie, `I` an idle kernel thread.
     pub state: char,
-    /// When it began, in clock ticks since boot.
-    pub start: u64,
+    /// Which process it is, and which program it runs.
+    pub mark: Mark,
     /// Its threads; 0 for a zombie whose others are gone.
     pub threads: u32,
 }
@@ -73,14 +95,9 @@ impl Life {
     }
 }
 
-/// State and start of a process; none where there is none.
+/// State and mark of a process; none where there is none.
 pub fn life(pid: i32) -> Option<Life> {
     Stat::read(pid).map(|s| s.life)
-}
-
-/// State and start of a process, and its name, escaped for display; none where there is none.
-pub fn glance(pid: i32) -> Option<(Life, String)> {
-    Stat::read(pid).map(|s| (s.life, s.comm))
 }
 
 /// Its name alone, escaped for display: the cheapest that can be told of a process.
@@ -118,7 +135,7 @@ impl Names {
     /// by execve(2) by its name.
     pub fn of(&mut self, pid: i32) -> Option<&Identity> {
         let stat = Stat::read(pid)?;
-        let known = self.known.get(&pid).is_some_and(|i| i.start == stat.life.start && i.comm == stat.comm);
+        let known = self.known.get(&pid).is_some_and(|i| i.mark == stat.life.mark);
         if !known {
             let identity = self.read(pid, stat)?;
             self.known.insert(pid, identity);
@@ -145,7 +162,7 @@ impl Names {
         let user = self.users.get(&uid).cloned().unwrap_or_else(|| uid.to_string());
         Some(Identity {
             pid,
-            start: stat.life.start,
+            mark: stat.life.mark,
             comm: stat.comm,
             command,
             uid,
@@ -213,10 +230,13 @@ impl Stat {
         // Field 3 of proc_pid_stat(5) is the first here.
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let at = |number: usize| fields.get(number - 3);
+        let mut image = DefaultHasher::new();
+        comm.hash(&mut image);
+        let mark = Mark { start: at(22)?.parse().ok()?, image: image.finish() };
         Some(Self {
             comm: escape(comm),
             parent: at(4)?.parse().ok()?,
-            life: Life { state: at(3)?.chars().next()?, threads: at(20)?.parse().ok()?, start: at(22)?.parse().ok()? },
+            life: Life { state: at(3)?.chars().next()?, threads: at(20)?.parse().ok()?, mark },
         })
     }
 }

@@ -9,7 +9,8 @@ fn a_name_may_hold_anything() {
     for (comm, shown) in [("cron", "cron"), ("a) R (b", "a) R (b"), ("", ""), ("x\ny\u{1b}[2J", "x\\ny\\u{1b}[2J")] {
         let stat = stat(comm).unwrap();
         assert_eq!((stat.comm.as_str(), stat.parent), (shown, 7));
-        assert_eq!(stat.life, Life { state: 'S', start: 123_456, threads: 3 });
+        let Life { state, mark, threads } = stat.life;
+        assert_eq!((state, mark.start, threads), ('S', 123_456, 3));
     }
     for garbage in ["", "42", "42 (x", "42 (x)", "42 )x( S 1", "42 (x) S 7 42"] {
         assert!(Stat::parse(garbage.as_bytes()).is_none(), "{garbage}");
@@ -52,7 +53,7 @@ fn we_know_ourselves() {
     let me = std::process::id() as i32;
     let mut names = Names::new();
     let identity = names.of(me).unwrap().clone();
-    assert_eq!(Some(identity.start), life(me).map(|l| l.start));
+    assert_eq!(Some(identity.mark), life(me).map(|l| l.mark));
     assert_eq!(identity.uid, nix::unistd::geteuid().as_raw());
     assert_eq!(identity.parent, std::os::unix::process::parent_id() as i32);
     assert!(identity.command.starts_with(&argument(std::env::args().next().unwrap().as_bytes())), "{identity:?}");

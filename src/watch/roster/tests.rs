@@ -169,8 +169,13 @@ fn names_may_come_later_and_change_nothing_else() {
     let mut out = Vec::new();
     roster.apply(&change(0, 7, FREE), &mut Rumour(false), &mut out);
     let entry = roster.entries().next().unwrap();
-    assert!(entry.comm.is_none() && !roster.is_named(0));
-    roster.name_row(1005, &entry, Known { comm: "cron".into(), ..Known::default() }, &mut out);
+    assert!(entry.mark.is_none() && !roster.is_named(0));
+    roster.name_row(
+        1005,
+        &entry,
+        Known { mark: Mark { start: 5, image: 1 }, comm: "cron".into(), ..Known::default() },
+        &mut out,
+    );
     roster.name_lock(1006, 0, "/run/x".into(), LockKind::Flock, &mut out);
     let locks = folded(&out);
     let holder = locks.first().holders().next().unwrap();
