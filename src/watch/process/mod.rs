@@ -49,11 +49,16 @@ pub struct Mark {
     /// When it began, in clock ticks since boot (field 22 of proc_pid_stat(5)): with the pid, it names a process once
     /// and for all.
     pub start: u64,
-    /// Another number where it became another program (execve(2)).
+    /// Another number where it became another program (execve(2)); 0 where it runs none, as one that is just ending.
     pub image: u64,
 }
 
 impl Mark {
+    /// Whether both are of one process that runs one program, as far as is known.
+    pub fn is_same(self, other: Self) -> bool {
+        self.start == other.start && (self.image == other.image || self.image == 0 || other.image == 0)
+    }
+
     /// The earliest time at which the process may have begun, in ns of `CLOCK_MONOTONIC`: whatever was done before was
     /// done by another one that had its pid. Right to a clock tick, as `/proc` tells it.
     pub fn began(self) -> u64 {
@@ -135,16 +140,11 @@ impl Names {
     /// by execve(2) by its name.
     pub fn of(&mut self, pid: i32) -> Option<&Identity> {
         let stat = Stat::read(pid)?;
-        let known = self.known.get(&pid).is_some_and(|i| i.mark == stat.life.mark);
+        let known = self.known.get(&pid).is_some_and(|i| i.mark.is_same(stat.life.mark));
         if !known {
             let identity = self.read(pid, stat)?;
             self.known.insert(pid, identity);
         }
-        self.known.get(&pid)
-    }
-
-    /// What was last known of it, be it gone or not; reads nothing.
-    pub fn last(&self, pid: i32) -> Option<&Identity> {
         self.known.get(&pid)
     }
 
@@ -156,8 +156,7 @@ impl Names {
     fn read(&self, pid: i32, stat: Stat) -> Option<Identity> {
         let status = read(&format!("/proc/{pid}/status"))?;
         let uid = uid(&status)?;
-        let arguments = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let command = command(&arguments).unwrap_or_else(|| format!("[{}]", stat.comm));
+        let command = command(&arguments(pid)).unwrap_or_else(|| format!("[{}]", stat.comm));
         let container = read(&format!("/proc/{pid}/cgroup")).and_then(|text| Container::of_cgroup(&text));
         let user = self.users.get(&uid).cloned().unwrap_or_else(|| uid.to_string());
         Some(Identity {
@@ -172,6 +171,22 @@ impl Names {
             inner_pid: inner_pid(&status),
         })
     }
+}
+
+/// So much of a command line is read, in bytes: what follows is cut.
+const ARGUMENTS: u64 = 4096;
+
+/// The begin of `/proc/PID/cmdline`; nothing where it is gone or has none.
+fn arguments(pid: i32) -> Vec<u8> {
+    let mut text = Vec::new();
+    let file = File::open(format!("/proc/{pid}/cmdline"));
+    if file.is_ok_and(|file| file.take(ARGUMENTS).read_to_end(&mut text).is_err()) {
+        text.clear();
+    }
+    if text.len() as u64 == ARGUMENTS {
+        text.extend(b"...");
+    }
+    text
 }
 
 /// A whole small file of /proc; none where it is gone or may not be read.
@@ -214,11 +229,18 @@ struct Stat {
     comm: String,
     parent: i32,
     life: Life,
+    /// Where its program, stack and arguments lie: at random places, so that another program has others. None where
+    /// that may not be known.
+    placed: Option<[u64; 3]>,
 }
 
 impl Stat {
     fn read(pid: i32) -> Option<Self> {
-        Self::parse(&read(&format!("/proc/{pid}/stat"))?)
+        let mut stat = Self::parse(&read(&format!("/proc/{pid}/stat"))?)?;
+        if stat.placed.is_none() && stat.life.mark.image != 0 {
+            stat.life.mark.image ^= hashed(&arguments(pid));
+        }
+        Some(stat)
     }
 
     /// `pid (comm) state ppid …`: the comm may hold parentheses, spaces, line ends; it ends at the last parenthesis.
@@ -230,15 +252,25 @@ impl Stat {
         // Field 3 of proc_pid_stat(5) is the first here.
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let at = |number: usize| fields.get(number - 3);
-        let mut image = DefaultHasher::new();
-        comm.hash(&mut image);
-        let mark = Mark { start: at(22)?.parse().ok()?, image: image.finish() };
+        let number = |field| at(field).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+        let placed = Some([number(26), number(28), number(48)]).filter(|places| *places != [0; 3]);
+        // Without memory it is a thread of the kernel, or has left its program and is about to be a zombie.
+        let image = if number(23) == 0 { 0 } else { hashed(&(comm, placed)) };
+        let mark = Mark { start: at(22)?.parse().ok()?, image };
         Some(Self {
             comm: escape(comm),
             parent: at(4)?.parse().ok()?,
             life: Life { state: at(3)?.chars().next()?, threads: at(20)?.parse().ok()?, mark },
+            placed,
         })
     }
+}
+
+fn hashed(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    // 0 stands for none.
+    hasher.finish() | 1
 }
 
 /// The second number of `Uid:` is the effective one.

@@ -58,8 +58,40 @@ fn we_know_ourselves() {
     assert_eq!(identity.parent, std::os::unix::process::parent_id() as i32);
     assert!(identity.command.starts_with(&argument(std::env::args().next().unwrap().as_bytes())), "{identity:?}");
     assert_eq!(comm(me).as_deref(), Some(identity.comm.as_str()));
-    assert_eq!(names.last(me), Some(&identity));
+    assert_eq!(names.known.get(&me), Some(&identity));
     names.retain(|pid| pid != me);
-    assert_eq!(names.last(me), None);
+    assert!(names.known.is_empty());
     assert!(names.of(i32::MAX).is_none() && life(i32::MAX).is_none() && comm(i32::MAX).is_none());
+}
+
+#[test]
+fn a_program_is_told_from_the_one_before_it_though_both_have_one_name() {
+    let stat = |rest: &str| {
+        // Fields 23 to 28: memory, pages, limit, code, its end, stack; up to 47 nothing; 48 and 49: arguments.
+        let text = format!("42 (sh) S 7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 123456 {rest}");
+        Stat::parse(text.as_bytes()).unwrap().life.mark
+    };
+    let zeros = "0 ".repeat(19);
+    let one = stat(&format!("1000 2 3 40 41 50 {zeros}60 61"));
+    assert_eq!(one, stat(&format!("9000 7 3 40 41 50 {zeros}60 61")));
+    for other in [format!("1000 2 3 40 41 51 {zeros}60 61"), format!("1000 2 3 40 41 50 {zeros}62 63")] {
+        assert!(!one.is_same(stat(&other)), "{other}");
+    }
+    let ending = stat(&format!("0 0 3 0 0 0 {zeros}0 0"));
+    assert!(one.is_same(ending) && ending.image == 0);
+}
+
+#[test]
+fn a_long_command_line_is_cut() {
+    let long = "x".repeat(20_000);
+    let mut sleeper = std::process::Command::new("sh")
+        .args(["-c", "read x", &long])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let identity = Names::new().of(sleeper.id() as i32).unwrap().clone();
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    assert!(identity.command.starts_with("sh -c 'read x' xxx") && identity.command.ends_with("x..."), "{identity:?}");
+    assert!(identity.command.len() < 4200);
 }
