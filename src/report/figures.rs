@@ -1,7 +1,7 @@
 //! A run in figures, as JSON has them: what `--output json` prints and `compare` reads.
 
 use crate::event::{FindingKind, Origin, Task, Watching};
-use crate::model::finding::findings;
+use crate::model::finding::findings_of_each;
 use crate::model::runs::{End, Runs};
 use crate::model::{Actor, Figures, Locks, Model};
 use crate::record::{LockLine, SCHEMA};
@@ -160,7 +160,7 @@ impl RunFigures {
             hold_ns: model.hold().all().figures(),
             handoff_ns: model.handoff().all().figures(),
             workers: model.actors().iter().map(|a| worker(model, a)).collect(),
-            findings: findings(locks, model)
+            findings: findings_of_each(locks, model)
                 .iter()
                 .map(|f| FindingFigures { kind: f.kind(), text: f.text() })
                 .collect(),

@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::format::{count, dur_or_dash, percent, printable, rate, seconds, shell};
-use crate::model::finding::findings;
+use crate::model::finding::findings_of_each;
 use crate::model::{Actor, Latency, Locks, Model};
 use std::io::{self, Write};
 
@@ -72,7 +72,7 @@ impl<W: Write> Summary<W> {
                 how.map(|how| format!(": {how}")).unwrap_or_default(),
             )?;
         }
-        for finding in findings(locks, model) {
+        for finding in findings_of_each(locks, model) {
             writeln!(out, "! {}", printable(&finding.text()))?;
         }
         Ok(())

@@ -103,11 +103,17 @@ pub fn findings(locks: &Locks, model: &Model) -> Vec<Finding> {
     look(Here { locks, model, limits: locks.thresholds(), circle: circle.as_deref() })
 }
 
+/// As [`findings`], for a report on all locks: what concerns the whole run is said of the first one only.
+pub fn findings_of_each(locks: &Locks, model: &Model) -> Vec<Finding> {
+    let mut found = findings(locks, model);
+    found.retain(|f| f.kind() != FindingKind::Dropped || model.lock() == locks.first().lock());
+    found
+}
+
 /// Tells findings as events when they appear, once each until they are gone.
 #[derive(Debug, Default)]
 pub struct News {
     known: Vec<(LockId, FindingKind)>,
-    deadlock: bool,
 }
 
 impl News {
@@ -118,19 +124,20 @@ impl News {
         for model in locks.all().iter().filter(|m| m.is_lively()) {
             for found in look(Here { locks, model, limits: locks.thresholds(), circle: circle.as_deref() }) {
                 let (kind, key) = (found.kind(), (model.lock(), found.kind()));
-                // A deadlock concerns all locks; it is told at the first.
-                let again = kind == FindingKind::Deadlock && known.iter().any(|(_, k)| *k == kind);
+                // These concern all locks, and are told at the first.
+                let of_all = matches!(kind, FindingKind::Deadlock | FindingKind::Dropped);
+                let again = of_all && known.iter().any(|(_, k)| *k == kind);
                 if again || kind == FindingKind::Warning {
                     continue;
                 }
-                if !(self.known.contains(&key) || kind == FindingKind::Deadlock && self.deadlock) {
+                let was_told = self.known.contains(&key) || of_all && self.known.iter().any(|(_, k)| *k == kind);
+                if !was_told {
                     let what = What::Finding { kind, text: found.text() };
                     told.push(Event { t: model.now(), lock: model.lock(), actor: 0, pid: 0, what });
                 }
                 known.push(key);
             }
         }
-        self.deadlock = known.iter().any(|(_, k)| *k == FindingKind::Deadlock);
         self.known = known;
         told
     }

@@ -394,6 +394,21 @@ fn dropped_and_warning() {
 }
 
 #[test]
+fn what_was_lost_in_a_watch_is_said_once_for_all_locks_and_in_its_words() {
+    let mut locks = watch(&[LockKind::Flock, LockKind::Posix, LockKind::Posix]);
+    at(&mut locks, 0, S, 0, What::Dropped { count: 7 });
+    let told = News::default().since(&locks);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let found: Vec<Vec<Finding>> = locks.all().iter().map(|m| findings_of_each(&locks, m)).collect();
+    assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 0]);
+    let text = found[0][0].text();
+    says(&text, &["7 events lost", "name the lock files"]);
+    assert!(!text.contains("workers"), "{text}");
+    // Whoever looks at another lock reads it there, too.
+    assert_eq!(findings(&locks, &locks.all()[2]).len(), 1);
+}
+
+#[test]
 fn each_is_told_when_it_comes_and_again_only_after_it_went() {
     let (mut locks, mut news) = (held(lab(0)), News::default());
     assert!(news.since(&locks).is_empty());

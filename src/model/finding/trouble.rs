@@ -36,19 +36,25 @@ impl fmt::Display for Violation {
 pub struct Dropped {
     /// How many.
     pub count: u64,
+    /// In a watch: it is others' programs that were not seen, not workers' reports that were not read.
+    pub watch: bool,
 }
 
 impl Dropped {
     pub(super) fn find(here: Here<'_>) -> Option<Self> {
         let count = here.model.dropped();
-        (count >= here.limits.lost_events).then_some(Self { count })
+        (count >= here.limits.lost_events).then(|| Self { count, watch: here.locks.begin().watch.is_some() })
     }
 }
 
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = count(self.count);
-        write!(f, "{count} events lost: the figures are a lower bound; a longer hold or fewer workers lose none")
+        let way_out = match self.watch {
+            true => "name the lock files that matter, and fewer events have to be read",
+            false => "a longer hold or fewer workers lose none",
+        };
+        write!(f, "{count} events lost: the figures are a lower bound; {way_out}")
     }
 }
 
