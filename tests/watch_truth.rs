@@ -141,3 +141,126 @@ fn one_that_was_spared_is_not_told_as_killed_when_it_ends() {
         .unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&kills.stdout).unwrap()["kills"], 0);
 }
+
+/// From inside a pid namespace; none, loudly, where that is not to be had.
+fn inside(args: &[&str]) -> Option<std::process::Output> {
+    let contained = |args: &[&str]| {
+        let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+        Command::new("unshare").args(unshare).args(args).stdin(Stdio::null()).output()
+    };
+    if !contained(&["true"]).is_ok_and(|out| out.status.success()) {
+        skipped("a pid namespace is not to be had");
+        return None;
+    }
+    Some(contained(&[&[env!("CARGO_BIN_EXE_flockmon")], args].concat()).unwrap())
+}
+
+#[test]
+fn exact_is_refused_where_pids_are_others() {
+    let place = Place::new();
+    let Some(out) = inside(&["watch", "--no-config", "--how", "exact", "-d", "1ms", "-o", "json", place.path()]) else {
+        return;
+    };
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(2), "{error}");
+    for words in ["pid namespace", "--pid=host", "--how sampled"] {
+        assert!(error.contains(words), "{error}");
+    }
+    let out = inside(&["watch", "--no-config", "-d", "1ms", "-o", "json", place.path()]).unwrap();
+    let told: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(told["watch"]["how"], "sampled");
+    assert!(told["watch"]["blind"][0].as_str().unwrap().contains("exact is for the host"), "{told}");
+}
+
+/// One file after the other, each locked for a moment, from when there is `go`; until there is `end`, it lives.
+const VISITOR: &str = "
+import fcntl, os, sys, time
+folder = sys.argv[1]
+def wait(name):
+    while not os.path.exists(os.path.join(folder, name)): time.sleep(0.01)
+wait('go')
+for n in range(20):
+    with open(os.path.join(folder, 'file%d' % n), 'a') as f: fcntl.flock(f, fcntl.LOCK_EX)
+f = open(os.path.join(folder, 'last'), 'a')
+fcntl.flock(f, fcntl.LOCK_EX)
+wait('end')
+";
+
+#[test]
+fn every_file_that_a_process_comes_to_is_watched() {
+    let place = Place::new();
+    if !may_watch_exactly(place.path()) {
+        return;
+    }
+    let at = |name: &str| place.folder.path().join(name);
+    // Somebody else is at one of the files before it.
+    fs::write(at("last"), "").unwrap();
+    let other = sleeper(&at("last"));
+    wait_for("the other", || (proc_locks(&at("last")).len() == 1).then_some(()));
+    let job = Job::start("python3", &["-c", VISITOR, place.folder.path().to_str().unwrap()]);
+    let pid = job.pid().to_string();
+    let watch = Headless::start(&["watch", "--how", "exact", "--pid", &pid, "-o", "jsonl"]);
+    watch.see("\"type\":\"begin\"");
+    fs::write(at("go"), "").unwrap();
+    let of = |lines: &[String], what: &str, pid: &str| {
+        let (what, pid) = (format!("\"type\":\"{what}\""), format!("\"pid\":{pid},"));
+        lines.iter().filter(|l| l.contains(&what) && l.contains(&pid)).count()
+    };
+    wait_for("the process to wait for the other", || (of(&watch.lines(), "waiting", &pid) == 1).then_some(()));
+    let lines = watch.lines();
+    assert_eq!(of(&lines, "acquired", &pid), 20, "{lines:#?}");
+    let other_pid = other.pid().to_string();
+    assert_eq!(of(&lines, "holding", &other_pid), 1, "{lines:#?}");
+    drop(other);
+    wait_for("the process to have it", || (of(&watch.lines(), "acquired", &pid) == 21).then_some(()));
+    drop(job);
+    watch.see(&format!("pid {pid} has ended"));
+    let (text, status) = watch.end();
+    assert_eq!(status, Some(0), "{text}");
+}
+
+#[test]
+fn a_path_that_names_one_file_after_the_other_is_told_of_once_each() {
+    let place = Place::new();
+    let watch = Headless::start(&sampled(&["-o", "jsonl", place.path()]));
+    watch.see("\"type\":\"lock\"");
+    let told = |watch: &Headless| watch.lines().iter().filter(|l| l.contains("\"type\":\"path_changed\"")).count();
+    let moves = 8;
+    for n in 0..moves {
+        fs::rename(&place.file, place.file.with_extension(n.to_string())).unwrap();
+        fs::write(&place.file, "").unwrap();
+        let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&place.file).unwrap());
+        wait_for("the new file to be told", || {
+            watch.lines().iter().any(|l| l.contains("path_changed") && l.contains(&inode.to_string())).then_some(())
+        });
+    }
+    // A look may fall between the two halves of a move.
+    assert!((moves..=2 * moves).contains(&told(&watch)), "{:#?}", watch.lines());
+    watch.see("names another file again and again");
+    watch.end();
+}
+
+/// Takes and releases a record lock, again and again.
+const RECORDER: &str = "
+import fcntl, sys, time
+while True:
+    with open(sys.argv[1], 'a') as f:
+        fcntl.lockf(f, fcntl.LOCK_EX)
+        time.sleep(0.05)
+    time.sleep(0.05)
+";
+
+#[test]
+fn a_file_that_is_used_later_is_the_lock_that_it_is_used_as() {
+    let place = Place::new();
+    let mut watch = Headless::start(&sampled(&["-n", "3", "-o", "jsonl", place.path()]));
+    // It has looked whether the file is used when it says what it watches.
+    watch.see("\"type\":\"lock\"");
+    let job = Job::start("python3", &["-c", RECORDER, place.path()]);
+    let (text, status) = watch.wait();
+    drop(job);
+    assert_eq!(status, Some(0));
+    let told: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert!(told["acquisitions"].as_u64().unwrap() >= 3, "{told}");
+    assert_eq!((&told["lock"]["kind"], told["locks"].as_array().unwrap().len()), (&"posix".into(), 1), "{told}");
+}

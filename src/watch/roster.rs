@@ -3,7 +3,7 @@
 //!
 //! A row of the screen is a task and the bytes that it locks, since one process may hold some bytes and wait for others.
 
-use super::change::{Change, Deed, FileId, LockKey, Range, TaskId};
+use super::change::{Change, Deed, Family, FileId, LockKey, Range, TaskId};
 use super::process::Mark;
 use crate::event::{Acquisition, ActorId, Event, LockId, LockInfo, LockKind, LockMode, MAX_LOCKS, Task, What};
 use std::collections::HashMap;
@@ -13,6 +13,8 @@ const LOCKS: usize = 1 << 12;
 /// The same for the rows of a lock, and for the rows of one task at one lock.
 const ROWS: usize = 1 << 10;
 const ROWS_OF_A_TASK: usize = 8;
+/// A name that was looked at is taken to be right for so long, in ns.
+const NAME_GOOD_NS: u64 = 1_000_000_000;
 
 /// What is known of a process that does not change while it lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,12 +33,10 @@ pub struct Known {
     pub container: Option<String>,
 }
 
-/// Tells what the seeing itself does not; none where that is not known, or not yet.
+/// Tells what the seeing itself does not.
 pub trait Informant {
-    /// Who a process is.
+    /// Who a process is; none where that is not known, or not yet.
     fn process(&mut self, pid: i32) -> Option<Known>;
-    /// What a file is called, by a process that has it open.
-    fn path(&mut self, file: FileId, pid: i32) -> Option<String>;
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +83,8 @@ impl Row {
 struct Lock {
     key: LockKey,
     name: Option<String>,
+    /// When it was looked at last whether the name is right.
+    named: u64,
     seq: u64,
     released: u64,
     rows: Vec<Row>,
@@ -92,7 +94,7 @@ struct Lock {
 
 impl Lock {
     fn new(key: LockKey, name: Option<String>, t: u64) -> Self {
-        Self { key, name, seq: 0, released: 0, rows: Vec::new(), by_task: HashMap::new(), used: t }
+        Self { key, name, named: t, seq: 0, released: 0, rows: Vec::new(), by_task: HashMap::new(), used: t }
     }
 
     fn of(&self, task: TaskId) -> impl Iterator<Item = (usize, &Row)> {
@@ -202,8 +204,12 @@ pub struct Roster {
     exact: bool,
     locks: Vec<Lock>,
     by_key: HashMap<LockKey, usize>,
-    /// What the user called a file.
-    names: HashMap<FileId, String>,
+    /// What the user calls a file.
+    given: HashMap<FileId, String>,
+    /// What others were found to be called.
+    found: HashMap<FileId, String>,
+    /// Locks that came without a name since this was asked last.
+    nameless: Vec<LockId>,
     /// Where in the batch the acquisition of a row is that has not ended: lock, row, index.
     fresh: HashMap<(usize, usize), usize>,
     refused: u64,
@@ -216,9 +222,26 @@ impl Roster {
         Self { epoch, exact, ..Self::default() }
     }
 
-    /// The file is called so from now on.
+    /// The user calls the file so from now on; nothing else is to be found out about its name.
     pub fn call(&mut self, file: FileId, name: &str) {
-        self.names.insert(file, name.to_owned());
+        self.given.insert(file, name.to_owned());
+    }
+
+    /// The name that the user gave is another file's now.
+    pub fn uncall(&mut self, file: FileId) {
+        if let Some(name) = self.given.remove(&file) {
+            self.found.insert(file, name);
+        }
+    }
+
+    /// Whether the user's name for the file is right as far as is known.
+    pub fn is_given(&self, file: FileId) -> bool {
+        self.given.contains_key(&file)
+    }
+
+    /// Locks that came without a name since this was asked last.
+    pub fn take_nameless(&mut self) -> Vec<LockId> {
+        std::mem::take(&mut self.nameless)
     }
 
     /// Makes a lock known before anybody uses it.
@@ -253,10 +276,6 @@ impl Roster {
     /// Takes in what was seen; gives what it means. `out` is the batch that was begun last.
     pub fn apply(&mut self, change: &Change, who: &mut dyn Informant, out: &mut Vec<Event>) {
         let t = change.t.saturating_sub(self.epoch);
-        if !self.by_key.contains_key(&change.lock) && !self.names.contains_key(&change.lock.file) {
-            let path = who.path(change.lock.file, change.task.pid);
-            self.names.extend(path.map(|path| (change.lock.file, path)));
-        }
         let Some(number) = self.lock(t, change.lock, change.kind, out) else {
             self.refused += 1;
             return;
@@ -341,7 +360,17 @@ impl Roster {
         if let Some(number) = self.by_key.get(&key) {
             return Some(*number);
         }
-        let name = self.names.get(&key.file).cloned();
+        // Announced before anybody used it, as it turns out of the wrong family: it is this one.
+        if let Some(number) = self.unused_sibling(key) {
+            let lock = self.locks.get_mut(number)?;
+            self.by_key.remove(&lock.key);
+            lock.key = key;
+            self.by_key.insert(key, number);
+            out.push(self.announcement(t, number, kind)?);
+            return Some(number);
+        }
+        let name = self.given.get(&key.file).or_else(|| self.found.get(&key.file)).cloned();
+        let is_named = name.is_some();
         let number = if self.locks.len() < LOCKS {
             self.locks.push(Lock::new(key, name, t));
             self.locks.len() - 1
@@ -351,15 +380,31 @@ impl Roster {
             let (number, oldest) = rows.iter().filter(unused).min_by_key(|(_, l)| l.used)?;
             let (number, former) = (*number, oldest.key);
             self.by_key.remove(&former);
-            self.names.remove(&former.file);
+            // The other lock of the file may go by it still.
+            if [Family::Flock, Family::Record]
+                .iter()
+                .all(|f| self.by_key.get(&LockKey { family: *f, ..former }).is_none())
+            {
+                self.found.remove(&former.file);
+            }
             *self.locks.get_mut(number)? = Lock::new(key, name, t);
             self.fresh.retain(|(lock, _), _| *lock != number);
             number
         };
         debug_assert!(number < MAX_LOCKS as usize);
         self.by_key.insert(key, number);
+        if !is_named {
+            self.nameless.push(number as LockId);
+        }
         out.push(self.announcement(t, number, kind)?);
         Some(number)
+    }
+
+    /// The other lock of the file, if it was never used.
+    fn unused_sibling(&self, key: LockKey) -> Option<usize> {
+        let family = if key.family == Family::Flock { Family::Record } else { Family::Flock };
+        let number = *self.by_key.get(&LockKey { family, ..key })?;
+        self.locks.get(number).is_some_and(|l| l.rows.is_empty()).then_some(number)
     }
 
     fn announcement(&self, t: u64, number: usize, kind: LockKind) -> Option<Event> {
@@ -370,18 +415,32 @@ impl Roster {
         Some(Event { t, lock: number as LockId, actor: 0, pid: 0, what: What::Announced(Box::new(info)) })
     }
 
-    /// A lock got a name; its numbers stay.
+    /// A lock was found to have a name; its numbers stay.
     pub fn name_lock(&mut self, t: u64, id: LockId, name: String, kind: LockKind, out: &mut Vec<Event>) {
         let t = t.saturating_sub(self.epoch);
-        if let Some(lock) = self.locks.get_mut(id as usize) {
-            lock.name = Some(name);
-        }
+        let Some(lock) = self.locks.get_mut(id as usize) else { return };
+        self.found.insert(lock.key.file, name.clone());
+        lock.name = Some(name);
         out.extend(self.announcement(t, id as usize, kind));
     }
 
-    /// Whether a lock has a name.
-    pub fn is_named(&self, id: LockId) -> bool {
-        self.locks.get(id as usize).is_some_and(|l| l.name.is_some())
+    /// What a lock is called; none as long as that is not known.
+    pub fn name(&self, id: LockId) -> Option<&str> {
+        self.locks.get(id as usize)?.name.as_deref()
+    }
+
+    /// Whether a lock may have a name that was its file's before, at `now`: somebody uses it who came after its name was
+    /// found, and nobody did all the while. The kernel gives the inodes of removed files to new ones. Where it may, its
+    /// name counts as found from now on.
+    pub fn is_name_stale(&mut self, id: LockId, now: u64) -> bool {
+        let t = now.saturating_sub(self.epoch);
+        let Some(lock) = self.locks.get_mut(id as usize) else { return false };
+        let used = lock.rows.iter().filter(|r| !r.is_idle()).map(|r| r.hold.map_or(r.acted, |h| h.since)).min();
+        let stale = used.is_some_and(|since| since > lock.named) && t.saturating_sub(lock.named) >= NAME_GOOD_NS;
+        if stale {
+            lock.named = t;
+        }
+        stale
     }
 
     /// Tells who a row is, which was not known when it appeared or has changed since. One that began after the row did
@@ -454,15 +513,22 @@ impl Roster {
         self.by_key.get(&key).map(|n| *n as LockId)
     }
 
-    /// The numbers of the locks that a name was given to, on whichever file.
-    pub fn called(&self, name: &str) -> impl Iterator<Item = LockId> {
-        let named = |l: &Lock| l.name.as_deref() == Some(name);
-        self.locks.iter().enumerate().filter(move |(_, l)| named(l)).map(|(n, _)| n as LockId)
+    /// The numbers of the locks of a file.
+    pub fn of_file(&self, file: FileId) -> impl Iterator<Item = LockId> {
+        [Family::Flock, Family::Record].into_iter().filter_map(move |family| self.number(LockKey { file, family }))
     }
 
-    /// The inode of a lock's file; 0 where there is no such lock.
-    pub fn inode(&self, id: LockId) -> u64 {
-        self.locks.get(id as usize).map_or(0, |l| l.key.file.inode)
+    /// The kind of lock that a file was used for last; none where it was not.
+    pub fn kind_of(&self, file: FileId) -> Option<LockKind> {
+        let used = self.of_file(file).filter_map(|id| self.locks.get(id as usize)).flat_map(|l| &l.rows);
+        used.max_by_key(|r| r.used).map(|r| r.kind)
+    }
+
+    /// Whether a file is in use, or was at `t` or later.
+    pub fn is_in_use(&self, file: FileId, t: u64) -> bool {
+        let t = t.saturating_sub(self.epoch);
+        let mut locks = self.of_file(file).filter_map(|id| self.locks.get(id as usize));
+        locks.any(|l| l.used >= t || !l.rows.iter().all(Row::is_idle))
     }
 }
 

@@ -2,17 +2,18 @@
 //! It alone has the [`Roster`]; orders come in and events go out through channels.
 
 use super::action::{self, Asked, Wish};
-use super::change::{Change, FileId, LockKey};
+use super::aside::Aside;
+use super::change::{Change, Deed, FileId, LockKey};
 use super::eyes::{Eyes, kind_in_use};
-use super::probe::{self, Fact, Job};
+use super::probe::{self, Fact, Job, Nameless};
 use super::process::{Mark, Names};
 use super::roster::{Entry, Informant, Known, Roster};
 use crate::event::{ActorId, Event, LockId, LockKind, What};
 use crate::lab::clock;
 use crate::source::Batch;
 use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
-use std::collections::{HashMap, HashSet};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -27,6 +28,11 @@ const ROWS_A_JOB: usize = 256;
 const NAMES_A_JOB: usize = 200;
 /// The end of a thread is remembered for so long, in ns: the changes that it made come a moment later.
 const ENDS_KEPT_NS: u64 = 1_000_000_000;
+/// Files are looked over that no path names any more, in ns.
+const PRUNE_EVERY_NS: u64 = 10_000_000_000;
+/// A path that names another file so often within this time, in ns, does so again and again.
+const MOVES: usize = 5;
+const MOVES_WITHIN_NS: u64 = 10_000_000_000;
 /// For how long one that has ended is still shown, in ns.
 const SHOWN_NS: u64 = 30_000_000_000;
 
@@ -35,15 +41,8 @@ const SHOWN_NS: u64 = 30_000_000_000;
 pub struct Wanted {
     /// Files by the paths that the user gave, and what they name; none where a path names nothing for now.
     pub paths: Vec<(PathBuf, Option<FileId>)>,
-    /// Processes whose locks are watched.
-    pub pids: Vec<i32>,
-}
-
-impl Wanted {
-    /// Every lock of the system.
-    pub fn is_all(&self) -> bool {
-        self.paths.is_empty() && self.pids.is_empty()
-    }
+    /// Processes whose locks are watched, and when each began, in clock ticks since boot.
+    pub pids: Vec<(i32, u64)>,
 }
 
 /// What the main thread tells the watcher.
@@ -89,11 +88,6 @@ impl Informant for Namer {
         self.budget = self.budget.checked_sub(1)?;
         probe::known(&mut self.names, pid)
     }
-
-    fn path(&mut self, file: FileId, pid: i32) -> Option<String> {
-        self.budget = self.budget.checked_sub(1).filter(|_| pid > 0)?;
-        probe::path_of(file, &[pid])
-    }
 }
 
 #[derive(Debug)]
@@ -103,8 +97,17 @@ struct Watcher {
     roster: Roster,
     names: Namer,
     wanted: Wanted,
-    /// Files that are looked at, where not all are.
-    files: Vec<FileId>,
+    /// Files that are watched, where not all are.
+    files: HashSet<FileId>,
+    /// Processes are watched: all that is seen goes by here, and what is not of those files is kept aside.
+    by_pid: bool,
+    aside: Aside,
+    /// The file that each path named last.
+    named: HashMap<PathBuf, FileId>,
+    /// When paths came to name other files of late; none once that was said to be often.
+    moves: Option<VecDeque<u64>>,
+    /// When files were last looked over that nobody wants any more.
+    pruned: u64,
     on_screen: bool,
     opened: Option<LockId>,
     visible: Vec<LockId>,
@@ -139,9 +142,14 @@ pub fn spawn(epoch: u64, eyes: Eyes, wanted: Wanted, files: Vec<FileId>) -> Resu
         epoch,
         roster: Roster::new(epoch, eyes.is_exact()),
         eyes,
+        by_pid: !wanted.pids.is_empty(),
+        aside: Aside::default(),
+        named: HashMap::new(),
+        moves: Some(VecDeque::new()),
+        pruned: epoch,
         names: Namer { names: Names::new(), budget: NAMES_A_JOB },
         wanted,
-        files,
+        files: files.into_iter().collect(),
         on_screen: false,
         opened: None,
         visible: Vec::new(),
@@ -193,6 +201,7 @@ impl Watcher {
             }
             self.count_lost();
             self.give_work();
+            self.prune(clock::now())?;
             if !self.send(to) {
                 return Ok(());
             }
@@ -214,6 +223,7 @@ impl Watcher {
         let now = clock::now();
         for (path, file) in &self.wanted.paths {
             let Some(file) = file else { continue };
+            self.named.insert(path.clone(), *file);
             self.roster.call(*file, &path.display().to_string());
             let kind = kind_in_use(*file).unwrap_or(LockKind::Flock);
             self.roster.announce(now, LockKey { file: *file, family: kind.into() }, kind, &mut self.batch);
@@ -225,8 +235,61 @@ impl Watcher {
             self.roster.begin_batch();
         }
         for change in changes {
-            self.roster.apply(change, &mut self.names, &mut self.batch);
+            if self.is_wanted(change) {
+                self.roster.apply(change, &mut self.names, &mut self.batch);
+            } else {
+                self.aside.note(change);
+            }
         }
+    }
+
+    /// Whether a change is of what is watched. A file is from the moment that one of the processes comes to it.
+    fn is_wanted(&mut self, change: &Change) -> bool {
+        let file = change.lock.file;
+        if !self.by_pid || self.files.contains(&file) {
+            return true;
+        }
+        let ends = matches!(change.deed, Deed::Released | Deed::GaveUp | Deed::Left);
+        let comes = !ends && self.wanted.pids.iter().any(|(pid, _)| *pid == change.task.pid);
+        if comes {
+            self.adopt(file, change.t);
+        }
+        comes
+    }
+
+    /// Watches another file, and tells who is there already.
+    fn adopt(&mut self, file: FileId, t: u64) {
+        if self.files.insert(file) {
+            for found in self.aside.take(file, t) {
+                self.roster.apply(&found, &mut self.names, &mut self.batch);
+            }
+        }
+    }
+
+    /// Has the eyes look at the files that are watched now.
+    fn look(&mut self) -> Result<()> {
+        if self.by_pid {
+            return Ok(());
+        }
+        let mut files: Vec<FileId> = self.files.iter().copied().collect();
+        files.sort_unstable();
+        self.eyes.look_at(Some(&files))
+    }
+
+    /// Forgets files that are no path's any more once nobody uses them: their inodes may be those of other files soon.
+    fn prune(&mut self, now: u64) -> Result<()> {
+        if self.by_pid
+            || self.files.len() <= self.wanted.paths.len()
+            || now.saturating_sub(self.pruned) < PRUNE_EVERY_NS
+        {
+            return Ok(());
+        }
+        self.pruned = now;
+        let (before, present) =
+            (self.files.len(), self.wanted.paths.iter().filter_map(|(_, f)| *f).collect::<HashSet<_>>());
+        let roster = &self.roster;
+        self.files.retain(|file| present.contains(file) || roster.is_in_use(*file, now.saturating_sub(SHOWN_NS)));
+        if self.files.len() < before { self.look() } else { Ok(()) }
     }
 
     fn say(&mut self, lock: LockId, actor: ActorId, pid: i32, what: What) {
@@ -263,18 +326,51 @@ impl Watcher {
     /// Gives the probe its next job where it has done the last one.
     fn give_work(&mut self) {
         let now = clock::now();
-        if self.probing || now.saturating_sub(self.probed) < PROBE_EVERY_NS {
+        if self.probing {
+            return;
+        }
+        if now.saturating_sub(self.probed) < PROBE_EVERY_NS {
+            // Who holds a lock now may have let go of it by the next job.
+            let nameless = self.roster.take_nameless();
+            if !nameless.is_empty() {
+                let of = |e: &Entry| nameless.contains(&e.lock);
+                let entries: Vec<Entry> = self.roster.entries().filter(|e| !e.over && of(e)).collect();
+                let nameless = self.nameless(now, &entries, |_| true);
+                self.give(Job { nameless, ..Job::default() });
+            }
             return;
         }
         self.end_rows(now);
         self.roster.remove_ended(now.saturating_sub(SHOWN_NS), now, &mut self.batch);
         self.names.budget = NAMES_A_JOB;
-        let job = self.job();
-        match self.jobs.try_send(job) {
-            Ok(()) => (self.probing, self.probed) = (true, now),
-            // The one before is not done, which the flag should have told.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.probing = false,
+        let job = self.job(now);
+        if self.give(job) {
+            self.probed = now;
         }
+    }
+
+    fn give(&mut self, job: Job) -> bool {
+        // One that is not taken: the one before is not done, which the flag should have told.
+        self.probing = self.jobs.try_send(job).is_ok();
+        self.probing
+    }
+
+    /// The locks of these rows that have no name and are `wanted`, or whose name may be a former file's.
+    fn nameless(&mut self, now: u64, entries: &[Entry], wanted: impl Fn(&Entry) -> bool) -> Vec<Nameless> {
+        let mut nameless: HashMap<LockId, Nameless> = HashMap::new();
+        for entry in entries.iter().filter(|e| (e.holds.is_some() || e.waits) && wanted(e)) {
+            let (id, key) = (entry.lock, entry.key);
+            let known = self.roster.name(id).map(str::to_owned);
+            if let Some(lock) = nameless.get_mut(&id) {
+                lock.pids.push(entry.task.pid);
+            } else if nameless.len() < ROWS_A_JOB
+                && !self.roster.is_given(key.file)
+                && (known.is_none() || self.roster.is_name_stale(id, now))
+            {
+                nameless.insert(id, Nameless { id, key, name: known, pids: vec![entry.task.pid] });
+            }
+        }
+        nameless.into_values().collect()
     }
 
     /// Ends the rows of threads whose end was seen: by the next look their numbers may be others'.
@@ -299,7 +395,7 @@ impl Watcher {
         self.roster.ended(now, entry, signal, &mut self.batch);
     }
 
-    fn job(&mut self) -> Job {
+    fn job(&mut self, now: u64) -> Job {
         let looked: HashSet<LockId> = match self.opened {
             Some(lock) => HashSet::from([lock]),
             None => self.visible.iter().copied().collect(),
@@ -307,13 +403,11 @@ impl Watcher {
         // Where no screen says what it shows, all of it matters.
         let everything = !self.on_screen;
         let mut job = Job { paths: self.wanted.paths.clone(), pids: self.wanted.pids.clone(), ..Job::default() };
-        let mut nameless: HashMap<LockId, (LockKey, Vec<i32>)> = HashMap::new();
         let entries: Vec<Entry> = self.roster.entries().filter(|e| !e.over).collect();
+        let pids: HashSet<i32> = entries.iter().map(|e| e.task.pid).collect();
+        self.names.names.retain(|pid| pids.contains(&pid));
         for entry in &entries {
             let (active, seen) = (entry.holds.is_some() || entry.waits, everything || looked.contains(&entry.lock));
-            if active && !self.roster.is_named(entry.lock) && (seen || entry.waits) {
-                nameless.entry(entry.lock).or_insert((entry.key, Vec::new())).1.push(entry.task.pid);
-            }
             if active && seen && job.active.len() < ROWS_A_JOB {
                 job.active.push(entry.clone());
             }
@@ -328,7 +422,8 @@ impl Watcher {
             job.idle = some.map(|e| (*e).clone()).collect();
             self.turn = from + job.idle.len();
         }
-        job.nameless = nameless.into_iter().take(ROWS_A_JOB).map(|(id, (key, pids))| (id, key, pids)).collect();
+        self.roster.take_nameless();
+        job.nameless = self.nameless(now, &entries, |e| everything || looked.contains(&e.lock) || e.waits);
         job.ask = self.wish.take().map(|(deed, lock, actor)| self.wish_of(deed, lock, actor, &entries));
         job
     }
@@ -348,8 +443,7 @@ impl Watcher {
             Fact::Done => self.probing = false,
             Fact::Named(entry, known) => self.roster.name_row(now, &entry, known, &mut self.batch),
             Fact::Path(id, key, name) => {
-                if self.roster.number(key) == Some(id) {
-                    self.roster.call(key.file, &name);
+                if self.roster.number(key) == Some(id) && !self.roster.is_given(key.file) {
                     let kind = self.roster.kind(id);
                     self.roster.name_lock(now, id, name, kind, &mut self.batch);
                 }
@@ -368,13 +462,12 @@ impl Watcher {
             }
             Fact::Ended(entry) => self.end_row(now, &entry),
             Fact::PathIs(path, file) => self.follow(path, file)?,
-            Fact::Files(files) => {
-                if files.iter().any(|f| !self.files.contains(f)) {
-                    self.files.extend(files);
-                    self.files.sort_unstable();
-                    self.files.dedup();
-                    self.eyes.look_at(Some(&self.files))?;
-                }
+            // Which they may keep without having taken them.
+            Fact::Files(files) => files.into_iter().for_each(|file| self.adopt(file, now)),
+            Fact::PidEnded(pid) => {
+                self.wanted.pids.retain(|(wanted, _)| *wanted != pid);
+                let text = format!("pid {pid} has ended: the files that it locked are watched on, for others");
+                self.say(0, 0, 0, What::Warning { text });
             }
         }
         Ok(())
@@ -384,26 +477,45 @@ impl Watcher {
     fn follow(&mut self, path: PathBuf, file: Option<FileId>) -> Result<()> {
         let Some(entry) = self.wanted.paths.iter_mut().find(|(p, _)| *p == path) else { return Ok(()) };
         entry.1 = file;
-        let name = path.display().to_string();
-        let former: Vec<LockId> = self.roster.called(&name).collect();
-        for lock in &former {
-            let was = self.roster.inode(*lock);
-            self.say(*lock, 0, 0, What::PathChanged { was, now: file.map(|f| f.inode) });
+        let (name, now) = (path.display().to_string(), clock::now());
+        let former = self.named.get(&path).copied();
+        // Those of the file that it named last are told, and those of a file that it names again.
+        for was in former.into_iter().chain(file.filter(|f| former != Some(*f))) {
+            for lock in self.roster.of_file(was).collect::<Vec<_>>() {
+                self.say(lock, 0, 0, What::PathChanged { was: was.inode, now: file.map(|f| f.inode) });
+            }
+        }
+        self.count_move(&name, now);
+        if let Some(former) = former {
+            self.roster.uncall(former);
         }
         let Some(file) = file else { return Ok(()) };
-        self.roster.call(file, &name);
-        if !self.files.contains(&file) {
-            self.files.push(file);
-            self.eyes.look_at(Some(&self.files))?;
-        }
         // Whatever locked the one before will lock this one in the same way.
-        let mut kinds: Vec<LockKind> = former.iter().map(|id| self.roster.kind(*id)).collect();
-        if kinds.is_empty() {
-            kinds.push(LockKind::Flock);
+        let kind = former.and_then(|former| self.roster.kind_of(former)).unwrap_or(LockKind::Flock);
+        self.roster.call(file, &name);
+        self.named.insert(path, file);
+        if !self.files.contains(&file) {
+            self.adopt(file, now);
+            self.look()?;
         }
-        for kind in kinds {
-            self.roster.announce(clock::now(), LockKey { file, family: kind.into() }, kind, &mut self.batch);
+        if self.roster.of_file(file).next().is_none() {
+            self.roster.announce(now, LockKey { file, family: kind.into() }, kind, &mut self.batch);
         }
         Ok(())
+    }
+
+    /// Says, once, where a path names another file so often that much must be missed.
+    fn count_move(&mut self, name: &str, now: u64) {
+        let Some(moves) = &mut self.moves else { return };
+        moves.push_back(now);
+        moves.retain(|t| now.saturating_sub(*t) < MOVES_WITHIN_NS);
+        if moves.len() >= MOVES {
+            let every = crate::dist::plain(PROBE_EVERY_NS);
+            let text = format!(
+                "{name} names another file again and again; it is looked at every {every}, and what goes on at files that come and go in between is not seen"
+            );
+            self.moves = None;
+            self.say(0, 0, 0, What::Warning { text });
+        }
     }
 }

@@ -12,6 +12,7 @@
 
 use super::change::{Change, FileId};
 use super::grammar::{Grammar, SnapshotEntry, WINDOW};
+use super::process::sight::initial_pid_namespace;
 use super::tracepoint::bpf::Bpf;
 use super::tracepoint::merge::merge;
 use super::tracepoint::perf::Perf;
@@ -93,7 +94,6 @@ pub struct Tracer {
     idle: bool,
     /// Threads that ended, and when.
     ended: Vec<(u64, i32)>,
-    own_pids: bool,
     cheaper_refused: Option<TraceError>,
 }
 
@@ -159,7 +159,8 @@ impl Tracer {
                 }
             },
         };
-        let own_pids = !sees_all_pids();
+        // What began before watching is not known where pids are others.
+        let own_pids = initial_pid_namespace() == Some(false);
         let mut this = Self {
             source,
             grammar: Grammar::default(),
@@ -169,7 +170,6 @@ impl Tracer {
             mark: (0, clock::now(), sys::thread_time()),
             idle: false,
             ended: Vec::new(),
-            own_pids,
             cheaper_refused,
         };
         this.snapshots.want_first(&mut this.grammar);
@@ -261,12 +261,6 @@ impl Tracer {
         self.stats
     }
 
-    /// Whether pids as listed in `/proc` here are other than those in the records, because we live in a pid namespace
-    /// of our own: what began before watching is not known then.
-    pub fn in_pid_namespace(&self) -> bool {
-        self.own_pids
-    }
-
     fn figure(&mut self, now: u64) {
         let (records, since, cpu) = self.mark;
         let elapsed = now.saturating_sub(since);
@@ -280,10 +274,4 @@ impl Tracer {
         self.stats.own_cpu = used.saturating_sub(cpu) as f64 / elapsed as f64;
         self.mark = (self.stats.records, now, used);
     }
-}
-
-/// Whether `/proc` here numbers tasks as the initial pid namespace does: that one has a fixed inode
-/// (`PID_NS_INIT_INO`, include/uapi/linux/nsfs.h).
-fn sees_all_pids() -> bool {
-    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == "pid:[4026531836]")
 }
