@@ -59,6 +59,23 @@ pub fn refused(args: &[&str], words: &[&str]) {
     }
 }
 
+/// A test that needs the kernel's events cannot be run: said loudly, past the test harness. Where the environment has
+/// `FLOCKMON_REQUIRE_EXACT` they are to be had, and that they are not is a failure.
+pub fn without_events(why: &str) {
+    assert!(std::env::var_os("FLOCKMON_REQUIRE_EXACT").is_none(), "the kernel's events are to be had here, but: {why}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
+/// Whether the real binary may watch exactly.
+pub fn may_watch_exactly(path: &str) -> bool {
+    let probe = run(&["watch", "--how", "exact", "-d", "1ms", "-o", "json", path]);
+    let may = probe.status.code() == Some(0);
+    if !may {
+        without_events(&format!("exact watch: {}", String::from_utf8_lossy(&probe.stderr).trim()));
+    }
+    may
+}
+
 /// Runs a shell script with mounts of its own, which end with it; none, loudly, where that is not allowed.
 pub fn with_own_mounts(script: &str) -> Option<Output> {
     let unshare = |script: &str| Command::new("unshare").args(["-m", "sh", "-c", script]).output();
