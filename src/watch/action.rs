@@ -8,9 +8,9 @@ use super::roster::Entry;
 use crate::source::Question;
 use nix::sys::signal::Signal;
 
-/// What a user wants done.
+/// What a user wants done to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum Intent {
     /// To kill.
     Kill,
     /// To stop, or to resume where one is stopped already.
@@ -21,7 +21,7 @@ pub enum Deed {
 #[derive(Clone, Debug)]
 pub struct Wish {
     /// What.
-    pub deed: Deed,
+    pub intent: Intent,
     /// Rows that hold or wait.
     pub rows: Vec<Entry>,
 }
@@ -68,15 +68,15 @@ pub fn prepare(wish: &Wish, names: &mut Names) -> Asked {
     pids.dedup_by_key(|(pid, ..)| *pid);
 
     let stopped = pids.iter().any(|(pid, ..)| life(*pid).is_some_and(|l| l.state == 'T'));
-    let (signal, verb, yes) = match (wish.deed, stopped) {
-        (Deed::Kill, _) => (Signal::SIGKILL, "Kill", "kill (SIGKILL)"),
-        (Deed::Stall, false) => (Signal::SIGSTOP, "Stop", "stop (SIGSTOP)"),
-        (Deed::Stall, true) => (Signal::SIGCONT, "Resume", "resume (SIGCONT)"),
+    let (signal, verb, yes) = match (wish.intent, stopped) {
+        (Intent::Kill, _) => (Signal::SIGKILL, "Kill", "kill (SIGKILL)"),
+        (Intent::Stall, false) => (Signal::SIGSTOP, "Stop", "stop (SIGSTOP)"),
+        (Intent::Stall, true) => (Signal::SIGCONT, "Resume", "resume (SIGCONT)"),
     };
     let mut targets = Vec::new();
     for (pid, seen, expect) in pids {
         let Some(who) = names.of(pid).cloned() else { continue };
-        match Target::open(pid, seen.unwrap_or(who.mark).start) {
+        match Target::open(pid, seen.unwrap_or(who.mark).start, names) {
             Ok(target) => targets.push((target, expect)),
             Err(refusal) => {
                 lines.push(refusal.to_string());
@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn asked(rows: Vec<Entry>) -> Asked {
-        prepare(&Wish { deed: Deed::Kill, rows }, &mut Names::new())
+        prepare(&Wish { intent: Intent::Kill, rows }, &mut Names::new())
     }
 
     #[test]

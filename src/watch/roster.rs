@@ -383,7 +383,7 @@ impl Roster {
             // The other lock of the file may go by it still.
             if [Family::Flock, Family::Record]
                 .iter()
-                .all(|f| self.by_key.get(&LockKey { family: *f, ..former }).is_none())
+                .all(|f| !self.by_key.contains_key(&LockKey { family: *f, ..former }))
             {
                 self.found.remove(&former.file);
             }

@@ -1,6 +1,6 @@
 //! A watch as a source of events: the main thread's end of it.
 
-use super::action::{Asked, Deed};
+use super::action::{Asked, Intent};
 use super::eyes::Eyes;
 use super::file_id::locate;
 use super::process::sight::{Sight, initial_pid_namespace};
@@ -151,11 +151,11 @@ impl WatchSource {
         let _ = self.link.orders.send(order);
     }
 
-    fn ask(&mut self, deed: Deed, lock: LockId, actor: Option<u32>) -> Option<String> {
+    fn ask(&mut self, intent: Intent, lock: LockId, actor: Option<u32>) -> Option<String> {
         if self.read_only {
             return Some("read-only: nothing is done to other programs".into());
         }
-        self.order(Order::Ask(deed, lock, actor));
+        self.order(Order::Ask(intent, lock, actor));
         None
     }
 
@@ -220,9 +220,9 @@ impl Source for WatchSource {
 
     fn command(&mut self, command: Command) -> Result<Option<String>> {
         Ok(match command {
-            Command::KillHolder(lock) => self.ask(Deed::Kill, lock, None),
-            Command::StallHolder(lock) => self.ask(Deed::Stall, lock, None),
-            Command::Kill(lock, actor) => self.ask(Deed::Kill, lock, Some(actor)),
+            Command::KillHolder(lock) => self.ask(Intent::Kill, lock, None),
+            Command::StallHolder(lock) => self.ask(Intent::Stall, lock, None),
+            Command::Kill(lock, actor) => self.ask(Intent::Kill, lock, Some(actor)),
             Command::Answer(yes) => match self.pending.take() {
                 Some(asked) if yes => Some(self.carry_out(&asked)),
                 Some(_) => Some("nothing was done".into()),

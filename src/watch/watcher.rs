@@ -1,7 +1,7 @@
 //! The thread that sees: takes in what its eyes tell and what the probe finds out, and makes events of both.
 //! It alone has the [`Roster`]; orders come in and events go out through channels.
 
-use super::action::{self, Asked, Wish};
+use super::action::{Asked, Intent, Wish};
 use super::aside::Aside;
 use super::change::{Change, Deed, FileId, LockKey};
 use super::eyes::{Eyes, kind_in_use};
@@ -53,7 +53,7 @@ pub enum Order {
     /// This lock, or these rows of the list, are looked at.
     Look(Option<LockId>, Vec<LockId>),
     /// To ask before something is done to the holders of a lock, or to one actor at it.
-    Ask(action::Deed, LockId, Option<ActorId>),
+    Ask(Intent, LockId, Option<ActorId>),
     /// We sent SIGKILL to this process, which began at this clock tick since boot.
     Killed((i32, u64)),
     /// It is over.
@@ -124,7 +124,7 @@ struct Watcher {
     turn: usize,
     jobs: Sender<Job>,
     facts: Receiver<Fact>,
-    wish: Option<(action::Deed, LockId, Option<ActorId>)>,
+    wish: Option<(Intent, LockId, Option<ActorId>)>,
 }
 
 /// Starts to see. What is held already comes first.
@@ -301,8 +301,8 @@ impl Watcher {
         match order {
             Order::Say(event) => self.batch.push(event),
             Order::Look(opened, visible) => (self.on_screen, self.opened, self.visible) = (true, opened, visible),
-            Order::Ask(deed, lock, actor) => {
-                self.wish = Some((deed, lock, actor));
+            Order::Ask(intent, lock, actor) => {
+                self.wish = Some((intent, lock, actor));
                 self.probed = 0;
             }
             Order::Killed(process) => drop(self.killed.insert(process)),
@@ -331,12 +331,13 @@ impl Watcher {
         }
         if now.saturating_sub(self.probed) < PROBE_EVERY_NS {
             // Who holds a lock now may have let go of it by the next job.
-            let nameless = self.roster.take_nameless();
-            if !nameless.is_empty() {
-                let of = |e: &Entry| nameless.contains(&e.lock);
-                let entries: Vec<Entry> = self.roster.entries().filter(|e| !e.over && of(e)).collect();
+            let fresh: HashSet<LockId> = self.roster.take_nameless().into_iter().collect();
+            if !fresh.is_empty() {
+                let entries: Vec<Entry> = self.roster.entries().filter(|e| fresh.contains(&e.lock)).collect();
                 let nameless = self.nameless(now, &entries, |_| true);
-                self.give(Job { nameless, ..Job::default() });
+                if !nameless.is_empty() {
+                    self.give(Job { nameless, ..Job::default() });
+                }
             }
             return;
         }
@@ -424,17 +425,17 @@ impl Watcher {
         }
         self.roster.take_nameless();
         job.nameless = self.nameless(now, &entries, |e| everything || looked.contains(&e.lock) || e.waits);
-        job.ask = self.wish.take().map(|(deed, lock, actor)| self.wish_of(deed, lock, actor, &entries));
+        job.ask = self.wish.take().map(|(intent, lock, actor)| self.wish_of(intent, lock, actor, &entries));
         job
     }
 
-    fn wish_of(&self, deed: action::Deed, lock: LockId, actor: Option<ActorId>, entries: &[Entry]) -> Wish {
+    fn wish_of(&self, intent: Intent, lock: LockId, actor: Option<ActorId>, entries: &[Entry]) -> Wish {
         let at_lock = entries.iter().filter(|e| e.lock == lock);
         let rows = match actor {
             Some(actor) => at_lock.filter(|e| e.actor == actor).cloned().collect(),
             None => at_lock.filter(|e| e.holds.is_some()).cloned().collect(),
         };
-        Wish { deed, rows }
+        Wish { intent, rows }
     }
 
     fn take(&mut self, fact: Fact) -> Result<()> {

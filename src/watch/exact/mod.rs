@@ -16,7 +16,7 @@ use super::process::sight::initial_pid_namespace;
 use super::tracepoint::bpf::Bpf;
 use super::tracepoint::merge::merge;
 use super::tracepoint::perf::Perf;
-use super::tracepoint::{Events, Record, Scope, TraceError, What, sys};
+use super::tracepoint::{Events, Record, Scope, TraceError, What};
 use crate::lab::clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,19 +36,13 @@ pub enum Way {
     Bpf,
 }
 
-/// What watching did and costs so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// What watching did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Records read.
     pub records: u64,
     /// Records that the kernel could not keep: the rings were full.
     pub lost: u64,
-    /// Records a second, over the last second or so.
-    pub records_per_s: f64,
-    /// What the writing of records costs the observed, an estimate: share of one CPU.
-    pub observed_cpu: f64,
-    /// What the reader itself uses: share of one CPU.
-    pub own_cpu: f64,
 }
 
 /// How to watch; the default suits all but experiments.
@@ -71,11 +65,6 @@ impl Default for Options {
 const NAP: Duration = Duration::from_millis(10);
 /// The same where nothing has happened of late.
 const IDLE_NAP: Duration = Duration::from_millis(25);
-/// How often the figures of [`Stats`] are made anew.
-const STATS: u64 = 1_000_000_000;
-/// What a record costs the one who makes it, in ns, where it hurts most; see benches/watch.rs.
-const COST_PERF: f64 = 1000.0;
-const COST_BPF: f64 = 250.0;
 
 enum Source {
     Perf(Perf),
@@ -89,8 +78,6 @@ pub struct Tracer {
     snapshots: Snapshots,
     scope: Wanted,
     stats: Stats,
-    /// Records, time and CPU time at the last making of the figures.
-    mark: (u64, u64, u64),
     idle: bool,
     /// Threads that ended, and when.
     ended: Vec<(u64, i32)>,
@@ -167,7 +154,6 @@ impl Tracer {
             snapshots: Snapshots::start(locks, own_pids)?,
             scope: Wanted { files: Files::of(scope), since: clock::now(), before: Files::Some(Vec::new()) },
             stats: Stats::default(),
-            mark: (0, clock::now(), sys::thread_time()),
             idle: false,
             ended: Vec::new(),
             cheaper_refused,
@@ -216,7 +202,6 @@ impl Tracer {
         self.grammar.advance(horizon);
         self.grammar.drain(changes);
         self.idle = self.stats.records == before;
-        self.figure(now);
         Ok(())
     }
 
@@ -256,22 +241,8 @@ impl Tracer {
         self.cheaper_refused.as_ref()
     }
 
-    /// What watching did and costs so far.
+    /// What watching did so far.
     pub fn stats(&self) -> Stats {
         self.stats
-    }
-
-    fn figure(&mut self, now: u64) {
-        let (records, since, cpu) = self.mark;
-        let elapsed = now.saturating_sub(since);
-        if elapsed < STATS {
-            return;
-        }
-        let used = sys::thread_time();
-        let cost = if self.way() == Way::Bpf { COST_BPF } else { COST_PERF };
-        self.stats.records_per_s = (self.stats.records - records) as f64 * 1e9 / elapsed as f64;
-        self.stats.observed_cpu = self.stats.records_per_s * cost / 1e9;
-        self.stats.own_cpu = used.saturating_sub(cpu) as f64 / elapsed as f64;
-        self.mark = (self.stats.records, now, used);
     }
 }

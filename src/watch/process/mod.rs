@@ -39,8 +39,6 @@ pub struct Identity {
     pub parent: i32,
     /// Its container, where its cgroup names one.
     pub container: Option<Container>,
-    /// Its pid in its own pid namespace, where that is not ours.
-    pub inner_pid: Option<i32>,
 }
 
 /// Tells a process from others that have or had its pid, and the program it runs from those that it ran before.
@@ -80,24 +78,6 @@ pub struct Life {
     pub mark: Mark,
     /// Its threads; 0 for a zombie whose others are gone.
     pub threads: u32,
-}
-
-impl Life {
-    /// The state in a word.
-    pub fn word(self) -> &'static str {
-        match self.state {
-            'R' => "running",
-            'S' => "sleeping",
-            'D' => "uninterruptible",
-            'T' => "stopped",
-            't' => "traced",
-            'Z' => "zombie",
-            'X' | 'x' => "dead",
-            'I' => "idle",
-            'P' => "parked",
-            _ => "unknown",
-        }
-    }
 }
 
 /// State and mark of a process; none where there is none.
@@ -168,7 +148,6 @@ impl Names {
             user,
             parent: stat.parent,
             container,
-            inner_pid: inner_pid(&status),
         })
     }
 }
@@ -276,12 +255,6 @@ fn hashed(what: &impl Hash) -> u64 {
 /// The second number of `Uid:` is the effective one.
 fn uid(status: &[u8]) -> Option<u32> {
     status_words(status, "Uid:")?.get(1)?.parse().ok()
-}
-
-/// The last number of `NSpid:`, where there are several: one a pid namespace, ours first.
-fn inner_pid(status: &[u8]) -> Option<i32> {
-    let words = status_words(status, "NSpid:")?;
-    if words.len() < 2 { None } else { words.last()?.parse().ok() }
 }
 
 fn status_words(status: &[u8], name: &str) -> Option<Vec<String>> {

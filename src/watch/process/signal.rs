@@ -83,8 +83,7 @@ impl Target {
     ///
     /// # Errors
     /// It is gone, or the pid is another's; the kernel has no pidfds.
-    pub fn open(pid: i32, start: u64) -> Result<Self, Refusal> {
-        let mut names = Names::new();
+    pub fn open(pid: i32, start: u64, names: &mut Names) -> Result<Self, Refusal> {
         let who =
             names.of(pid).map_or_else(|| format!("pid {pid}"), |i| format!("pid {pid} ({}, user {})", i.comm, i.user));
         let pidfd = match sys::pidfd_open(pid) {
@@ -173,9 +172,9 @@ mod tests {
     fn a_process_that_is_another_by_now_is_not_touched() {
         let me = std::process::id() as i32;
         let start = life(me).unwrap().mark.start;
-        assert_eq!(Target::open(me, start + 1).unwrap_err(), Refusal::Reused { pid: me });
+        assert_eq!(Target::open(me, start + 1, &mut Names::new()).unwrap_err(), Refusal::Reused { pid: me });
         // Signal 0 is not among nix's; CONT does nothing to one who runs.
-        let target = Target::open(me, start).unwrap();
+        let target = Target::open(me, start, &mut Names::new()).unwrap();
         assert_eq!(target.send(Signal::SIGCONT, Expect::Lives), Ok(()));
         let elsewhere = FileId { major: 0, minor: 0, inode: 0 };
         let refusal = target.send(Signal::SIGKILL, Expect::Keeps(elsewhere)).unwrap_err();
@@ -187,7 +186,7 @@ mod tests {
     #[test]
     fn one_that_is_gone_is_told() {
         for pid in [i32::MAX, 0, -1] {
-            let refusal = Target::open(pid, 0).unwrap_err();
+            let refusal = Target::open(pid, 0, &mut Names::new()).unwrap_err();
             assert!(matches!(refusal, Refusal::Gone { .. }), "{pid}: {refusal:?}");
         }
     }
