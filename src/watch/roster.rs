@@ -8,13 +8,13 @@ use super::process::Mark;
 use crate::event::{Acquisition, ActorId, Event, LockId, LockInfo, LockKind, LockMode, MAX_LOCKS, Task, What};
 use std::collections::HashMap;
 
+mod naming;
+
 /// So many locks are told apart; beyond that, numbers of locks that nobody uses any more are given anew.
 const LOCKS: usize = 1 << 12;
 /// The same for the rows of a lock, and for the rows of one task at one lock.
 const ROWS: usize = 1 << 10;
 const ROWS_OF_A_TASK: usize = 8;
-/// A name that was looked at is taken to be right for so long, in ns.
-const NAME_GOOD_NS: u64 = 1_000_000_000;
 
 /// What is known of a process that does not change while it lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -222,28 +222,6 @@ impl Roster {
         Self { epoch, exact, ..Self::default() }
     }
 
-    /// The user calls the file so from now on; nothing else is to be found out about its name.
-    pub fn call(&mut self, file: FileId, name: &str) {
-        self.given.insert(file, name.to_owned());
-    }
-
-    /// The name that the user gave is another file's now.
-    pub fn uncall(&mut self, file: FileId) {
-        if let Some(name) = self.given.remove(&file) {
-            self.found.insert(file, name);
-        }
-    }
-
-    /// Whether the user's name for the file is right as far as is known.
-    pub fn is_given(&self, file: FileId) -> bool {
-        self.given.contains_key(&file)
-    }
-
-    /// Locks that came without a name since this was asked last.
-    pub fn take_nameless(&mut self) -> Vec<LockId> {
-        std::mem::take(&mut self.nameless)
-    }
-
     /// Makes a lock known before anybody uses it.
     pub fn announce(&mut self, t: u64, key: LockKey, kind: LockKind, out: &mut Vec<Event>) {
         let t = t.saturating_sub(self.epoch);
@@ -400,47 +378,12 @@ impl Roster {
         Some(number)
     }
 
-    /// The other lock of the file, if it was never used.
-    fn unused_sibling(&self, key: LockKey) -> Option<usize> {
-        let family = if key.family == Family::Flock { Family::Record } else { Family::Flock };
-        let number = *self.by_key.get(&LockKey { family, ..key })?;
-        self.locks.get(number).is_some_and(|l| l.rows.is_empty()).then_some(number)
-    }
-
     fn announcement(&self, t: u64, number: usize, kind: LockKind) -> Option<Event> {
         let lock = self.locks.get(number)?;
         let file = lock.key.file;
         let name = lock.name.clone().unwrap_or_else(|| format!("inode {} on {}", file.inode, file.device()));
         let info = LockInfo { name, kind, file: Some((file.device(), file.inode)) };
         Some(Event { t, lock: number as LockId, actor: 0, pid: 0, what: What::Announced(Box::new(info)) })
-    }
-
-    /// A lock was found to have a name; its numbers stay.
-    pub fn name_lock(&mut self, t: u64, id: LockId, name: String, kind: LockKind, out: &mut Vec<Event>) {
-        let t = t.saturating_sub(self.epoch);
-        let Some(lock) = self.locks.get_mut(id as usize) else { return };
-        self.found.insert(lock.key.file, name.clone());
-        lock.name = Some(name);
-        out.extend(self.announcement(t, id as usize, kind));
-    }
-
-    /// What a lock is called; none as long as that is not known.
-    pub fn name(&self, id: LockId) -> Option<&str> {
-        self.locks.get(id as usize)?.name.as_deref()
-    }
-
-    /// Whether a lock may have a name that was its file's before, at `now`: somebody uses it who came after its name was
-    /// found, and nobody did all the while. The kernel gives the inodes of removed files to new ones. Where it may, its
-    /// name counts as found from now on.
-    pub fn is_name_stale(&mut self, id: LockId, now: u64) -> bool {
-        let t = now.saturating_sub(self.epoch);
-        let Some(lock) = self.locks.get_mut(id as usize) else { return false };
-        let used = lock.rows.iter().filter(|r| !r.is_idle()).map(|r| r.hold.map_or(r.acted, |h| h.since)).min();
-        let stale = used.is_some_and(|since| since > lock.named) && t.saturating_sub(lock.named) >= NAME_GOOD_NS;
-        if stale {
-            lock.named = t;
-        }
-        stale
     }
 
     /// Tells who a row is, which was not known when it appeared or has changed since. One that began after the row did
@@ -511,24 +454,6 @@ impl Roster {
     /// The number of a lock, if it is known.
     pub fn number(&self, key: LockKey) -> Option<LockId> {
         self.by_key.get(&key).map(|n| *n as LockId)
-    }
-
-    /// The numbers of the locks of a file.
-    pub fn of_file(&self, file: FileId) -> impl Iterator<Item = LockId> {
-        [Family::Flock, Family::Record].into_iter().filter_map(move |family| self.number(LockKey { file, family }))
-    }
-
-    /// The kind of lock that a file was used for last; none where it was not.
-    pub fn kind_of(&self, file: FileId) -> Option<LockKind> {
-        let used = self.of_file(file).filter_map(|id| self.locks.get(id as usize)).flat_map(|l| &l.rows);
-        used.max_by_key(|r| r.used).map(|r| r.kind)
-    }
-
-    /// Whether a file is in use, or was at `t` or later.
-    pub fn is_in_use(&self, file: FileId, t: u64) -> bool {
-        let t = t.saturating_sub(self.epoch);
-        let mut locks = self.of_file(file).filter_map(|id| self.locks.get(id as usize));
-        locks.any(|l| l.used >= t || !l.rows.iter().all(Row::is_idle))
     }
 }
 

@@ -250,7 +250,7 @@ fn one_that_began_after_the_deed_is_not_the_one_who_did_it() {
 #[test]
 fn a_name_is_looked_at_again_where_the_lock_was_unused_in_between() {
     let (mut roster, mut out) = (Roster::new(0, true), Vec::new());
-    let s = NAME_GOOD_NS;
+    let s = 1_000_000_000;
     let mut tell = |roster: &mut Roster, t, pid, deed| {
         roster.apply(&Change { t, ..change(0, pid, deed) }, &mut Rumour(false), &mut out);
     };
@@ -298,6 +298,19 @@ fn a_lock_that_was_announced_and_never_used_becomes_what_it_is_used_as() {
     roster.apply(&change(6, 8, FREE), &mut Rumour(false), &mut out);
     let kinds: Vec<LockKind> = folded(&out).all().iter().map(|m| m.info().kind).collect();
     assert_eq!(kinds, [LockKind::Posix, LockKind::Flock]);
+}
+
+#[test]
+fn a_file_is_in_use_while_somebody_is_at_it_and_a_while_after() {
+    let (mut roster, mut out) = (Roster::new(1000, true), Vec::new());
+    assert!(!roster.is_in_use(FILE, 0) && roster.kind_of(FILE).is_none());
+    roster.apply(&bytes(5, 7, 0, 9, FREE), &mut Rumour(false), &mut out);
+    roster.apply(&change(6, 8, FREE), &mut Rumour(false), &mut out);
+    roster.apply(&change(7, 8, Deed::Released), &mut Rumour(false), &mut out);
+    assert_eq!(roster.kind_of(FILE), Some(LockKind::Flock), "the last use counts");
+    assert!(roster.is_in_use(FILE, 5000), "its record lock is held");
+    roster.apply(&bytes(9, 7, 0, 9, Deed::Released), &mut Rumour(false), &mut out);
+    assert!(roster.is_in_use(FILE, 1009) && !roster.is_in_use(FILE, 1010));
 }
 
 proptest! {
