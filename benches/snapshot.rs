@@ -10,6 +10,7 @@ use flockmon::lock::Lock;
 use flockmon::watch::change::FileId;
 use flockmon::watch::process::{comm, owners};
 use flockmon::watch::procfs::{Reader, Snapshot};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::hint::black_box;
@@ -103,7 +104,14 @@ fn named(snapshot: &Snapshot) -> Vec<(String, std::path::PathBuf)> {
     let pids: HashSet<i32> = visible.iter().map(|v| v.0).collect();
     let files: Vec<FileId> = visible.iter().map(|v| v.1).collect();
     let names: HashMap<i32, String> = pids.iter().filter_map(|pid| Some((*pid, comm(*pid)?))).collect();
-    let paths = owners::paths(pids, &files);
+    let mut paths = HashMap::new();
+    for owner in owners::scan_among(pids, Some(&files)).owners {
+        if let Entry::Vacant(free) = paths.entry(owner.file)
+            && let Some(path) = owners::path_of(owner.pid, owner.fd)
+        {
+            free.insert(path);
+        }
+    }
     let named: Vec<_> = visible
         .iter()
         .filter_map(|(pid, file)| Some((names.get(pid)?.clone(), paths.get(file)?.path.clone())))

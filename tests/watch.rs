@@ -6,81 +6,10 @@ mod support;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
+use support::foreign::*;
 use support::*;
-use tempfile::TempDir;
-
-/// Opens, locks, works, closes, for ever: one line with its pid when it begins.
-const WORKER: &str = "
-import fcntl, sys, time
-while True:
-    with open(sys.argv[1], 'a') as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
-        time.sleep(float(sys.argv[2]))
-";
-
-/// A process that is gone when the test is over, children included.
-struct Job(Child);
-
-impl Job {
-    fn start(program: &str, args: &[&str]) -> Self {
-        use std::os::unix::process::CommandExt;
-        let mut command = Command::new(program);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        Self(command.spawn().unwrap_or_else(|e| panic!("{program}: {e}")))
-    }
-
-    fn pid(&self) -> i32 {
-        self.0.id() as i32
-    }
-}
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(self.pid()), Signal::SIGKILL);
-        let _ = self.0.wait();
-    }
-}
-
-struct Place {
-    _folder: TempDir,
-    file: PathBuf,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("jobs.lock");
-        fs::write(&file, "precious").unwrap();
-        Self { _folder: folder, file }
-    }
-
-    fn path(&self) -> &str {
-        self.file.to_str().unwrap()
-    }
-
-    /// Waits until so many hold and wait, as the kernel lists them.
-    fn queue(&self, holders: usize, waiters: usize) -> Vec<(bool, i32)> {
-        wait_for("the queue", || {
-            let rows = proc_locks(&self.file);
-            let waits = rows.iter().filter(|(waits, _)| *waits).count();
-            (waits == waiters && rows.len() - waits == holders).then_some(rows)
-        })
-    }
-}
-
-fn flock(file: &Path, command: &[&str]) -> Job {
-    Job::start("flock", &[&[file.to_str().unwrap()], command].concat())
-}
-
-fn sleeper(file: &Path) -> Job {
-    Job::start("flock", &["-F", file.to_str().unwrap(), "sleep", "1000"])
-}
-
-fn sampled<'a>(rest: &[&'a str]) -> Vec<&'a str> {
-    [&["watch", "--how", "sampled", "--interval", "20ms"], rest].concat()
-}
 
 #[test]
 fn the_screen_names_the_holder_and_the_queue_in_its_order() {
@@ -367,11 +296,6 @@ while True:
         time.sleep(0.1)
 ";
 
-/// Says loudly, past the test harness, that a test was not run.
-fn skipped(why: &str) {
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED, {why}\n").as_bytes());
-}
-
 /// A container as good as any: a pid namespace with a /proc of its own, in which the worker is process 1.
 fn contain(place: &Place, accounts: &Path, name: usize) -> Option<(Job, i32)> {
     let (path, book, name) = (place.path(), accounts.to_str().unwrap(), name.to_string());
@@ -393,9 +317,8 @@ fn ten_containers_are_seen_as_they_see_themselves() {
     let place = Place::new();
     let (accounts, record) = (place.file.with_extension("book"), place.file.with_extension("jsonl"));
     fs::write(&accounts, "").unwrap();
-    let probe = run(&["watch", "--how", "exact", "-d", "1ms", "-o", "json", place.path()]);
-    if probe.status.code() != Some(0) {
-        return skipped(&format!("exact watch of containers: {}", String::from_utf8_lossy(&probe.stderr).trim()));
+    if !may_watch_exactly(place.path()) {
+        return;
     }
     let mut t = Terminal::start(&["watch", "--how", "exact", "--record", record.to_str().unwrap(), place.path()]);
     t.see("nobody holds it and nobody waits");
@@ -472,7 +395,7 @@ fn cargo_that_waits_for_cargo_is_seen() {
     let build =
         || Job::start(&cargo, &["build", "--offline", "--manifest-path", manifest, "--target-dir", target_text]);
     let lock = target.join("debug/.cargo-lock");
-    let (first, place) = (build(), Place { file: lock, _folder: tempfile::tempdir().unwrap() });
+    let (first, place) = (build(), Place { file: lock, folder: tempfile::tempdir().unwrap() });
     wait_for("the first build", || place.file.exists().then_some(()));
     place.queue(1, 0);
     let second = build();
@@ -510,7 +433,7 @@ fn dpkg_that_installs_is_seen() {
     let (admin, inst) = (format!("--admindir={}", at("admin")), format!("--instdir={}", at("inst")));
     let dpkg =
         Job::start("dpkg", &[&admin, &inst, "--force-script-chrootless", "--force-not-root", "-i", &at("slow.deb")]);
-    let place = Place { file: at("admin/lock").into(), _folder: tempfile::tempdir().unwrap() };
+    let place = Place { file: at("admin/lock").into(), folder: tempfile::tempdir().unwrap() };
     wait_for("dpkg", || place.file.exists().then_some(()));
     place.queue(1, 0);
     let mut t = Terminal::start(&sampled(&[place.path()]));

@@ -270,8 +270,8 @@ fn an_inherited_lock_outlives_the_one_who_is_named() {
     both.sort_unstable_by_key(|o| o.0);
     assert_eq!(file.owners(), both);
 
-    let start = process::life(flock.pid()).unwrap().start;
-    Target::open(flock.pid(), start).unwrap().send(Signal::SIGKILL, Expect::Keeps(file.id)).unwrap();
+    let start = process::life(flock.pid()).unwrap().mark.start;
+    Target::open(flock.pid(), start, &mut Names::new()).unwrap().send(Signal::SIGKILL, Expect::Keeps(file.id)).unwrap();
     wait_for("flock(1) to end", || state(flock.pid()).is_none().then_some(()));
     // The kernel goes on naming the dead one; the descriptors do not.
     assert_eq!(shape(&file.see(1, 0)), [(flock.pid(), 0, EXCLUSIVE)]);
@@ -283,12 +283,12 @@ fn an_inherited_lock_outlives_the_one_who_is_named() {
 
     // Not the one who does not keep it: nothing happens to it.
     let us = std::process::id() as i32;
-    let target = Target::open(us, process::life(us).unwrap().start).unwrap();
+    let target = Target::open(us, process::life(us).unwrap().mark.start, &mut Names::new()).unwrap();
     assert!(matches!(target.send(Signal::SIGKILL, Expect::Keeps(file.id)), Err(Refusal::LetGo { .. })));
 
-    let target = Target::open(sleep, identity.start).unwrap();
+    let target = Target::open(sleep, identity.mark.start, &mut Names::new()).unwrap();
     target.send(Signal::SIGSTOP, Expect::Keeps(file.id)).unwrap();
-    wait_for("sleep to stop", || (process::life(sleep)?.word() == "stopped").then_some(()));
+    wait_for("sleep to stop", || (process::life(sleep)?.state == 'T').then_some(()));
     file.see(1, 0);
     target.send(Signal::SIGKILL, Expect::Keeps(file.id)).unwrap();
     file.see(0, 0);
@@ -411,7 +411,8 @@ fn a_waiter_that_is_killed_gave_up() {
     let (mut reader, mut t) = (Reader::new().unwrap(), 1);
     assert_eq!(sampler.fold(t, &whole(&mut reader, file.id), |_| Tasks::default()).len(), 2);
     wait_for("the thread that waits", || waits::of(waiter.pid()).first().copied());
-    let target = Target::open(waiter.pid(), process::life(waiter.pid()).unwrap().start).unwrap();
+    let target =
+        Target::open(waiter.pid(), process::life(waiter.pid()).unwrap().mark.start, &mut Names::new()).unwrap();
     assert!(matches!(target.send(Signal::SIGKILL, Expect::Keeps(file.id)), Err(Refusal::LetGo { .. })));
     target.send(Signal::SIGKILL, Expect::Waits(file.id)).unwrap();
     let told = wait_for("the waiter to be missed", || {
@@ -473,9 +474,8 @@ fn a_holder_in_another_pid_namespace() {
     assert_eq!(shape(&rows), [(holder, 0, EXCLUSIVE)]);
     let mut names = Names::new();
     let identity = names.of(holder).unwrap();
-    assert_eq!((identity.inner_pid, identity.parent), (Some(1), inside.pid()));
+    assert_eq!(identity.parent, inside.pid());
     assert!(identity.command.contains("python"), "{}", identity.command);
-    assert_eq!(names.of(inside.pid()).unwrap().inner_pid, None);
     assert_eq!(file.owners(), [(holder, LockKind::Flock)]);
 }
 
@@ -538,7 +538,7 @@ fn as_another_user() {
     assert_eq!((scan.processes, scan.refused, scan.owners.len()), (1, 1, 0));
     assert!(owners::scan(None).unwrap().refused > 0);
     assert!(path_of(holder, 3).is_none() && waits::of(holder).is_empty());
-    let target = Target::open(holder, process::life(holder).unwrap().start).unwrap();
+    let target = Target::open(holder, process::life(holder).unwrap().mark.start, &mut Names::new()).unwrap();
     let refusal = target.send(Signal::SIGKILL, Expect::Keeps(id)).unwrap_err();
     assert!(matches!(refusal, Refusal::NotPermitted { .. }), "{refusal:?}");
     for word in [holder.to_string().as_str(), "user root", "CAP_KILL"] {

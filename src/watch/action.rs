@@ -2,15 +2,15 @@
 
 use super::change::FileId;
 use super::probe::keeps;
-use super::process::signal::{Expect, Target};
-use super::process::{Names, life, owners};
+use super::process::signal::{Expect, Refusal, Target};
+use super::process::{Mark, Names, life, owners};
 use super::roster::Entry;
 use crate::source::Question;
 use nix::sys::signal::Signal;
 
-/// What a user wants done.
+/// What a user wants done to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum Intent {
     /// To kill.
     Kill,
     /// To stop, or to resume where one is stopped already.
@@ -21,7 +21,7 @@ pub enum Deed {
 #[derive(Clone, Debug)]
 pub struct Wish {
     /// What.
-    pub deed: Deed,
+    pub intent: Intent,
     /// Rows that hold or wait.
     pub rows: Vec<Entry>,
 }
@@ -40,7 +40,9 @@ pub struct Asked {
 /// Finds every process that keeps what `wish` is about, and puts the question.
 pub fn prepare(wish: &Wish, names: &mut Names) -> Asked {
     let holders: Vec<&Entry> = wish.rows.iter().filter(|r| r.holds.is_some()).collect();
-    let mut pids: Vec<(i32, Expect)> = Vec::new();
+    // The pid; when the process began that was seen, where it was seen to do anything; what it is signalled for.
+    let mut pids: Vec<(i32, Option<Mark>, Expect)> = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
     let mut shared = Vec::new();
     for row in &wish.rows {
         let file = row.key.file;
@@ -49,25 +51,32 @@ pub fn prepare(wish: &Wish, names: &mut Names) -> Asked {
             if keepers.len() > 1 || keepers.first().is_some_and(|pid| *pid != row.task.pid) {
                 shared.push((row.task.pid, keepers.clone()));
             }
-            pids.extend(keepers.into_iter().map(|pid| (pid, Expect::Keeps(file))));
-        } else {
-            pids.push((row.task.pid, if row.waits { Expect::Waits(file) } else { Expect::Lives }));
+            // They were found right now, and are looked at once more before the signal.
+            pids.extend(keepers.into_iter().map(|pid| (pid, None, Expect::Keeps(file))));
+            continue;
+        }
+        let there = || life(row.task.pid).map(|l| l.mark).filter(|mark| row.waits && row.was_done_by(*mark));
+        if let Some(seen) = row.mark.or_else(there) {
+            pids.push((row.task.pid, Some(seen), if row.waits { Expect::Waits(file) } else { Expect::Lives }));
+        } else if row.task.pid > 0 {
+            // That it lives is all that could be asked of it then, which holds for anyone.
+            lines.push(Refusal::Unknown { pid: row.task.pid }.to_string());
         }
     }
-    pids.retain(|(pid, _)| *pid > 1 && *pid != std::process::id() as i32);
-    pids.sort_unstable_by_key(|(pid, _)| *pid);
-    pids.dedup_by_key(|(pid, _)| *pid);
+    pids.retain(|(pid, ..)| *pid > 1 && *pid != std::process::id() as i32);
+    pids.sort_by_key(|(pid, ..)| *pid);
+    pids.dedup_by_key(|(pid, ..)| *pid);
 
-    let stopped = pids.iter().any(|(pid, _)| life(*pid).is_some_and(|l| l.state == 'T'));
-    let (signal, verb, yes) = match (wish.deed, stopped) {
-        (Deed::Kill, _) => (Signal::SIGKILL, "Kill", "kill (SIGKILL)"),
-        (Deed::Stall, false) => (Signal::SIGSTOP, "Stop", "stop (SIGSTOP)"),
-        (Deed::Stall, true) => (Signal::SIGCONT, "Resume", "resume (SIGCONT)"),
+    let stopped = pids.iter().any(|(pid, ..)| life(*pid).is_some_and(|l| l.state == 'T'));
+    let (signal, verb, yes) = match (wish.intent, stopped) {
+        (Intent::Kill, _) => (Signal::SIGKILL, "Kill", "kill (SIGKILL)"),
+        (Intent::Stall, false) => (Signal::SIGSTOP, "Stop", "stop (SIGSTOP)"),
+        (Intent::Stall, true) => (Signal::SIGCONT, "Resume", "resume (SIGCONT)"),
     };
-    let (mut lines, mut targets) = (Vec::new(), Vec::new());
-    for (pid, expect) in pids {
+    let mut targets = Vec::new();
+    for (pid, seen, expect) in pids {
         let Some(who) = names.of(pid).cloned() else { continue };
-        match Target::open(pid, who.start) {
+        match Target::open(pid, seen.unwrap_or(who.mark).start, names) {
             Ok(target) => targets.push((target, expect)),
             Err(refusal) => {
                 lines.push(refusal.to_string());
@@ -96,7 +105,8 @@ fn keepers(file: FileId, row: &Entry) -> Vec<i32> {
     let mut pids: Vec<i32> = found.owners.iter().filter(|o| keeps(o, row)).map(|o| o.pid).collect();
     pids.sort_unstable();
     pids.dedup();
-    if pids.is_empty() && found.refused > 0 && row.task.pid > 0 {
+    let itself = || life(row.task.pid).is_some_and(|l| row.was_done_by(l.mark));
+    if pids.is_empty() && found.refused > 0 && row.task.pid > 0 && itself() {
         pids.push(row.task.pid);
     }
     pids
@@ -130,4 +140,58 @@ fn effect(signal: Signal, holds: bool, targets: usize) -> impl Iterator<Item = &
         _ => Some("It goes on where it was stopped."),
     };
     text.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::LockKind;
+    use crate::watch::change::{Family, LockKey, TaskId};
+
+    /// A row of a process that lives, which did something last at `acted` and was taken for `mark` then.
+    fn row(pid: i32, mark: Option<Mark>, acted: u64, waits: bool) -> Entry {
+        Entry {
+            lock: 0,
+            actor: 1,
+            key: LockKey { file: FileId::default(), family: Family::Flock },
+            task: TaskId { pid, tid: pid },
+            kind: LockKind::Flock,
+            range: None,
+            holds: None,
+            waits,
+            mark,
+            acted,
+            over: false,
+            used: 0,
+        }
+    }
+
+    fn asked(rows: Vec<Entry>) -> Asked {
+        prepare(&Wish { intent: Intent::Kill, rows }, &mut Names::new())
+    }
+
+    #[test]
+    fn only_the_process_that_was_seen_is_a_target() {
+        let mut sleeper = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = sleeper.id() as i32;
+        let mark = life(pid).unwrap().mark;
+        let former = Mark { start: mark.start - 1, ..mark };
+        let began_later = mark.began().saturating_sub(1);
+        let cases = [
+            (row(pid, Some(mark), u64::MAX, false), true, "sleep"),
+            (row(pid, Some(former), u64::MAX, false), false, "another process by now"),
+            (row(pid, Some(former), u64::MAX, true), false, "another process by now"),
+            // Whoever it is: it was not looked at when it was there.
+            (row(pid, None, u64::MAX, false), false, "may be another process by now"),
+            (row(pid, None, u64::MAX, true), true, "sleep"),
+            (row(pid, None, began_later, true), false, "may be another process by now"),
+        ];
+        for (row, is_target, words) in cases {
+            let asked = asked(vec![row.clone()]);
+            assert_eq!(asked.targets.len(), usize::from(is_target), "{row:?}: {asked:?}");
+            assert!(asked.question.lines.join("\n").contains(words), "{row:?}: {asked:?}");
+        }
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+    }
 }

@@ -144,6 +144,14 @@ impl Eyes {
         matches!(self, Self::Exact(_))
     }
 
+    /// The threads that ended since this was asked last, and when; nothing where that is not seen.
+    pub fn ended(&mut self) -> Vec<(u64, i32)> {
+        match self {
+            Self::Exact(tracer) => tracer.ended(),
+            Self::Sampled(_) => Vec::new(),
+        }
+    }
+
     /// How many records were lost so far.
     pub fn lost(&self) -> u64 {
         match self {

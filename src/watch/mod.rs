@@ -10,10 +10,11 @@
 //! - [`tracepoint`] reads the kernel's own records, [`grammar`] makes sense of them, [`exact`] joins the two.
 //! - [`eyes`] are the two behind one face;
 //! - [`roster`] numbers locks and tasks and makes events of changes;
-//! - `watcher.rs` is the thread that sees, `probe.rs` the one that asks `/proc` who they are, [`action`] what is done to
+//! - `watcher.rs` is the thread that sees (`aside.rs`: what it keeps in mind beside what is watched), `probe.rs` the one that asks `/proc` who they are, [`action`] what is done to
 //!   them after a question, `source.rs` the main thread's end of it all.
 
 pub mod action;
+mod aside;
 pub mod change;
 pub mod exact;
 pub mod eyes;

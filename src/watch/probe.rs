@@ -4,7 +4,7 @@
 
 use super::change::{FileId, LockKey};
 use super::file_id::locate;
-use super::process::{self, Names, Owner, owners, waits};
+use super::process::{self, Mark, Names, Owner, owners, waits};
 use super::roster::{Entry, Known};
 use crate::clock;
 use crate::event::{ActorId, Condition, Keeper, LockId, LockMode};
@@ -12,7 +12,7 @@ use crate::source::Children;
 use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A scan of all descriptors may take at most one part in so many of the time.
 const SCAN_SHARE: u64 = 20;
@@ -23,6 +23,19 @@ const FAMILY_EVERY_NS: u64 = 1_000_000_000;
 /// A process hangs in the kernel once it was found so this many times in a row: a second.
 const HANGS: u32 = 4;
 
+/// A lock whose name is to be found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nameless {
+    /// Its number.
+    pub id: LockId,
+    /// The lock.
+    pub key: LockKey,
+    /// What it was called when that was looked at last.
+    pub name: Option<String>,
+    /// Processes that have the file open.
+    pub pids: Vec<i32>,
+}
+
 /// What is to be found out.
 #[derive(Debug, Default)]
 pub struct Job {
@@ -32,12 +45,12 @@ pub struct Job {
     pub active: Vec<Entry>,
     /// Rows that do neither: do their processes live?
     pub idle: Vec<Entry>,
-    /// Locks without a name, with processes that have the file open.
-    pub nameless: Vec<(LockId, LockKey, Vec<i32>)>,
+    /// Locks without a name, or whose name may be another file's by now.
+    pub nameless: Vec<Nameless>,
     /// Paths that were named, and what each was when it was last looked at.
     pub paths: Vec<(PathBuf, Option<FileId>)>,
-    /// Processes whose locks are wanted.
-    pub pids: Vec<i32>,
+    /// Processes whose locks are wanted, and when each began, in clock ticks since boot.
+    pub pids: Vec<(i32, u64)>,
     /// The row that is shown in detail.
     pub detail: Option<Entry>,
     /// Signals to be asked about.
@@ -63,6 +76,8 @@ pub enum Fact {
     PathIs(PathBuf, Option<FileId>),
     /// The files that the wanted processes hold or wait for locks on.
     Files(Vec<FileId>),
+    /// A wanted process has ended; its pid may be another's.
+    PidEnded(i32),
     /// All of the job was done.
     Done,
 }
@@ -138,6 +153,9 @@ impl Probe {
             // Where nobody waits for the answer any more, the watch is over.
             self.to_main.asked.send(super::action::prepare(wish, &mut self.names)).ok()?;
         }
+        let rows = || job.unnamed.iter().chain(&job.active).chain(&job.idle);
+        let pids: HashSet<i32> = rows().map(|e| e.task.pid).collect();
+        self.names.retain(|pid| pids.contains(&pid));
         self.children(job.detail.as_ref())?;
         for entry in &job.unnamed {
             if let Some(known) = known(&mut self.names, entry.task.pid) {
@@ -150,13 +168,24 @@ impl Probe {
                 self.tell(Fact::PathIs(path.clone(), now))?;
             }
         }
-        if !job.pids.is_empty() {
-            self.tell(Fact::Files(files_of(&job.pids)))?;
+        let lives = |start: u64, pid| process::life(pid).is_some_and(|l| l.mark.start == start && l.state != 'Z');
+        let (live, ended): (Vec<_>, Vec<_>) = job.pids.iter().partition(|(pid, start)| lives(*start, *pid));
+        for (pid, _) in ended {
+            self.tell(Fact::PidEnded(pid))?;
+        }
+        if !live.is_empty() {
+            let pids: Vec<i32> = live.into_iter().map(|(pid, _)| pid).collect();
+            self.tell(Fact::Files(files_of(&pids)))?;
         }
         self.lives(job)?;
         for entry in &job.idle {
-            if entry.task.pid > 0 && process::life(entry.task.pid).is_none_or(|l| l.state == 'Z') {
-                self.tell(Fact::Ended(entry.clone()))?;
+            if entry.task.pid <= 0 {
+                continue;
+            }
+            match process::life(entry.task.pid) {
+                Some(life) if life.state != 'Z' && entry.was_done_by(life.mark) => self.rename(entry, life.mark)?,
+                // It is gone, and its pid may be another's.
+                _ => self.tell(Fact::Ended(entry.clone()))?,
             }
         }
         self.paths(job)?;
@@ -186,32 +215,45 @@ impl Probe {
 
     /// What locks are called. One process may hold thousands: its descriptors are gone through once for all of them.
     fn paths(&self, job: &Job) -> Option<()> {
-        let pids: HashSet<i32> =
-            job.nameless.iter().flat_map(|(.., pids)| pids).copied().filter(|pid| *pid > 0).collect();
-        let files: HashSet<FileId> = job.nameless.iter().map(|(_, key, _)| key.file).collect();
+        // A name that leads to the file is right, whatever others there are.
+        let right = |lock: &&Nameless| {
+            let file = lock.name.as_ref().and_then(|name| locate(Path::new(name)).ok());
+            file.is_none_or(|located| located.id != lock.key.file)
+        };
+        let nameless: Vec<&Nameless> = job.nameless.iter().filter(right).collect();
+        let pids: HashSet<i32> = nameless.iter().flat_map(|lock| &lock.pids).copied().filter(|pid| *pid > 0).collect();
+        let files: HashSet<FileId> = nameless.iter().map(|lock| lock.key.file).collect();
         let mut at: HashMap<FileId, (i32, i32)> = HashMap::new();
         for owner in owners::scan_among(pids, None).owners {
             if files.contains(&owner.file) {
                 at.entry(owner.file).or_insert((owner.pid, owner.fd));
             }
         }
-        for (id, key, pids) in &job.nameless {
-            let held = at.get(&key.file).and_then(|(pid, fd)| owners::path_of(*pid, *fd));
-            let name = held.map(|path| called(&path)).or_else(|| path_of_waiter(key.file, pids));
-            if let Some(name) = name {
-                self.tell(Fact::Path(*id, *key, name))?;
+        for lock in nameless {
+            let held = at.get(&lock.key.file).and_then(|(pid, fd)| owners::path_of(*pid, *fd));
+            let name = held.map(|path| called(&path)).or_else(|| path_of_waiter(lock.key.file, &lock.pids));
+            if let Some(name) = name.filter(|name| lock.name.as_ref() != Some(name)) {
+                self.tell(Fact::Path(lock.id, lock.key, name))?;
             }
         }
         Some(())
     }
 
+    /// It became another program (execve(2)), as flock(1) does once it has the lock; or was not named yet.
+    fn rename(&mut self, entry: &Entry, mark: Mark) -> Option<()> {
+        let changed = entry.mark.is_some_and(|known| !known.is_same(mark));
+        match changed.then(|| known(&mut self.names, entry.task.pid)).flatten() {
+            Some(known) => self.tell(Fact::Named(entry.clone(), known)),
+            None => Some(()),
+        }
+    }
+
     fn lives(&mut self, job: &Job) -> Option<()> {
         for entry in job.active.iter().filter(|e| e.task.pid > 0) {
-            let (state, comm) = process::glance(entry.task.pid).map(|(l, comm)| (l.state, comm)).unzip();
-            // It became another program (execve(2)), as flock(1) does once it has the lock.
-            if comm.is_some() && comm != entry.comm && state != Some('Z') {
-                let known = known(&mut self.names, entry.task.pid);
-                known.map_or(Some(()), |known| self.tell(Fact::Named(entry.clone(), known)))?;
+            let life = process::life(entry.task.pid).filter(|l| entry.was_done_by(l.mark));
+            let state = life.map(|l| l.state);
+            if let Some(life) = life.filter(|l| l.state != 'Z') {
+                self.rename(entry, life.mark)?;
             }
             let key = (entry.task.pid, entry.lock, entry.actor);
             let was = self.lives.get(&key).copied().unwrap_or_default();
@@ -296,6 +338,8 @@ pub fn known(names: &mut Names, pid: i32) -> Option<Known> {
     }
     let identity = names.of(pid)?;
     Some(Known {
+        mark: identity.mark,
+        began: identity.mark.began(),
         comm: identity.comm.clone(),
         cmdline: identity.command.clone(),
         user: identity.user.clone(),
@@ -303,13 +347,7 @@ pub fn known(names: &mut Names, pid: i32) -> Option<Known> {
     })
 }
 
-/// The path of a lock file, by the descriptors of those that hold it or wait for it.
-pub fn path_of(file: FileId, pids: &[i32]) -> Option<String> {
-    let held = owners::scan_among(pids.iter().copied(), Some(&[file])).owners;
-    let path = held.iter().find_map(|o| owners::path_of(o.pid, o.fd));
-    path.map(|path| called(&path)).or_else(|| path_of_waiter(file, pids))
-}
-
+/// The path of a lock file, by the descriptors of those that wait for it.
 fn path_of_waiter(file: FileId, pids: &[i32]) -> Option<String> {
     let waiting = pids.iter().filter(|pid| **pid > 0).flat_map(|pid| waits::of(*pid));
     let path = waiting.filter(|w| w.file == Some(file)).find_map(|w| owners::path_of(w.pid, w.fd))?;

@@ -3,9 +3,12 @@
 //!
 //! A row of the screen is a task and the bytes that it locks, since one process may hold some bytes and wait for others.
 
-use super::change::{Change, Deed, FileId, LockKey, Range, TaskId};
+use super::change::{Change, Deed, Family, FileId, LockKey, Range, TaskId};
+use super::process::Mark;
 use crate::event::{Acquisition, ActorId, Event, LockId, LockInfo, LockKind, LockMode, MAX_LOCKS, Task, What};
 use std::collections::HashMap;
+
+mod naming;
 
 /// So many locks are told apart; beyond that, numbers of locks that nobody uses any more are given anew.
 const LOCKS: usize = 1 << 12;
@@ -16,6 +19,10 @@ const ROWS_OF_A_TASK: usize = 8;
 /// What is known of a process that does not change while it lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
+    /// Which process it is, and which program it runs.
+    pub mark: Mark,
+    /// The earliest time at which it may have begun, in ns of `CLOCK_MONOTONIC`.
+    pub began: u64,
     /// Its name.
     pub comm: String,
     /// Its command line.
@@ -26,12 +33,10 @@ pub struct Known {
     pub container: Option<String>,
 }
 
-/// Tells what the seeing itself does not; none where that is not known, or not yet.
+/// Tells what the seeing itself does not.
 pub trait Informant {
-    /// Who a process is.
+    /// Who a process is; none where that is not known, or not yet.
     fn process(&mut self, pid: i32) -> Option<Known>;
-    /// What a file is called, by a process that has it open.
-    fn path(&mut self, file: FileId, pid: i32) -> Option<String>;
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +60,10 @@ struct Row {
     kind: LockKind,
     /// As it was told.
     range: Option<Range>,
-    /// The name it was told by; none as long as it is not known.
-    comm: Option<String>,
+    /// Which process it is; none as long as that is not known.
+    mark: Option<Mark>,
+    /// When it asked for or got the lock last: so long it was there. A lock may be let go by others.
+    acted: u64,
     wait: Option<Wait>,
     hold: Option<Hold>,
     used: u64,
@@ -76,6 +83,8 @@ impl Row {
 struct Lock {
     key: LockKey,
     name: Option<String>,
+    /// When it was looked at last whether the name is right.
+    named: u64,
     seq: u64,
     released: u64,
     rows: Vec<Row>,
@@ -85,7 +94,7 @@ struct Lock {
 
 impl Lock {
     fn new(key: LockKey, name: Option<String>, t: u64) -> Self {
-        Self { key, name, seq: 0, released: 0, rows: Vec::new(), by_task: HashMap::new(), used: t }
+        Self { key, name, named: t, seq: 0, released: 0, rows: Vec::new(), by_task: HashMap::new(), used: t }
     }
 
     fn of(&self, task: TaskId) -> impl Iterator<Item = (usize, &Row)> {
@@ -105,6 +114,9 @@ impl Lock {
     fn place(&mut self, task: TaskId, kind: LockKind, range: Option<Range>, t: u64) -> (usize, bool) {
         let same = self.of(task).find(|(_, r)| r.is_idle() && r.range == range && r.kind == kind && !r.over);
         if let Some((index, _)) = same {
+            if let Some(row) = self.rows.get_mut(index) {
+                row.acted = t;
+            }
             return (index, false);
         }
         let oldest = |rows: &mut dyn Iterator<Item = (usize, &Row)>| {
@@ -117,7 +129,18 @@ impl Lock {
         } else {
             self.rows.iter().position(|r| r.removed)
         };
-        let row = Row { task, kind, range, comm: None, wait: None, hold: None, used: t, over: false, removed: false };
+        let row = Row {
+            task,
+            kind,
+            range,
+            mark: None,
+            acted: t,
+            wait: None,
+            hold: None,
+            used: t,
+            over: false,
+            removed: false,
+        };
         let index = index.unwrap_or(self.rows.len());
         match self.rows.get_mut(index) {
             Some(old) => {
@@ -155,12 +178,22 @@ pub struct Entry {
     pub holds: Option<u64>,
     /// Whether it waits.
     pub waits: bool,
-    /// The name that it is known by; none as long as it is not known.
-    pub comm: Option<String>,
+    /// Which process it is; none as long as that is not known.
+    pub mark: Option<Mark>,
+    /// When it asked for or got the lock last, in ns of `CLOCK_MONOTONIC`.
+    pub acted: u64,
     /// Its process has ended.
     pub over: bool,
     /// When it did anything last, in ns since the run began.
     pub used: u64,
+}
+
+impl Entry {
+    /// Whether the process that has the pid now, of this mark, is the one that was seen: it was there when it was.
+    /// Where `mark` is not [`Entry::mark`], it is still to be told who it is.
+    pub fn was_done_by(&self, mark: Mark) -> bool {
+        mark.began() <= self.acted
+    }
 }
 
 /// All locks and tasks seen so far.
@@ -171,8 +204,12 @@ pub struct Roster {
     exact: bool,
     locks: Vec<Lock>,
     by_key: HashMap<LockKey, usize>,
-    /// What the user called a file.
-    names: HashMap<FileId, String>,
+    /// What the user calls a file.
+    given: HashMap<FileId, String>,
+    /// What others were found to be called.
+    found: HashMap<FileId, String>,
+    /// Locks that came without a name since this was asked last.
+    nameless: Vec<LockId>,
     /// Where in the batch the acquisition of a row is that has not ended: lock, row, index.
     fresh: HashMap<(usize, usize), usize>,
     refused: u64,
@@ -183,11 +220,6 @@ impl Roster {
     /// how long a handoff took: both of its ends were seen in one look.
     pub fn new(epoch: u64, exact: bool) -> Self {
         Self { epoch, exact, ..Self::default() }
-    }
-
-    /// The file is called so from now on.
-    pub fn call(&mut self, file: FileId, name: &str) {
-        self.names.insert(file, name.to_owned());
     }
 
     /// Makes a lock known before anybody uses it.
@@ -222,10 +254,6 @@ impl Roster {
     /// Takes in what was seen; gives what it means. `out` is the batch that was begun last.
     pub fn apply(&mut self, change: &Change, who: &mut dyn Informant, out: &mut Vec<Event>) {
         let t = change.t.saturating_sub(self.epoch);
-        if !self.by_key.contains_key(&change.lock) && !self.names.contains_key(&change.lock.file) {
-            let path = who.path(change.lock.file, change.task.pid);
-            self.names.extend(path.map(|path| (change.lock.file, path)));
-        }
         let Some(number) = self.lock(t, change.lock, change.kind, out) else {
             self.refused += 1;
             return;
@@ -233,7 +261,7 @@ impl Roster {
         let Some(lock) = self.locks.get_mut(number) else { return };
         lock.used = t;
         let (task, kind, range) = (change.task, change.kind, change.range);
-        let mut told = Telling { number, t, who, out };
+        let mut told = Telling { number, t, epoch: self.epoch, who, out };
         match change.deed {
             Deed::Waiting { before, mode } => {
                 let (index, since) = match lock.waits(task) {
@@ -245,6 +273,7 @@ impl Roster {
                 if let Some(since) = since {
                     row.wait = Some(Wait { since, seq_then });
                 }
+                row.acted = t;
                 let what = if before { What::Found { mode, holds: false } } else { What::Waiting { mode } };
                 told.event(index, row, what);
             }
@@ -253,6 +282,7 @@ impl Roster {
                 let seq_then = lock.seq;
                 let Some(row) = lock.rows.get_mut(index) else { return };
                 row.wait.get_or_insert(Wait { since: t, seq_then });
+                row.acted = t;
                 told.event(index, row, What::Tried { mode, count });
             }
             Deed::GaveUp | Deed::Left => {
@@ -281,6 +311,7 @@ impl Roster {
                 let (seq, released) = (lock.seq, lock.released);
                 let Some(row) = lock.rows.get_mut(index) else { return };
                 let wait = row.wait.take();
+                row.acted = t;
                 let acquired = Acquisition {
                     mode,
                     seq,
@@ -307,7 +338,17 @@ impl Roster {
         if let Some(number) = self.by_key.get(&key) {
             return Some(*number);
         }
-        let name = self.names.get(&key.file).cloned();
+        // Announced before anybody used it, as it turns out of the wrong family: it is this one.
+        if let Some(number) = self.unused_sibling(key) {
+            let lock = self.locks.get_mut(number)?;
+            self.by_key.remove(&lock.key);
+            lock.key = key;
+            self.by_key.insert(key, number);
+            out.push(self.announcement(t, number, kind)?);
+            return Some(number);
+        }
+        let name = self.given.get(&key.file).or_else(|| self.found.get(&key.file)).cloned();
+        let is_named = name.is_some();
         let number = if self.locks.len() < LOCKS {
             self.locks.push(Lock::new(key, name, t));
             self.locks.len() - 1
@@ -317,13 +358,22 @@ impl Roster {
             let (number, oldest) = rows.iter().filter(unused).min_by_key(|(_, l)| l.used)?;
             let (number, former) = (*number, oldest.key);
             self.by_key.remove(&former);
-            self.names.remove(&former.file);
+            // The other lock of the file may go by it still.
+            if [Family::Flock, Family::Record]
+                .iter()
+                .all(|f| !self.by_key.contains_key(&LockKey { family: *f, ..former }))
+            {
+                self.found.remove(&former.file);
+            }
             *self.locks.get_mut(number)? = Lock::new(key, name, t);
             self.fresh.retain(|(lock, _), _| *lock != number);
             number
         };
         debug_assert!(number < MAX_LOCKS as usize);
         self.by_key.insert(key, number);
+        if !is_named {
+            self.nameless.push(number as LockId);
+        }
         out.push(self.announcement(t, number, kind)?);
         Some(number)
     }
@@ -336,32 +386,19 @@ impl Roster {
         Some(Event { t, lock: number as LockId, actor: 0, pid: 0, what: What::Announced(Box::new(info)) })
     }
 
-    /// A lock got a name; its numbers stay.
-    pub fn name_lock(&mut self, t: u64, id: LockId, name: String, kind: LockKind, out: &mut Vec<Event>) {
-        let t = t.saturating_sub(self.epoch);
-        if let Some(lock) = self.locks.get_mut(id as usize) {
-            lock.name = Some(name);
-        }
-        out.extend(self.announcement(t, id as usize, kind));
-    }
-
-    /// Whether a lock has a name.
-    pub fn is_named(&self, id: LockId) -> bool {
-        self.locks.get(id as usize).is_some_and(|l| l.name.is_some())
-    }
-
-    /// Tells who a row is, which was not known when it appeared.
+    /// Tells who a row is, which was not known when it appeared or has changed since. One that began after the row did
+    /// anything is another.
     pub fn name_row(&mut self, t: u64, entry: &Entry, known: Known, out: &mut Vec<Event>) {
         let t = t.saturating_sub(self.epoch);
         let index = (entry.actor as usize).saturating_sub(1);
         let Some(row) = self.locks.get_mut(entry.lock as usize).and_then(|l| l.rows.get_mut(index)) else { return };
-        if row.task != entry.task || row.range != entry.range {
+        if row.task != entry.task || row.range != entry.range || row.mark == Some(known.mark) {
             return;
         }
-        if row.comm.as_ref() == Some(&known.comm) {
+        if known.began > row.acted.saturating_add(self.epoch) {
             return;
         }
-        row.comm = Some(known.comm.clone());
+        row.mark = Some(known.mark);
         out.push(seen(t, entry.lock as usize, index, row, known));
     }
 
@@ -395,7 +432,8 @@ impl Roster {
 
     /// Every row.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.locks.iter().enumerate().flat_map(|(number, lock)| {
+        let epoch = self.epoch;
+        self.locks.iter().enumerate().flat_map(move |(number, lock)| {
             lock.rows.iter().enumerate().map(move |(index, row)| Entry {
                 lock: number as LockId,
                 actor: index as ActorId + 1,
@@ -405,7 +443,8 @@ impl Roster {
                 range: row.range,
                 holds: row.hold.map(|h| h.since),
                 waits: row.wait.is_some(),
-                comm: row.comm.clone(),
+                mark: row.mark,
+                acted: row.acted.saturating_add(epoch),
                 over: row.over,
                 used: row.used,
             })
@@ -416,23 +455,13 @@ impl Roster {
     pub fn number(&self, key: LockKey) -> Option<LockId> {
         self.by_key.get(&key).map(|n| *n as LockId)
     }
-
-    /// The numbers of the locks that a name was given to, on whichever file.
-    pub fn called(&self, name: &str) -> impl Iterator<Item = LockId> {
-        let named = |l: &Lock| l.name.as_deref() == Some(name);
-        self.locks.iter().enumerate().filter(move |(_, l)| named(l)).map(|(n, _)| n as LockId)
-    }
-
-    /// The inode of a lock's file; 0 where there is no such lock.
-    pub fn inode(&self, id: LockId) -> u64 {
-        self.locks.get(id as usize).map_or(0, |l| l.key.file.inode)
-    }
 }
 
 /// Where events of one change go.
 struct Telling<'a> {
     number: usize,
     t: u64,
+    epoch: u64,
     who: &'a mut dyn Informant,
     out: &'a mut Vec<Event>,
 }
@@ -448,8 +477,9 @@ impl Telling<'_> {
     fn place(&mut self, lock: &mut Lock, task: TaskId, kind: LockKind, range: Option<Range>) -> usize {
         let (index, fresh) = lock.place(task, kind, range, self.t);
         if let Some(row) = lock.rows.get_mut(index).filter(|_| fresh) {
-            let known = self.who.process(task.pid);
-            row.comm = known.as_ref().map(|k| k.comm.clone());
+            // Whoever began after the deed is another one that has its pid now.
+            let known = self.who.process(task.pid).filter(|k| k.began <= self.t.saturating_add(self.epoch));
+            row.mark = known.as_ref().map(|k| k.mark);
             self.out.push(seen(self.t, self.number, index, row, known.unwrap_or_default()));
         }
         index
@@ -474,7 +504,7 @@ impl Telling<'_> {
 }
 
 fn seen(t: u64, number: usize, index: usize, row: &Row, known: Known) -> Event {
-    let Known { comm, cmdline, user, container } = known;
+    let Known { comm, cmdline, user, container, .. } = known;
     let task = Task {
         tid: (row.task.tid != 0).then_some(row.task.tid),
         comm,

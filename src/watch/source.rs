@@ -1,10 +1,9 @@
 //! A watch as a source of events: the main thread's end of it.
 
-use super::action::{Asked, Deed};
+use super::action::{Asked, Intent};
 use super::eyes::Eyes;
 use super::file_id::locate;
-use super::probe::files_of;
-use super::process::sight::Sight;
+use super::process::sight::{Sight, initial_pid_namespace};
 use super::process::{comm, life};
 use super::watcher::{Link, Order, Wanted, spawn};
 use crate::cli::WatchArgs;
@@ -19,6 +18,9 @@ use std::path::PathBuf;
 
 /// How long the watcher may take to end.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Why the kernel's records are of no use in a pid namespace.
+const OTHER_PIDS: &str = "the kernel's records number processes as the host does, /proc in here does not";
 
 /// What is to be watched and how, found out before anything is begun.
 #[derive(Debug)]
@@ -64,12 +66,16 @@ impl Plan {
                 paths.push((path.clone(), Some(located.id)));
             }
         }
-        if let Some(pid) = args.pid.iter().find(|pid| life(**pid).is_none()) {
-            bail!("cannot watch the locks of pid {pid}: there is no such process; ps lists those there are");
+        let mut pids = Vec::new();
+        for pid in &args.pid {
+            let Some(life) = life(*pid) else {
+                bail!("cannot watch the locks of pid {pid}: there is no such process; ps lists those there are");
+            };
+            pids.push((*pid, life.mark.start));
         }
-        files.extend(files_of(&args.pid).into_iter().filter(|f| !files.contains(f)).collect::<Vec<_>>());
-        let wanted = Wanted { paths, pids: args.pid.clone() };
-        let some = (!wanted.is_all()).then_some(files.as_slice());
+        // A process may come to any file: then all of them are looked at, and those that it comes to are watched.
+        let some = (pids.is_empty() && !paths.is_empty()).then_some(files.as_slice());
+        let wanted = Wanted { paths, pids };
         let (eyes, how, why) = choose(args, some)?;
         let precision_ns = if how == How::Sampled { args.interval_ns() } else { 0 };
         blind.extend(Sight::look().sentences());
@@ -125,8 +131,15 @@ impl Plan {
 /// The way that was asked for, or the better one that is allowed; where that is the lesser one, why.
 fn choose(args: &WatchArgs, files: Option<&[super::change::FileId]>) -> Result<(Eyes, How, Option<String>)> {
     let sampled = || Eyes::sampled(files, args.interval_ns());
+    let inside = initial_pid_namespace() == Some(false);
     match args.how {
         Some(How::Sampled) => Ok((sampled()?, How::Sampled, None)),
+        Some(How::Exact) if inside => {
+            bail!(
+                "cannot watch exactly from inside a pid namespace (a container): {OTHER_PIDS}. Run flockmon on the host or in a container with --pid=host, or use --how sampled"
+            )
+        }
+        None if inside => Ok((sampled()?, How::Sampled, Some(format!("exact is for the host: {OTHER_PIDS}")))),
         Some(How::Exact) => Ok((Eyes::exact(files)?, How::Exact, None)),
         None => match Eyes::exact(files) {
             Ok(eyes) => Ok((eyes, How::Exact, None)),
@@ -141,23 +154,25 @@ impl WatchSource {
         let _ = self.link.orders.send(order);
     }
 
-    fn ask(&mut self, deed: Deed, lock: LockId, actor: Option<ActorId>) -> Option<String> {
+    fn ask(&mut self, intent: Intent, lock: LockId, actor: Option<ActorId>) -> Option<String> {
         if self.read_only {
             return Some("read-only: nothing is done to other programs".into());
         }
-        self.order(Order::Ask(deed, lock, actor));
+        self.order(Order::Ask(intent, lock, actor));
         None
     }
 
     /// Sends what was asked about; each process is looked at again first.
     fn carry_out(&mut self, asked: &Asked) -> String {
         let (mut done, mut said) = (Vec::new(), Vec::new());
-        if asked.signal == Signal::SIGKILL {
-            self.order(Order::Killed(asked.targets.iter().map(|(t, _)| t.pid()).collect()));
-        }
         for (target, expect) in &asked.targets {
             match target.send(asked.signal, *expect) {
-                Ok(()) => done.push(target.pid()),
+                Ok(()) => {
+                    if asked.signal == Signal::SIGKILL {
+                        self.order(Order::Killed(target.process()));
+                    }
+                    done.push(target.pid());
+                }
                 Err(refusal) => said.push(refusal.to_string()),
             }
         }
@@ -208,9 +223,9 @@ impl Source for WatchSource {
 
     fn command(&mut self, command: Command) -> Result<Option<String>> {
         Ok(match command {
-            Command::KillHolder(lock) => self.ask(Deed::Kill, lock, None),
-            Command::StallHolder(lock) => self.ask(Deed::Stall, lock, None),
-            Command::Kill(lock, actor) => self.ask(Deed::Kill, lock, Some(actor)),
+            Command::KillHolder(lock) => self.ask(Intent::Kill, lock, None),
+            Command::StallHolder(lock) => self.ask(Intent::Stall, lock, None),
+            Command::Kill(lock, actor) => self.ask(Intent::Kill, lock, Some(actor)),
             Command::Answer(yes) => match self.pending.take() {
                 Some(asked) if yes => Some(self.carry_out(&asked)),
                 Some(_) => Some("nothing was done".into()),

@@ -1,21 +1,24 @@
 //! The thread that sees: takes in what its eyes tell and what the probe finds out, and makes events of both.
 //! It alone has the [`Roster`]; orders come in and events go out through channels.
 
-use super::action::{self, Asked, Wish};
+use super::action::{Asked, Intent, Wish};
+use super::aside::Aside;
 use super::change::{Change, FileId, LockKey};
 use super::eyes::{Eyes, kind_in_use};
-use super::probe::{self, Fact, Job};
-use super::process::Names;
+use super::probe::{self, Fact, Job, Nameless};
+use super::process::{Mark, Names};
 use super::roster::{Entry, Informant, Known, Roster};
 use crate::clock;
 use crate::event::{ActorId, Event, LockId, LockKind, What};
 use crate::source::{Batch, Children};
 use anyhow::{Context, Result};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
-use std::collections::{HashMap, HashSet};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+mod scope;
 
 /// The longest that anything takes to be told.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -25,6 +28,8 @@ const PROBE_EVERY_NS: u64 = 250_000_000;
 const ROWS_A_JOB: usize = 256;
 /// Processes named at once when they appear, between two jobs; the rest is named when it is looked at.
 const NAMES_A_JOB: usize = 200;
+/// The end of a thread is remembered for so long, in ns: the changes that it made come a moment later.
+const ENDS_KEPT_NS: u64 = 1_000_000_000;
 /// For how long one that has ended is still shown, in ns.
 const SHOWN_NS: u64 = 30_000_000_000;
 
@@ -33,15 +38,8 @@ const SHOWN_NS: u64 = 30_000_000_000;
 pub struct Wanted {
     /// Files by the paths that the user gave, and what they name; none where a path names nothing for now.
     pub paths: Vec<(PathBuf, Option<FileId>)>,
-    /// Processes whose locks are watched.
-    pub pids: Vec<i32>,
-}
-
-impl Wanted {
-    /// Every lock of the system.
-    pub fn is_all(&self) -> bool {
-        self.paths.is_empty() && self.pids.is_empty()
-    }
+    /// Processes whose locks are watched, and when each began, in clock ticks since boot.
+    pub pids: Vec<(i32, u64)>,
 }
 
 /// What the main thread tells the watcher.
@@ -52,9 +50,9 @@ pub enum Order {
     /// This lock, or these rows of the list, are looked at; of that lock, this one in detail.
     Look(Option<LockId>, Vec<LockId>, Option<ActorId>),
     /// To ask before something is done to the holders of a lock, or to one actor at it.
-    Ask(action::Deed, LockId, Option<ActorId>),
-    /// These processes are being killed by us.
-    Killed(Vec<i32>),
+    Ask(Intent, LockId, Option<ActorId>),
+    /// We sent SIGKILL to this process, which began at this clock tick since boot.
+    Killed((i32, u64)),
     /// It is over.
     Stop,
 }
@@ -89,11 +87,6 @@ impl Informant for Namer {
         self.budget = self.budget.checked_sub(1)?;
         probe::known(&mut self.names, pid)
     }
-
-    fn path(&mut self, file: FileId, pid: i32) -> Option<String> {
-        self.budget = self.budget.checked_sub(1).filter(|_| pid > 0)?;
-        probe::path_of(file, &[pid])
-    }
 }
 
 #[derive(Debug)]
@@ -103,13 +96,25 @@ struct Watcher {
     roster: Roster,
     names: Namer,
     wanted: Wanted,
-    /// Files that are looked at, where not all are.
-    files: Vec<FileId>,
+    /// Files that are watched, where not all are.
+    files: HashSet<FileId>,
+    /// Processes are watched: all that is seen goes by here, and what is not of those files is kept aside.
+    by_pid: bool,
+    aside: Aside,
+    /// The file that each path named last.
+    named: HashMap<PathBuf, FileId>,
+    /// When paths came to name other files of late; none once that was said to be often.
+    moves: Option<VecDeque<u64>>,
+    /// When files were last looked over that nobody wants any more.
+    pruned: u64,
     on_screen: bool,
     opened: Option<LockId>,
     visible: Vec<LockId>,
     in_detail: Option<ActorId>,
-    killed: HashSet<i32>,
+    /// Processes that we sent SIGKILL to, and when they began.
+    killed: HashSet<(i32, u64)>,
+    /// Threads that were seen to end, and when.
+    ended: HashMap<i32, u64>,
     lost: u64,
     refused: u64,
     batch: Vec<Event>,
@@ -119,7 +124,7 @@ struct Watcher {
     turn: usize,
     jobs: Sender<Job>,
     facts: Receiver<Fact>,
-    wish: Option<(action::Deed, LockId, Option<ActorId>)>,
+    wish: Option<(Intent, LockId, Option<ActorId>)>,
 }
 
 /// Starts to see. What is held already comes first.
@@ -137,14 +142,20 @@ pub fn spawn(epoch: u64, eyes: Eyes, wanted: Wanted, files: Vec<FileId>) -> Resu
         epoch,
         roster: Roster::new(epoch, eyes.is_exact()),
         eyes,
+        by_pid: !wanted.pids.is_empty(),
+        aside: Aside::default(),
+        named: HashMap::new(),
+        moves: Some(VecDeque::new()),
+        pruned: epoch,
         names: Namer { names: Names::new(), budget: NAMES_A_JOB },
         wanted,
-        files,
+        files: files.into_iter().collect(),
         on_screen: false,
         opened: None,
         visible: Vec::new(),
         in_detail: None,
         killed: HashSet::new(),
+        ended: HashMap::new(),
         lost: 0,
         refused: 0,
         batch: Vec::new(),
@@ -171,6 +182,7 @@ impl Watcher {
             changes.clear();
             self.eyes.see(PATIENCE, &mut changes)?;
             self.fold(&changes);
+            self.ended.extend(self.eyes.ended().into_iter().map(|(t, tid)| (tid, t)));
             while let Ok(fact) = self.facts.try_recv() {
                 self.take(fact)?;
             }
@@ -190,6 +202,7 @@ impl Watcher {
             }
             self.count_lost();
             self.give_work();
+            self.prune(clock::now())?;
             if !self.send(to) {
                 return Ok(());
             }
@@ -211,6 +224,7 @@ impl Watcher {
         let now = clock::now();
         for (path, file) in &self.wanted.paths {
             let Some(file) = file else { continue };
+            self.named.insert(path.clone(), *file);
             self.roster.call(*file, &path.display().to_string());
             let kind = kind_in_use(*file).unwrap_or(LockKind::Flock);
             self.roster.announce(now, LockKey { file: *file, family: kind.into() }, kind, &mut self.batch);
@@ -222,7 +236,11 @@ impl Watcher {
             self.roster.begin_batch();
         }
         for change in changes {
-            self.roster.apply(change, &mut self.names, &mut self.batch);
+            if self.is_wanted(change) {
+                self.roster.apply(change, &mut self.names, &mut self.batch);
+            } else {
+                self.aside.note(change);
+            }
         }
     }
 
@@ -240,11 +258,11 @@ impl Watcher {
                 }
                 (self.on_screen, self.opened, self.visible, self.in_detail) = (true, opened, visible, in_detail);
             }
-            Order::Ask(deed, lock, actor) => {
-                self.wish = Some((deed, lock, actor));
+            Order::Ask(intent, lock, actor) => {
+                self.wish = Some((intent, lock, actor));
                 self.probed = 0;
             }
-            Order::Killed(pids) => self.killed.extend(pids),
+            Order::Killed(process) => drop(self.killed.insert(process)),
             Order::Stop => {}
         }
     }
@@ -265,20 +283,77 @@ impl Watcher {
     /// Gives the probe its next job where it has done the last one.
     fn give_work(&mut self) {
         let now = clock::now();
-        if self.probing || now.saturating_sub(self.probed) < PROBE_EVERY_NS {
+        if self.probing {
             return;
         }
+        if now.saturating_sub(self.probed) < PROBE_EVERY_NS {
+            // Who holds a lock now may have let go of it by the next job.
+            let fresh: HashSet<LockId> = self.roster.take_nameless().into_iter().collect();
+            if !fresh.is_empty() {
+                let entries: Vec<Entry> = self.roster.entries().filter(|e| fresh.contains(&e.lock)).collect();
+                let nameless = self.nameless(now, &entries, |_| true);
+                if !nameless.is_empty() {
+                    self.give(Job { nameless, ..Job::default() });
+                }
+            }
+            return;
+        }
+        self.end_rows(now);
         self.roster.remove_ended(now.saturating_sub(SHOWN_NS), now, &mut self.batch);
         self.names.budget = NAMES_A_JOB;
-        let job = self.job();
-        match self.jobs.try_send(job) {
-            Ok(()) => (self.probing, self.probed) = (true, now),
-            // The one before is not done, which the flag should have told.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.probing = false,
+        let job = self.job(now);
+        if self.give(job) {
+            self.probed = now;
         }
     }
 
-    fn job(&mut self) -> Job {
+    fn give(&mut self, job: Job) -> bool {
+        // One that is not taken: the one before is not done, which the flag should have told.
+        self.probing = self.jobs.try_send(job).is_ok();
+        self.probing
+    }
+
+    /// The locks of these rows that have no name and are `wanted`, or whose name may be a former file's.
+    fn nameless(&mut self, now: u64, entries: &[Entry], wanted: impl Fn(&Entry) -> bool) -> Vec<Nameless> {
+        let mut nameless: HashMap<LockId, Nameless> = HashMap::new();
+        for entry in entries.iter().filter(|e| (e.holds.is_some() || e.waits) && wanted(e)) {
+            let (id, key) = (entry.lock, entry.key);
+            let known = self.roster.name(id).map(str::to_owned);
+            if let Some(lock) = nameless.get_mut(&id) {
+                lock.pids.push(entry.task.pid);
+            } else if nameless.len() < ROWS_A_JOB
+                && !self.roster.is_given(key.file)
+                && (known.is_none() || self.roster.is_name_stale(id, now))
+            {
+                nameless.insert(id, Nameless { id, key, name: known, pids: vec![entry.task.pid] });
+            }
+        }
+        nameless.into_values().collect()
+    }
+
+    /// Ends the rows of threads whose end was seen: by the next look their numbers may be others'.
+    fn end_rows(&mut self, now: u64) {
+        if self.ended.is_empty() {
+            return;
+        }
+        let over = |e: &Entry| self.ended.get(&e.task.tid).is_some_and(|t| *t >= e.acted);
+        let (idle, active): (Vec<_>, Vec<_>) =
+            self.roster.entries().filter(|e| !e.over && over(e)).partition(|e| e.holds.is_none() && !e.waits);
+        for entry in idle {
+            self.end_row(now, &entry);
+        }
+        // What they did last may not have been told yet; or another keeps their lock.
+        let kept: HashSet<i32> = active.iter().map(|e| e.task.tid).collect();
+        self.ended.retain(|tid, t| now.saturating_sub(*t) < ENDS_KEPT_NS || kept.contains(tid));
+    }
+
+    fn end_row(&mut self, now: u64, entry: &Entry) {
+        let killed = |mark: Mark| self.killed.contains(&(entry.task.pid, mark.start));
+        let signal = entry.mark.is_some_and(killed).then_some(9);
+        self.roster.ended(now, entry, signal, &mut self.batch);
+    }
+
+    fn job(&mut self, now: u64) -> Job {
         let looked: HashSet<LockId> = match self.opened {
             Some(lock) => HashSet::from([lock]),
             None => self.visible.iter().copied().collect(),
@@ -286,17 +361,15 @@ impl Watcher {
         // Where no screen says what it shows, all of it matters.
         let everything = !self.on_screen;
         let mut job = Job { paths: self.wanted.paths.clone(), pids: self.wanted.pids.clone(), ..Job::default() };
-        let mut nameless: HashMap<LockId, (LockKey, Vec<i32>)> = HashMap::new();
         let entries: Vec<Entry> = self.roster.entries().filter(|e| !e.over).collect();
+        let pids: HashSet<i32> = entries.iter().map(|e| e.task.pid).collect();
+        self.names.names.retain(|pid| pids.contains(&pid));
         for entry in &entries {
             let (active, seen) = (entry.holds.is_some() || entry.waits, everything || looked.contains(&entry.lock));
-            if active && !self.roster.is_named(entry.lock) && (seen || entry.waits) {
-                nameless.entry(entry.lock).or_insert((entry.key, Vec::new())).1.push(entry.task.pid);
-            }
             if active && seen && job.active.len() < ROWS_A_JOB {
                 job.active.push(entry.clone());
             }
-            if entry.comm.is_none() && active && (seen || entry.waits) && job.unnamed.len() < ROWS_A_JOB {
+            if entry.mark.is_none() && active && (seen || entry.waits) && job.unnamed.len() < ROWS_A_JOB {
                 job.unnamed.push(entry.clone());
             }
         }
@@ -307,21 +380,22 @@ impl Watcher {
             job.idle = some.map(|e| (*e).clone()).collect();
             self.turn = from + job.idle.len();
         }
-        job.nameless = nameless.into_iter().take(ROWS_A_JOB).map(|(id, (key, pids))| (id, key, pids)).collect();
+        self.roster.take_nameless();
+        job.nameless = self.nameless(now, &entries, |e| everything || looked.contains(&e.lock) || e.waits);
         job.detail = self
             .in_detail
             .and_then(|id| entries.iter().find(|e| Some(e.lock) == self.opened && e.actor == id).cloned());
-        job.ask = self.wish.take().map(|(deed, lock, actor)| self.wish_of(deed, lock, actor, &entries));
+        job.ask = self.wish.take().map(|(intent, lock, actor)| self.wish_of(intent, lock, actor, &entries));
         job
     }
 
-    fn wish_of(&self, deed: action::Deed, lock: LockId, actor: Option<ActorId>, entries: &[Entry]) -> Wish {
+    fn wish_of(&self, intent: Intent, lock: LockId, actor: Option<ActorId>, entries: &[Entry]) -> Wish {
         let at_lock = entries.iter().filter(|e| e.lock == lock);
         let rows = match actor {
             Some(actor) => at_lock.filter(|e| e.actor == actor).cloned().collect(),
             None => at_lock.filter(|e| e.holds.is_some()).cloned().collect(),
         };
-        Wish { deed, rows }
+        Wish { intent, rows }
     }
 
     fn take(&mut self, fact: Fact) -> Result<()> {
@@ -330,8 +404,7 @@ impl Watcher {
             Fact::Done => self.probing = false,
             Fact::Named(entry, known) => self.roster.name_row(now, &entry, known, &mut self.batch),
             Fact::Path(id, key, name) => {
-                if self.roster.number(key) == Some(id) {
-                    self.roster.call(key.file, &name);
+                if self.roster.number(key) == Some(id) && !self.roster.is_given(key.file) {
                     let kind = self.roster.kind(id);
                     self.roster.name_lock(now, id, name, kind, &mut self.batch);
                 }
@@ -348,46 +421,15 @@ impl Watcher {
                 let what = if stopped { What::Stopped } else { What::Continued };
                 self.say(entry.lock, entry.actor, entry.task.pid, what);
             }
-            Fact::Ended(entry) => {
-                let signal = self.killed.contains(&entry.task.pid).then_some(9);
-                self.roster.ended(now, &entry, signal, &mut self.batch);
-            }
+            Fact::Ended(entry) => self.end_row(now, &entry),
             Fact::PathIs(path, file) => self.follow(path, file)?,
-            Fact::Files(files) => {
-                if files.iter().any(|f| !self.files.contains(f)) {
-                    self.files.extend(files);
-                    self.files.sort_unstable();
-                    self.files.dedup();
-                    self.eyes.look_at(Some(&self.files))?;
-                }
+            // Which they may keep without having taken them.
+            Fact::Files(files) => files.into_iter().for_each(|file| self.adopt(file, now)),
+            Fact::PidEnded(pid) => {
+                self.wanted.pids.retain(|(wanted, _)| *wanted != pid);
+                let text = format!("pid {pid} has ended: the files that it locked are watched on, for others");
+                self.say(0, 0, 0, What::Warning { text });
             }
-        }
-        Ok(())
-    }
-
-    /// The path names another file than it did: from now on both are watched, since both may be locked.
-    fn follow(&mut self, path: PathBuf, file: Option<FileId>) -> Result<()> {
-        let Some(entry) = self.wanted.paths.iter_mut().find(|(p, _)| *p == path) else { return Ok(()) };
-        entry.1 = file;
-        let name = path.display().to_string();
-        let former: Vec<LockId> = self.roster.called(&name).collect();
-        for lock in &former {
-            let was = self.roster.inode(*lock);
-            self.say(*lock, 0, 0, What::PathChanged { was, now: file.map(|f| f.inode) });
-        }
-        let Some(file) = file else { return Ok(()) };
-        self.roster.call(file, &name);
-        if !self.files.contains(&file) {
-            self.files.push(file);
-            self.eyes.look_at(Some(&self.files))?;
-        }
-        // Whatever locked the one before will lock this one in the same way.
-        let mut kinds: Vec<LockKind> = former.iter().map(|id| self.roster.kind(*id)).collect();
-        if kinds.is_empty() {
-            kinds.push(LockKind::Flock);
-        }
-        for kind in kinds {
-            self.roster.announce(clock::now(), LockKey { file, family: kind.into() }, kind, &mut self.batch);
         }
         Ok(())
     }

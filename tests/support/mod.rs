@@ -2,6 +2,8 @@
 //! generous limit; nothing sleeps for a fixed time.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
+pub mod foreign;
+
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -57,6 +59,23 @@ pub fn refused(args: &[&str], words: &[&str]) {
     }
 }
 
+/// A test that needs the kernel's events cannot be run: said loudly, past the test harness. Where the environment has
+/// `FLOCKMON_REQUIRE_EXACT` they are to be had, and that they are not is a failure.
+pub fn without_events(why: &str) {
+    assert!(std::env::var_os("FLOCKMON_REQUIRE_EXACT").is_none(), "the kernel's events are to be had here, but: {why}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
+/// Whether the real binary may watch exactly.
+pub fn may_watch_exactly(path: &str) -> bool {
+    let probe = run(&["watch", "--how", "exact", "-d", "1ms", "-o", "json", path]);
+    let may = probe.status.code() == Some(0);
+    if !may {
+        without_events(&format!("exact watch: {}", String::from_utf8_lossy(&probe.stderr).trim()));
+    }
+    may
+}
+
 /// Runs a shell script with mounts of its own, which end with it; none, loudly, where that is not allowed.
 pub fn with_own_mounts(script: &str) -> Option<Output> {
     let unshare = |script: &str| Command::new("unshare").args(["-m", "sh", "-c", script]).output();
@@ -101,11 +120,16 @@ impl Terminal {
     }
 
     pub fn start_sized(args: &[&str], rows: u16, cols: u16, env: &[(&str, &str)]) -> Self {
+        let mut command = command(args);
+        command.envs(env.iter().copied());
+        Self::over(command, rows, cols)
+    }
+
+    /// Whatever program it is: it must run flockmon at the same terminal.
+    pub fn over(mut command: Command, rows: u16, cols: u16) -> Self {
         let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
         let slave = File::from(pty.slave);
-        let mut command = command(args);
-        command.envs(env.iter().copied());
         command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
         let master_fd = std::os::fd::AsRawFd::as_raw_fd(&pty.master);
         // SAFETY: between fork and exec only async-signal-safe calls: a session of its own, with this terminal.

@@ -1,6 +1,6 @@
 //! The tracer itself: other files while it runs, all files, losses.
 
-use crate::support::wait_for;
+use crate::support::{wait_for, without_events};
 use crate::watcher::{WAYS, file_id, lock_file, proc_locks, puppet, say};
 use flockmon::event::{LockKind, LockMode};
 use flockmon::lock::Lock;
@@ -17,7 +17,7 @@ use std::time::Duration;
 fn tracer(scope: &Scope, way: Way, ring: usize, snapshots_of: &Path) -> Option<Tracer> {
     let id = file_id(snapshots_of);
     let options = Options { way: Some(way), ring };
-    Tracer::open(scope, options, Box::new(move || Ok(proc_locks(id)))).map_err(|e| eprintln!("SKIPPED: {e}")).ok()
+    Tracer::open(scope, options, Box::new(move || Ok(proc_locks(id)))).map_err(|e| without_events(&e.to_string())).ok()
 }
 
 /// Polls until these words were seen, in this order; all that was seen.

@@ -1,6 +1,6 @@
 //! A tracer on a thread, what it has seen so far, and programs to look at.
 
-use crate::support::wait_for;
+use crate::support::{wait_for, without_events};
 use flockmon::event::{LockKind, LockMode};
 use flockmon::lock::Lock;
 use flockmon::watch::change::{Change, Deed, Family, FileId, LockKey, Range, TaskId};
@@ -49,7 +49,7 @@ pub fn watch_as(path: &Path, way: Option<Way>) -> Option<Watcher> {
         }
         other => other,
     }
-    .map_err(|e| eprintln!("SKIPPED: {e}"))
+    .map_err(|e| without_events(&e.to_string()))
     .ok()?;
     assert!(way.is_none_or(|way| way == tracer.way()));
     let (seen, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));

@@ -53,8 +53,11 @@ impl Dropped {
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = count(self.count);
-        write!(f, "{count} events lost: the figures are a lower bound")?;
-        if self.watched { Ok(()) } else { f.write_str("; a longer hold or fewer workers lose none") }
+        let way_out = match self.watched {
+            true => "name the lock files that matter, and fewer events have to be read",
+            false => "a longer hold or fewer workers lose none",
+        };
+        write!(f, "{count} events lost: the figures are a lower bound; {way_out}")
     }
 }
 

@@ -12,10 +12,11 @@
 
 use super::change::{Change, FileId};
 use super::grammar::{Grammar, SnapshotEntry, WINDOW};
+use super::process::sight::initial_pid_namespace;
 use super::tracepoint::bpf::Bpf;
 use super::tracepoint::merge::merge;
 use super::tracepoint::perf::Perf;
-use super::tracepoint::{Events, Record, Scope, TraceError, What, sys};
+use super::tracepoint::{Events, Record, Scope, TraceError, What};
 use crate::clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,19 +36,13 @@ pub enum Way {
     Bpf,
 }
 
-/// What watching did and costs so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// What watching did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Records read.
     pub records: u64,
     /// Records that the kernel could not keep: the rings were full.
     pub lost: u64,
-    /// Records a second, over the last second or so.
-    pub records_per_s: f64,
-    /// What the writing of records costs the observed, an estimate: share of one CPU.
-    pub observed_cpu: f64,
-    /// What the reader itself uses: share of one CPU.
-    pub own_cpu: f64,
 }
 
 /// How to watch; the default suits all but experiments.
@@ -70,11 +65,6 @@ impl Default for Options {
 const NAP: Duration = Duration::from_millis(10);
 /// The same where nothing has happened of late.
 const IDLE_NAP: Duration = Duration::from_millis(25);
-/// How often the figures of [`Stats`] are made anew.
-const STATS: u64 = 1_000_000_000;
-/// What a record costs the one who makes it, in ns, where it hurts most; see benches/watch.rs.
-const COST_PERF: f64 = 1000.0;
-const COST_BPF: f64 = 250.0;
 
 enum Source {
     Perf(Perf),
@@ -88,9 +78,9 @@ pub struct Tracer {
     snapshots: Snapshots,
     scope: Wanted,
     stats: Stats,
-    /// Records, time and CPU time at the last making of the figures.
-    mark: (u64, u64, u64),
     idle: bool,
+    /// Threads that ended, and when.
+    ended: Vec<(u64, i32)>,
     cheaper_refused: Option<TraceError>,
 }
 
@@ -156,15 +146,16 @@ impl Tracer {
                 }
             },
         };
-        let own_pids = !sees_all_pids();
+        // What began before watching is not known where pids are others.
+        let own_pids = initial_pid_namespace() == Some(false);
         let mut this = Self {
             source,
             grammar: Grammar::default(),
             snapshots: Snapshots::start(locks, own_pids)?,
             scope: Wanted { files: Files::of(scope), since: clock::now(), before: Files::Some(Vec::new()) },
             stats: Stats::default(),
-            mark: (0, clock::now(), sys::thread_time()),
             idle: false,
+            ended: Vec::new(),
             cheaper_refused,
         };
         this.snapshots.want_first(&mut this.grammar);
@@ -187,7 +178,7 @@ impl Tracer {
         let scope = &self.scope;
         self.snapshots.exchange(now, &mut self.grammar, |entry| scope.files.has(entry.lock.file));
         let horizon = now.saturating_sub(WINDOW);
-        let (grammar, scope, stats) = (&mut self.grammar, &self.scope, &mut self.stats);
+        let (grammar, scope, stats, ended) = (&mut self.grammar, &self.scope, &mut self.stats, &mut self.ended);
         let sink = |record: &Record| match record.what {
             What::Lost(count) => {
                 stats.lost += count;
@@ -195,6 +186,9 @@ impl Tracer {
             }
             _ => {
                 stats.records += 1;
+                if let What::Exit = record.what {
+                    ended.push((record.t, record.tid));
+                }
                 // The kernel's filter is coarser.
                 if !matches!(record.what, What::Lock(request) if !scope.has(request.file, record.t)) {
                     grammar.record(record);
@@ -208,8 +202,13 @@ impl Tracer {
         self.grammar.advance(horizon);
         self.grammar.drain(changes);
         self.idle = self.stats.records == before;
-        self.figure(now);
         Ok(())
+    }
+
+    /// The threads that ended since this was asked last, and when, in ns of `CLOCK_MONOTONIC`; what they did may be
+    /// among changes still to come.
+    pub fn ended(&mut self) -> Vec<(u64, i32)> {
+        std::mem::take(&mut self.ended)
     }
 
     /// Looks at other files from now on; what is held there already comes from a fresh snapshot.
@@ -242,28 +241,8 @@ impl Tracer {
         self.cheaper_refused.as_ref()
     }
 
-    /// What watching did and costs so far.
+    /// What watching did so far.
     pub fn stats(&self) -> Stats {
         self.stats
     }
-
-    fn figure(&mut self, now: u64) {
-        let (records, since, cpu) = self.mark;
-        let elapsed = now.saturating_sub(since);
-        if elapsed < STATS {
-            return;
-        }
-        let used = sys::thread_time();
-        let cost = if self.way() == Way::Bpf { COST_BPF } else { COST_PERF };
-        self.stats.records_per_s = (self.stats.records - records) as f64 * 1e9 / elapsed as f64;
-        self.stats.observed_cpu = self.stats.records_per_s * cost / 1e9;
-        self.stats.own_cpu = used.saturating_sub(cpu) as f64 / elapsed as f64;
-        self.mark = (self.stats.records, now, used);
-    }
-}
-
-/// Whether `/proc` here numbers tasks as the initial pid namespace does: that one has a fixed inode
-/// (`PID_NS_INIT_INO`, include/uapi/linux/nsfs.h).
-fn sees_all_pids() -> bool {
-    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == "pid:[4026531836]")
 }

@@ -46,8 +46,6 @@ pub struct Container {
     pub runtime: Runtime,
     /// Its id in 12 digits, as `docker ps` and `crictl ps` show it (crictl 13), or its name where it has one.
     pub id: String,
-    /// It is one of a Kubernetes pod.
-    pub in_pod: bool,
 }
 
 impl fmt::Display for Container {
@@ -74,7 +72,7 @@ impl Container {
         });
         let (runtime, id) = found??;
         let runtime = if in_pod && runtime == Runtime::Unknown { Runtime::Kubernetes } else { runtime };
-        Some(Self { runtime, id, in_pod })
+        Some(Self { runtime, id })
     }
 }
 
@@ -254,11 +252,5 @@ mod tests {
     fn a_name_cannot_move_the_cursor() {
         assert_eq!(of("0::/lxc/a\u{1b}[2J\n").as_deref(), Some("lxc a\\u{1b}[2J"));
         assert_eq!(unescape("a\\x1bb\\x2"), "a\\u{1b}b\\x2");
-    }
-
-    #[test]
-    fn pods_are_told() {
-        let text = format!("0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope");
-        assert!(Container::of_cgroup(text.as_bytes()).unwrap().in_pod);
     }
 }

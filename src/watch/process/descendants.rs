@@ -101,7 +101,8 @@ mod tests {
                 range: None,
                 holds: holds.then_some(1),
                 waits: !holds,
-                comm: None,
+                mark: None,
+                acted: 0,
                 over: false,
                 used: 0,
             }

@@ -17,6 +17,7 @@ pub use waits::Wait;
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 
 /// A process as people know it. It does not change while it lives, but for an `execve(2)`.
@@ -24,9 +25,8 @@ use std::io::Read;
 pub struct Identity {
     /// As our pid namespace numbers it.
     pub pid: i32,
-    /// When it began, in clock ticks since boot (field 22 of proc_pid_stat(5)): with the pid, it names a process once
-    /// and for all.
-    pub start: u64,
+    /// Which process it is, and which program it runs.
+    pub mark: Mark,
     /// Its name, at most 15 bytes (proc_pid_comm(5)); escaped for display.
     pub comm: String,
     /// Its command line, quoted as a shell would want it where that is needed and escaped for display; its name in
@@ -40,8 +40,33 @@ pub struct Identity {
     pub parent: i32,
     /// Its container, where its cgroup names one.
     pub container: Option<Container>,
-    /// Its pid in its own pid namespace, where that is not ours.
-    pub inner_pid: Option<i32>,
+}
+
+/// Tells a process from others that have or had its pid, and the program it runs from those that it ran before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mark {
+    /// When it began, in clock ticks since boot (field 22 of proc_pid_stat(5)): with the pid, it names a process once
+    /// and for all.
+    pub start: u64,
+    /// Another number where it became another program (execve(2)); 0 where it runs none, as one that is just ending.
+    pub image: u64,
+}
+
+impl Mark {
+    /// Whether both are of one process that runs one program, as far as is known.
+    pub fn is_same(self, other: Self) -> bool {
+        self.start == other.start && (self.image == other.image || self.image == 0 || other.image == 0)
+    }
+
+    /// The earliest time at which the process may have begun, in ns of `CLOCK_MONOTONIC`: whatever was done before was
+    /// done by another one that had its pid. Right to a clock tick, as `/proc` tells it.
+    pub fn began(self) -> u64 {
+        const SECOND: u128 = 1_000_000_000;
+        let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+        let ticks = ticks.and_then(|t| u128::try_from(t).ok()).filter(|t| *t > 0).unwrap_or(100);
+        let since_boot = u64::try_from(u128::from(self.start) * SECOND / ticks).unwrap_or(u64::MAX);
+        since_boot.saturating_sub(sys::suspended())
+    }
 }
 
 /// What changes while a process lives.
@@ -50,38 +75,15 @@ pub struct Life {
     /// State letter (proc_pid_stat(5)): `R` runs, `S` sleeps, `D` sleeps uninterruptibly, `T` stopped, `t` traced, `Z` a
     /// zombie, `I` an idle kernel thread.
     pub state: char,
-    /// When it began, in clock ticks since boot.
-    pub start: u64,
+    /// Which process it is, and which program it runs.
+    pub mark: Mark,
     /// Its threads; 0 for a zombie whose others are gone.
     pub threads: u32,
 }
 
-impl Life {
-    /// The state in a word.
-    pub fn word(self) -> &'static str {
-        match self.state {
-            'R' => "running",
-            'S' => "sleeping",
-            'D' => "uninterruptible",
-            'T' => "stopped",
-            't' => "traced",
-            'Z' => "zombie",
-            'X' | 'x' => "dead",
-            'I' => "idle",
-            'P' => "parked",
-            _ => "unknown",
-        }
-    }
-}
-
-/// State and start of a process; none where there is none.
+/// State and mark of a process; none where there is none.
 pub fn life(pid: i32) -> Option<Life> {
     Stat::read(pid).map(|s| s.life)
-}
-
-/// State and start of a process, and its name, escaped for display; none where there is none.
-pub fn glance(pid: i32) -> Option<(Life, String)> {
-    Stat::read(pid).map(|s| (s.life, s.comm))
 }
 
 /// Its name alone, escaped for display: the cheapest that can be told of a process.
@@ -119,16 +121,11 @@ impl Names {
     /// by execve(2) by its name.
     pub fn of(&mut self, pid: i32) -> Option<&Identity> {
         let stat = Stat::read(pid)?;
-        let known = self.known.get(&pid).is_some_and(|i| i.start == stat.life.start && i.comm == stat.comm);
+        let known = self.known.get(&pid).is_some_and(|i| i.mark.is_same(stat.life.mark));
         if !known {
             let identity = self.read(pid, stat)?;
             self.known.insert(pid, identity);
         }
-        self.known.get(&pid)
-    }
-
-    /// What was last known of it, be it gone or not; reads nothing.
-    pub fn last(&self, pid: i32) -> Option<&Identity> {
         self.known.get(&pid)
     }
 
@@ -140,22 +137,36 @@ impl Names {
     fn read(&self, pid: i32, stat: Stat) -> Option<Identity> {
         let status = read(&format!("/proc/{pid}/status"))?;
         let uid = uid(&status)?;
-        let arguments = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let command = command(&arguments).unwrap_or_else(|| format!("[{}]", stat.comm));
+        let command = command(&arguments(pid)).unwrap_or_else(|| format!("[{}]", stat.comm));
         let container = read(&format!("/proc/{pid}/cgroup")).and_then(|text| Container::of_cgroup(&text));
         let user = self.users.get(&uid).cloned().unwrap_or_else(|| uid.to_string());
         Some(Identity {
             pid,
-            start: stat.life.start,
+            mark: stat.life.mark,
             comm: stat.comm,
             command,
             uid,
             user,
             parent: stat.parent,
             container,
-            inner_pid: inner_pid(&status),
         })
     }
+}
+
+/// So much of a command line is read, in bytes: what follows is cut.
+const ARGUMENTS: u64 = 4096;
+
+/// The begin of `/proc/PID/cmdline`; nothing where it is gone or has none.
+fn arguments(pid: i32) -> Vec<u8> {
+    let mut text = Vec::new();
+    let file = File::open(format!("/proc/{pid}/cmdline"));
+    if file.is_ok_and(|file| file.take(ARGUMENTS).read_to_end(&mut text).is_err()) {
+        text.clear();
+    }
+    if text.len() as u64 == ARGUMENTS {
+        text.extend(b"...");
+    }
+    text
 }
 
 /// A whole small file of /proc; none where it is gone or may not be read.
@@ -198,6 +209,9 @@ struct Stat {
     comm: String,
     parent: i32,
     life: Life,
+    /// Where its program, stack and arguments lie: at random places, so that another program has others. None where
+    /// that may not be known.
+    placed: Option<[u64; 3]>,
 }
 
 impl Stat {
@@ -207,7 +221,11 @@ impl Stat {
     }
 
     fn read(pid: i32) -> Option<Self> {
-        Self::parse(&read(&format!("/proc/{pid}/stat"))?)
+        let mut stat = Self::parse(&read(&format!("/proc/{pid}/stat"))?)?;
+        if stat.placed.is_none() && stat.life.mark.image != 0 {
+            stat.life.mark.image ^= hashed(&arguments(pid));
+        }
+        Some(stat)
     }
 
     /// `pid (comm) state ppid …`: the comm may hold parentheses, spaces, line ends; it ends at the last parenthesis.
@@ -219,23 +237,30 @@ impl Stat {
         // Field 3 of proc_pid_stat(5) is the first here.
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let at = |number: usize| fields.get(number - 3);
+        let number = |field| at(field).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+        let placed = Some([number(26), number(28), number(48)]).filter(|places| *places != [0; 3]);
+        // Without memory it is a thread of the kernel, or has left its program and is about to be a zombie.
+        let image = if number(23) == 0 { 0 } else { hashed(&(comm, placed)) };
+        let mark = Mark { start: at(22)?.parse().ok()?, image };
         Some(Self {
             comm: escape(comm),
             parent: at(4)?.parse().ok()?,
-            life: Life { state: at(3)?.chars().next()?, threads: at(20)?.parse().ok()?, start: at(22)?.parse().ok()? },
+            life: Life { state: at(3)?.chars().next()?, threads: at(20)?.parse().ok()?, mark },
+            placed,
         })
     }
+}
+
+fn hashed(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    // 0 stands for none.
+    hasher.finish() | 1
 }
 
 /// The second number of `Uid:` is the effective one.
 fn uid(status: &[u8]) -> Option<u32> {
     status_words(status, "Uid:")?.get(1)?.parse().ok()
-}
-
-/// The last number of `NSpid:`, where there are several: one a pid namespace, ours first.
-fn inner_pid(status: &[u8]) -> Option<i32> {
-    let words = status_words(status, "NSpid:")?;
-    if words.len() < 2 { None } else { words.last()?.parse().ok() }
 }
 
 fn status_words(status: &[u8], name: &str) -> Option<Vec<String>> {

@@ -7,13 +7,10 @@
 use super::numbers;
 use crate::event::{LockKind, LockMode};
 use crate::watch::change::{FileId, LockKey, Range};
-use crate::watch::procfs::{Row, parse};
-use anyhow::{Result, bail};
+use crate::watch::procfs::parse;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -54,13 +51,6 @@ pub struct Scan {
     pub processes: usize,
     /// Those of them whose descriptors may not be read: other users', mostly. Each may keep any lock.
     pub refused: usize,
-}
-
-impl Scan {
-    /// Those that keep locks on one file.
-    pub fn of(&self, file: FileId) -> impl Iterator<Item = &Owner> {
-        self.owners.iter().filter(move |o| o.file == file)
-    }
 }
 
 /// All descriptors on the system that keep a lock, on `files` or, where none are given, on any file. Costs about as
@@ -119,24 +109,6 @@ fn scan_one(pid: i32, files: Option<&[FileId]>, text: &mut Vec<u8>, owners: &mut
     Ok(())
 }
 
-/// The locks that a process keeps or waits for: by its descriptors and threads, and by the rows of `/proc/locks` that
-/// name it.
-///
-/// # Errors
-/// There is no such process.
-pub fn locks_of(pid: i32, rows: &[Row]) -> Result<BTreeSet<LockKey>> {
-    if super::life(pid).is_none() {
-        bail!(
-            "there is no process {pid} here: it has ended, or lives in another pid namespace and has another number here"
-        );
-    }
-    let named = rows.iter().filter(|r| r.pid == pid).filter_map(Row::key);
-    let kept = scan_among([pid], None).owners.into_iter().map(|o| o.key());
-    let waits = super::waits::of(pid);
-    let awaited = waits.iter().filter_map(|w| Some(LockKey { file: w.file?, family: w.kind.into() }));
-    Ok(named.chain(kept).chain(awaited).collect())
-}
-
 /// The `lock:` lines of one fdinfo.
 fn locks(pid: i32, fd: i32, text: &[u8]) -> impl Iterator<Item = Owner> {
     text.split(|b| *b == b'\n').filter_map(move |line| {
@@ -175,20 +147,6 @@ pub fn path_of(pid: i32, fd: i32) -> Option<LockPath> {
     Some(LockPath { path: std::ffi::OsStr::from_bytes(stem).into(), deleted: true })
 }
 
-/// The paths of some files, by the descriptors of processes that keep locks on them: for the rows that are on the
-/// screen. A file whose keepers are not among `pids`, or may not be read, is left out.
-pub fn paths(pids: impl IntoIterator<Item = i32>, files: &[FileId]) -> HashMap<FileId, LockPath> {
-    let mut found = HashMap::new();
-    for owner in scan_among(pids, Some(files)).owners {
-        if let Entry::Vacant(free) = found.entry(owner.file)
-            && let Some(path) = path_of(owner.pid, owner.fd)
-        {
-            free.insert(path);
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,10 +175,8 @@ mod tests {
         let me = std::process::id() as i32;
         let scan = scan_among([me, i32::MAX], Some(&[id]));
         assert_eq!((scan.processes, scan.refused, scan.owners.len()), (1, 0, 1));
-        let owner = scan.of(id).next().unwrap();
+        let owner = &scan.owners[0];
         assert_eq!((owner.fd, owner.kind, owner.named), (file.as_raw_fd(), LockKind::Ofd, -1));
-        assert!(locks_of(me, &[]).unwrap().contains(&owner.key()));
-        assert!(locks_of(i32::MAX, &[]).unwrap_err().to_string().contains("no process"));
         assert_eq!(path_of(me, owner.fd), Some(LockPath { path: path.clone(), deleted: false }));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(path_of(me, owner.fd), Some(LockPath { path, deleted: true }));

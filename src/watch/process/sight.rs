@@ -35,10 +35,9 @@ pub struct Sight {
 impl Sight {
     /// Looks around.
     pub fn look() -> Self {
-        let namespace = std::fs::read_link("/proc/self/ns/pid").ok();
         let privileged = read("/proc/self/status").is_some_and(|status| may_trace(&status));
         Self {
-            initial_pid_namespace: namespace.and_then(|n| is_initial(n.to_str()?)),
+            initial_pid_namespace: initial_pid_namespace(),
             own_proc: std::fs::read_link("/proc/self")
                 .is_ok_and(|p| p.to_str() == Some(&std::process::id().to_string())),
             // hidepid spares those who may trace.
@@ -125,6 +124,12 @@ fn try_queue() -> Option<bool> {
         let _ = lock.release(file.as_file().as_raw_fd());
         shown.filter(|n| *n > 0).map(|n| n == 2)
     })
+}
+
+/// Whether `/proc` here numbers tasks as the initial pid namespace does, and as the kernel's records do; none where
+/// that cannot be told.
+pub fn initial_pid_namespace() -> Option<bool> {
+    is_initial(std::fs::read_link("/proc/self/ns/pid").ok()?.to_str()?)
 }
 
 /// `pid:[4026531836]`.

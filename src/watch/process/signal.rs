@@ -35,6 +35,12 @@ pub enum Refusal {
         /// The pid.
         pid: i32,
     },
+    /// Whether the pid still is the process that was seen is not known.
+    #[error("pid {pid} was not looked at while it used the lock and may be another process by now: nothing was sent")]
+    Unknown {
+        /// The pid.
+        pid: i32,
+    },
     /// It has let go since.
     #[error("{who} does not keep the lock any more: nothing was sent")]
     LetGo {
@@ -68,16 +74,16 @@ pub enum Refusal {
 pub struct Target {
     pidfd: OwnedFd,
     pid: i32,
+    start: u64,
     who: String,
 }
 
 impl Target {
-    /// Holds the process fast that has `pid` and began at `start` (clock ticks since boot, as [`life`] has it).
+    /// Holds the process fast that has `pid` and began at `start` (clock ticks since boot, as [`Mark`](super::Mark) has it).
     ///
     /// # Errors
     /// It is gone, or the pid is another's; the kernel has no pidfds.
-    pub fn open(pid: i32, start: u64) -> Result<Self, Refusal> {
-        let mut names = Names::new();
+    pub fn open(pid: i32, start: u64, names: &mut Names) -> Result<Self, Refusal> {
         let who =
             names.of(pid).map_or_else(|| format!("pid {pid}"), |i| format!("pid {pid} ({}, user {})", i.comm, i.user));
         let pidfd = match sys::pidfd_open(pid) {
@@ -88,7 +94,7 @@ impl Target {
         };
         // The pidfd is of whoever had the pid a moment ago; if the start is right now, it was right then.
         match life(pid) {
-            Some(life) if life.start == start => Ok(Self { pidfd, pid, who }),
+            Some(life) if life.mark.start == start => Ok(Self { pidfd, pid, start, who }),
             Some(_) => Err(Refusal::Reused { pid }),
             None => Err(Refusal::Gone { who }),
         }
@@ -97,6 +103,11 @@ impl Target {
     /// The pid.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// The process: its pid and when it began, in clock ticks since boot.
+    pub fn process(&self) -> (i32, u64) {
+        (self.pid, self.start)
     }
 
     /// Sends `signal` if the process is as expected.
@@ -160,10 +171,10 @@ mod tests {
     #[test]
     fn a_process_that_is_another_by_now_is_not_touched() {
         let me = std::process::id() as i32;
-        let start = life(me).unwrap().start;
-        assert_eq!(Target::open(me, start + 1).unwrap_err(), Refusal::Reused { pid: me });
+        let start = life(me).unwrap().mark.start;
+        assert_eq!(Target::open(me, start + 1, &mut Names::new()).unwrap_err(), Refusal::Reused { pid: me });
         // Signal 0 is not among nix's; CONT does nothing to one who runs.
-        let target = Target::open(me, start).unwrap();
+        let target = Target::open(me, start, &mut Names::new()).unwrap();
         assert_eq!(target.send(Signal::SIGCONT, Expect::Lives), Ok(()));
         let elsewhere = FileId { major: 0, minor: 0, inode: 0 };
         let refusal = target.send(Signal::SIGKILL, Expect::Keeps(elsewhere)).unwrap_err();
@@ -175,7 +186,7 @@ mod tests {
     #[test]
     fn one_that_is_gone_is_told() {
         for pid in [i32::MAX, 0, -1] {
-            let refusal = Target::open(pid, 0).unwrap_err();
+            let refusal = Target::open(pid, 0, &mut Names::new()).unwrap_err();
             assert!(matches!(refusal, Refusal::Gone { .. }), "{pid}: {refusal:?}");
         }
     }

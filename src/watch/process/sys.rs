@@ -1,8 +1,18 @@
-//! The system calls on pidfds, which nix does not have.
+//! The system calls on pidfds and the one on the boot clock, which nix does not have.
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// How long the machine was suspended since it booted, in ns: `CLOCK_BOOTTIME` is so much ahead of `CLOCK_MONOTONIC`
+/// (clock_gettime(2)). A little more rather than less.
+pub(super) fn suspended() -> u64 {
+    let monotonic = crate::clock::now();
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: clock_gettime(2) writes one timespec, which is ours.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    (time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64).saturating_sub(monotonic)
+}
 
 /// pidfd_open(2), Linux 5.3; the descriptor is close-on-exec.
 pub(super) fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {

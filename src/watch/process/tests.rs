@@ -11,7 +11,8 @@ fn a_name_may_hold_anything() {
     for (comm, shown) in [("cron", "cron"), ("a) R (b", "a) R (b"), ("", ""), ("x\ny\u{1b}[2J", "x\\ny\\u{1b}[2J")] {
         let stat = stat(comm).unwrap();
         assert_eq!((stat.comm.as_str(), stat.parent), (shown, 7));
-        assert_eq!(stat.life, Life { state: 'S', start: 123_456, threads: 3 });
+        let Life { state, mark, threads } = stat.life;
+        assert_eq!((state, mark.start, threads), ('S', 123_456, 3));
     }
     for garbage in ["", "42", "42 (x", "42 (x)", "42 )x( S 1", "42 (x) S 7 42"] {
         assert!(Stat::parse(garbage.as_bytes()).is_none(), "{garbage}");
@@ -37,16 +38,14 @@ fn text_that_would_turn_the_line_around_is_escaped() {
 }
 
 #[test]
-fn users_and_namespaces() {
+fn users_are_known_by_their_numbers() {
     let known = users(
         b"root:x:0:0:root:/root:/bin/bash\ntoor:x:0:0::/:\n# no line\nbad:x:y:0::/:\nmax:x:1000:1000:::\n+::::::\n",
     );
     assert_eq!((known.get(&0).map(String::as_str), known.get(&1000).map(String::as_str)), (Some("root"), Some("max")));
     assert_eq!(known.len(), 2);
     let status = b"Name:\tx\nUid:\t1000\t1001\t1000\t1000\nNSpid:\t4711\t17\t1\n";
-    assert_eq!((uid(status), inner_pid(status)), (Some(1001), Some(1)));
-    assert_eq!(inner_pid(b"NSpid:\t4711\n"), None);
-    assert_eq!((uid(b"Uid:\t1\n"), inner_pid(b"")), (None, None));
+    assert_eq!((uid(status), uid(b"Uid:\t1\n")), (Some(1001), None));
 }
 
 #[test]
@@ -54,13 +53,45 @@ fn we_know_ourselves() {
     let me = std::process::id() as i32;
     let mut names = Names::new();
     let identity = names.of(me).unwrap().clone();
-    assert_eq!(Some(identity.start), life(me).map(|l| l.start));
+    assert_eq!(Some(identity.mark), life(me).map(|l| l.mark));
     assert_eq!(identity.uid, nix::unistd::geteuid().as_raw());
     assert_eq!(identity.parent, std::os::unix::process::parent_id() as i32);
     assert!(identity.command.starts_with(&argument(std::env::args().next().unwrap().as_bytes())), "{identity:?}");
     assert_eq!(comm(me).as_deref(), Some(identity.comm.as_str()));
-    assert_eq!(names.last(me), Some(&identity));
+    assert_eq!(names.known.get(&me), Some(&identity));
     names.retain(|pid| pid != me);
-    assert_eq!(names.last(me), None);
+    assert!(names.known.is_empty());
     assert!(names.of(i32::MAX).is_none() && life(i32::MAX).is_none() && comm(i32::MAX).is_none());
+}
+
+#[test]
+fn a_program_is_told_from_the_one_before_it_though_both_have_one_name() {
+    let stat = |rest: &str| {
+        // Fields 23 to 28: memory, pages, limit, code, its end, stack; up to 47 nothing; 48 and 49: arguments.
+        let text = format!("42 (sh) S 7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 123456 {rest}");
+        Stat::parse(text.as_bytes()).unwrap().life.mark
+    };
+    let zeros = "0 ".repeat(19);
+    let one = stat(&format!("1000 2 3 40 41 50 {zeros}60 61"));
+    assert_eq!(one, stat(&format!("9000 7 3 40 41 50 {zeros}60 61")));
+    for other in [format!("1000 2 3 40 41 51 {zeros}60 61"), format!("1000 2 3 40 41 50 {zeros}62 63")] {
+        assert!(!one.is_same(stat(&other)), "{other}");
+    }
+    let ending = stat(&format!("0 0 3 0 0 0 {zeros}0 0"));
+    assert!(one.is_same(ending) && ending.image == 0);
+}
+
+#[test]
+fn a_long_command_line_is_cut() {
+    let long = "x".repeat(20_000);
+    let mut sleeper = std::process::Command::new("sh")
+        .args(["-c", "read x", &long])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let identity = Names::new().of(sleeper.id() as i32).unwrap().clone();
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    assert!(identity.command.starts_with("sh -c 'read x' xxx") && identity.command.ends_with("x..."), "{identity:?}");
+    assert!(identity.command.len() < 4200);
 }

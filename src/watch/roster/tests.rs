@@ -31,10 +31,6 @@ impl Informant for Rumour {
     fn process(&mut self, pid: i32) -> Option<Known> {
         self.0.then(|| Known { comm: format!("p{pid}"), ..Known::default() })
     }
-
-    fn path(&mut self, file: FileId, _: i32) -> Option<String> {
-        self.0.then(|| format!("/run/{}", file.inode))
-    }
 }
 
 fn events(changes: &[Change]) -> Vec<Event> {
@@ -169,8 +165,13 @@ fn names_may_come_later_and_change_nothing_else() {
     let mut out = Vec::new();
     roster.apply(&change(0, 7, FREE), &mut Rumour(false), &mut out);
     let entry = roster.entries().next().unwrap();
-    assert!(entry.comm.is_none() && !roster.is_named(0));
-    roster.name_row(1005, &entry, Known { comm: "cron".into(), ..Known::default() }, &mut out);
+    assert!(entry.mark.is_none() && roster.name(0).is_none());
+    roster.name_row(
+        1005,
+        &entry,
+        Known { mark: Mark { start: 5, image: 1 }, comm: "cron".into(), ..Known::default() },
+        &mut out,
+    );
     roster.name_lock(1006, 0, "/run/x".into(), LockKind::Flock, &mut out);
     let locks = folded(&out);
     let holder = locks.first().holders().next().unwrap();
@@ -216,6 +217,100 @@ fn a_circle_of_waits_is_a_deadlock_that_names_its_members() {
     locks.advance(1_000_000_000);
     assert_eq!(locks.deadlock(), None);
     assert_eq!(locks.chain(0, 2).len(), 1);
+}
+
+#[test]
+fn one_that_began_after_the_deed_is_not_the_one_who_did_it() {
+    /// All pids are those of processes that began at 1010.
+    struct Late;
+    impl Informant for Late {
+        fn process(&mut self, _: i32) -> Option<Known> {
+            Some(Known { began: 1010, comm: "late".into(), ..Known::default() })
+        }
+    }
+    let mut roster = Roster::new(1000, true);
+    let mut out = Vec::new();
+    roster.apply(&change(9, 7, FREE), &mut Late, &mut out);
+    roster.apply(&change(10, 8, WAITS), &mut Late, &mut out);
+    let marks: Vec<bool> = roster.entries().map(|e| e.mark.is_some()).collect();
+    assert_eq!(marks, [false, true]);
+    let known = Known { began: 1010, mark: Mark { start: 3, image: 3 }, ..Known::default() };
+    let rows: Vec<Entry> = roster.entries().collect();
+    let told = out.len();
+    roster.name_row(1020, &rows[0], known.clone(), &mut out);
+    assert_eq!(out.len(), told);
+    // It did something later, by the same row: then it is another one.
+    roster.apply(&change(12, 7, Deed::Released), &mut Late, &mut out);
+    roster.apply(&change(13, 7, FREE), &mut Late, &mut out);
+    let told = out.len();
+    roster.name_row(1020, &rows[0], known, &mut out);
+    assert!(matches!(out[told..], [Event { what: What::Seen(_), .. }]), "{out:?}");
+}
+
+#[test]
+fn a_name_is_looked_at_again_where_the_lock_was_unused_in_between() {
+    let (mut roster, mut out) = (Roster::new(0, true), Vec::new());
+    let s = 1_000_000_000;
+    let mut tell = |roster: &mut Roster, t, pid, deed| {
+        roster.apply(&Change { t, ..change(0, pid, deed) }, &mut Rumour(false), &mut out);
+    };
+    tell(&mut roster, 0, 7, FREE);
+    assert_eq!(roster.take_nameless(), [0]);
+    roster.name_lock(0, 0, "/run/a".into(), LockKind::Flock, &mut Vec::new());
+    assert!(!roster.is_name_stale(0, 9 * s), "somebody held it all the while");
+    tell(&mut roster, 9 * s, 8, WAITS);
+    assert!(!roster.is_name_stale(0, 10 * s));
+    tell(&mut roster, 10 * s, 7, Deed::Released);
+    tell(&mut roster, 10 * s, 8, Deed::GaveUp);
+    assert!(!roster.is_name_stale(0, 10 * s), "nobody is there to be asked");
+    tell(&mut roster, 11 * s, 9, FREE);
+    assert!(roster.is_name_stale(0, 12 * s));
+    assert!(!roster.is_name_stale(0, 20 * s), "it was looked at");
+}
+
+#[test]
+fn a_name_that_the_user_gave_outlives_the_numbers_of_locks() {
+    let (mut roster, mut out) = (Roster::new(0, true), Vec::new());
+    roster.call(FILE, "mine");
+    roster.announce(0, KEY, LockKind::Flock, &mut out);
+    roster.apply(&change(1, 7, FREE), &mut Rumour(false), &mut out);
+    roster.apply(&change(2, 7, Deed::Released), &mut Rumour(false), &mut out);
+    // So many others that its number is needed.
+    for inode in 100..100 + LOCKS as u64 {
+        let lock = LockKey { file: FileId { inode, ..FILE }, ..KEY };
+        roster.apply(&Change { lock, ..change(10 + inode, 8, FREE) }, &mut Rumour(false), &mut out);
+        roster.apply(&Change { lock, ..change(10 + inode, 8, Deed::Released) }, &mut Rumour(false), &mut out);
+    }
+    assert_eq!(roster.number(KEY), None);
+    roster.apply(&change(9999, 7, FREE), &mut Rumour(false), &mut out);
+    assert_eq!(roster.number(KEY).and_then(|id| roster.name(id)), Some("mine"));
+}
+
+#[test]
+fn a_lock_that_was_announced_and_never_used_becomes_what_it_is_used_as() {
+    let (mut roster, mut out) = (Roster::new(1000, true), Vec::new());
+    roster.announce(1000, KEY, LockKind::Flock, &mut out);
+    roster.apply(&bytes(5, 7, 0, 9, FREE), &mut Rumour(false), &mut out);
+    let locks = folded(&out);
+    assert_eq!((locks.all().len(), locks.first().info().kind), (1, LockKind::Posix));
+    assert_eq!(locks.first().acquisitions(), 1);
+    // A lock of the other family beside it is another one.
+    roster.apply(&change(6, 8, FREE), &mut Rumour(false), &mut out);
+    let kinds: Vec<LockKind> = folded(&out).all().iter().map(|m| m.info().kind).collect();
+    assert_eq!(kinds, [LockKind::Posix, LockKind::Flock]);
+}
+
+#[test]
+fn a_file_is_in_use_while_somebody_is_at_it_and_a_while_after() {
+    let (mut roster, mut out) = (Roster::new(1000, true), Vec::new());
+    assert!(!roster.is_in_use(FILE, 0) && roster.kind_of(FILE).is_none());
+    roster.apply(&bytes(5, 7, 0, 9, FREE), &mut Rumour(false), &mut out);
+    roster.apply(&change(6, 8, FREE), &mut Rumour(false), &mut out);
+    roster.apply(&change(7, 8, Deed::Released), &mut Rumour(false), &mut out);
+    assert_eq!(roster.kind_of(FILE), Some(LockKind::Flock), "the last use counts");
+    assert!(roster.is_in_use(FILE, 5000), "its record lock is held");
+    roster.apply(&bytes(9, 7, 0, 9, Deed::Released), &mut Rumour(false), &mut out);
+    assert!(roster.is_in_use(FILE, 1009) && !roster.is_in_use(FILE, 1010));
 }
 
 proptest! {

@@ -195,11 +195,3 @@ impl Drop for Shared {
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
-
-/// The CPU time that this thread has used, in ns.
-pub(crate) fn thread_time() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: clock_gettime(2) writes one struct of ours.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
