@@ -150,6 +150,9 @@ impl Grammar {
         for entry in entries {
             listed.entry(entry.lock).or_default().push(entry);
         }
+        // Whose an open-file-description lock is was inferred: another may have its descriptor, too. Without a loss it is
+        // still of whoever acquired it.
+        let nameless = |e: &SnapshotEntry, seen: u64| e.task.pid == -1 || e.kind == LockKind::Ofd && seen >= lost_at;
         let nothing = Vec::new();
         for (key, lock) in &mut self.locks {
             let of_lock = listed.get(key).unwrap_or(&nothing);
@@ -161,7 +164,7 @@ impl Grammar {
                 let is_there = |e: &&&SnapshotEntry| {
                     !e.waiting
                         && e.mode == hold.mode
-                        && (e.task.pid == hold.task.pid || e.task.pid == -1 && hold.kind == LockKind::Ofd)
+                        && (e.task.pid == hold.task.pid || hold.kind == LockKind::Ofd && nameless(e, hold.seen))
                         && Span::of(e.range).overlaps(hold.span)
                 };
                 if of_lock.iter().any(|e| is_there(&e)) {
@@ -267,10 +270,14 @@ impl Grammar {
                 && (hold.mode == Exclusive || entry.mode == Exclusive)
                 && hold.task.pid != entry.task.pid
         };
+        // Whose an open-file-description lock is was inferred, and so ends nobody who is known by a record.
+        let known_better = |owner: u64| entry.kind == LockKind::Ofd && owner != UNKNOWN;
         // Records are right about whoever had one meanwhile.
-        let stands =
-            |hold: &Hold| excludes(hold) && (hold.seen >= since || attach.is_touched(entry.lock, hold.task.pid, since));
-        if lock.holds().any(|(_, hold)| stands(hold)) {
+        let stands = |owner: u64, hold: &Hold| {
+            excludes(hold)
+                && (hold.seen >= since || known_better(owner) || attach.is_touched(entry.lock, hold.task.pid, since))
+        };
+        if lock.holds().any(|(owner, hold)| stands(owner, hold)) {
             return;
         }
         lock.end(self.now, |_, hold| excludes(hold), &mut self.out);
@@ -280,7 +287,7 @@ impl Grammar {
                 && hold.span.overlaps(span)
                 && (hold.mode == Exclusive || entry.mode == Exclusive)
         };
-        if lock.holds().any(|(_, hold)| stale(hold) && hold.seen >= since) {
+        if lock.holds().any(|(owner, hold)| stale(hold) && (hold.seen >= since || known_better(owner))) {
             return;
         }
         lock.end(self.now, |_, hold| stale(hold), &mut self.out);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::watch::process::{Owner, Wait};
 use crate::watch::procfs::Kind;
 use proptest::prelude::*;
 

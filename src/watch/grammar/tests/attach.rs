@@ -244,3 +244,22 @@ fn what_is_watched_no_more_is_forgotten() {
     scene.exit(2).exit(3).unlock(who(1, A)).at(100_000 * MS);
     assert!(scene.deeds().is_empty());
 }
+
+#[test]
+fn an_inferred_owner_ends_nobody_who_is_known() {
+    let held = [bytes(1, Ofd, 0, 9, false)];
+    let mut scene = Scene::attached(&held);
+    scene.ofd(who(1, A), UNLOCK, 0, 9, 0).ofd(who(2, B), WRITE, 0, 9, 0);
+    assert_eq!(scene.deeds(), ["1 released 0-9", "2 got EX 0-9"]);
+    // Whether found wrongly or a child that inherited the descriptor: 2 has acquired it, and nothing says that it let go.
+    for _ in 0..5 {
+        assert!(scene.found(&held).deeds().is_empty());
+    }
+    // Nobody holds it, as far as can be seen.
+    scene.found(&[]).found(&[]).found(&[]);
+    assert_eq!(scene.deeds(), ["2 released 0-9"]);
+    // Something was lost: then it may have let go.
+    scene.ofd(who(2, B), WRITE, 0, 9, 0).put(0, What::Lost(1)).found(&held);
+    assert_eq!(scene.deeds(), ["2 got EX 0-9"]);
+    assert_eq!(scene.found(&held).deeds(), ["2 released 0-9", "1 holding EX 0-9"]);
+}
