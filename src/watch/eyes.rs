@@ -2,6 +2,7 @@
 
 use super::change::{Change, Family, FileId, LockKey};
 use super::exact::{Options, ReadLocks, Tracer};
+use super::grammar::Reading;
 use super::ofd::{self, Tasks};
 use super::process::{owners, pids, waits};
 use super::procfs::Reader;
@@ -93,8 +94,9 @@ impl Eyes {
             if reader.is_none() {
                 reader = Some(Reader::new().map_err(std::io::Error::other)?);
             }
-            let Some(reader) = reader.as_mut() else { return Ok(Vec::new()) };
-            let mut rows = reader.read().map_err(std::io::Error::other)?.rows.clone();
+            let Some(reader) = reader.as_mut() else { return Ok(Reading::default()) };
+            let read = reader.read().map_err(std::io::Error::other)?;
+            let (mut rows, torn) = (read.rows.clone(), read.approximate);
             if let Some(files) = &*of.lock().unwrap_or_else(PoisonError::into_inner) {
                 rows.retain(|row| row.file.is_some_and(|f| files.contains(&f)));
             }
@@ -102,7 +104,7 @@ impl Eyes {
             // one who has let go since.
             let asked = rows.iter().any(|row| row.kind.lock() == Some(LockKind::Ofd));
             let tasks = if asked { Tasks::among(&pids(), &rows) } else { Tasks::default() };
-            Ok(ofd::entries(&rows, &tasks))
+            Ok(Reading { entries: ofd::entries(&rows, &tasks), torn })
         });
         let tracer = Tracer::open(&scope(files), Options::default(), read)?;
         Ok(Self::Exact(Box::new(tracer), wanted))

@@ -27,7 +27,7 @@ fn give_up(drop: &[u32]) -> bool {
 }
 
 fn open(way: Option<Way>) -> Result<Tracer, TraceError> {
-    Tracer::open(&Scope::All, Options { way, ..Options::default() }, Box::new(|| Ok(Vec::new())))
+    Tracer::open(&Scope::All, Options { way, ..Options::default() }, Box::new(|| Ok(Default::default())))
 }
 
 /// Whether there is anything to give up.

@@ -6,6 +6,7 @@ use flockmon::event::{LockKind, LockMode};
 use flockmon::lock::Lock;
 use flockmon::watch::change::Change;
 use flockmon::watch::exact::{Options, Tracer, Way};
+use flockmon::watch::grammar::Reading;
 use flockmon::watch::tracepoint::Scope;
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -17,7 +18,9 @@ use std::time::Duration;
 fn tracer(scope: &Scope, way: Way, ring: usize, snapshots_of: &Path) -> Option<Tracer> {
     let id = file_id(snapshots_of);
     let options = Options { way: Some(way), ring };
-    Tracer::open(scope, options, Box::new(move || Ok(proc_locks(id)))).map_err(|e| eprintln!("SKIPPED: {e}")).ok()
+    Tracer::open(scope, options, Box::new(move || Ok(Reading { entries: proc_locks(id), torn: false })))
+        .map_err(|e| eprintln!("SKIPPED: {e}"))
+        .ok()
 }
 
 /// Polls until these words were seen, in this order; all that was seen.

@@ -11,7 +11,7 @@
 //! - a task that holds and asks for the other mode is told `Acquired` again (it got it at once) or first `Released`.
 
 use super::change::{Change, FileId};
-use super::grammar::{Grammar, SnapshotEntry, WINDOW};
+use super::grammar::{Grammar, Reading, WINDOW};
 use super::tracepoint::bpf::Bpf;
 use super::tracepoint::merge::merge;
 use super::tracepoint::perf::Perf;
@@ -24,7 +24,7 @@ use self::snapshots::Snapshots;
 
 /// Reads the locks as they are now (`/proc/locks`); called on a thread of its own, a few times when watching begins and
 /// every few seconds as a check. An error skips this once.
-pub type ReadLocks = Box<dyn FnMut() -> std::io::Result<Vec<SnapshotEntry>> + Send>;
+pub type ReadLocks = Box<dyn FnMut() -> std::io::Result<Reading> + Send>;
 
 /// How the records reach us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

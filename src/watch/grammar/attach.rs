@@ -7,6 +7,7 @@
 
 use super::fast::FastMap;
 use super::holds::{Hold, LockState, UNKNOWN};
+use super::out::Out;
 use super::span::Span;
 use super::tries::Ask;
 use super::{Grammar, Snapshot, SnapshotEntry, WINDOW, Wait};
@@ -20,6 +21,8 @@ use std::collections::VecDeque;
 const MISSES: u32 = 3;
 /// The same for what may have ended while records were lost.
 const MISSES_AFTER_LOSS: u32 = 2;
+/// The same for what an unlock may have ended, in torn snapshots; of the others one will do.
+const MISSES_IN_DOUBT: u32 = 2;
 
 /// Snapshots under way, and who had a record meanwhile.
 #[derive(Debug, Default)]
@@ -53,35 +56,48 @@ impl Attach {
         self.touched.get(&(lock, pid)).is_some_and(|&t| t >= since)
     }
 
-    /// If the request can be of the owner of an unknown hold, it is.
-    pub fn bind_hold(&mut self, lock: &mut LockState, ask: &Ask, request: &Request) {
+    /// If the request can be of the owner of an unknown hold, it is. A close is of whichever descriptor, and the holder may
+    /// have others; whoever inherited the holder's has another pid: then a snapshot has to tell, which is asked for.
+    pub fn bind_hold(&mut self, t: u64, lock: &mut LockState, ask: &Ask, request: &Request, out: &mut Out) {
         if lock.knows(request.owner) {
             return;
         }
         let (close, unlock) = (request.flags & FL_CLOSE != 0, request.op == UNLOCK);
         let pid = request.pid;
-        let bound = match ask.kind {
-            LockKind::Flock => {
-                let may = |mode: LockMode| match (request.ret, mode) {
-                    _ if unlock => true,
-                    (0, _) => true,
-                    // Who has it exclusively is never put off; it is another descriptor of the same process.
-                    (_, Exclusive) => false,
-                    (_, Shared) => ask.mode == Exclusive,
-                };
-                lock.bind(request.owner, |hold| hold.task.pid == pid && may(hold.mode))
-            }
-            _ if request.flags & FL_OFDLCK != 0 => lock.bind(request.owner, |hold| is_ofd(hold, pid, ask.span)),
-            // A close tells of the process's locks first, then of the description's.
-            _ if close && lock.last_close.0 == ask.task.tid && lock.last_close.1 != request.owner => {
-                lock.bind(request.owner, |hold| is_ofd(hold, pid, ask.span))
-            }
-            _ => lock.bind(request.owner, |hold| hold.kind == LockKind::Posix && hold.task.pid == pid),
+        // A close tells of the process's record locks first, then of the description's.
+        let of_description = ask.kind == LockKind::Flock
+            || request.flags & FL_OFDLCK != 0
+            || close && lock.last_close.0 == ask.task.tid && lock.last_close.1 != request.owner;
+        if !of_description {
+            let bound = lock.bind(request.owner, |hold| hold.kind == LockKind::Posix && hold.task.pid == pid);
+            // The close of any descriptor drops them all.
+            self.doubt |= bound && close;
+            return;
+        }
+        let own = |hold: &Hold| match ask.kind {
+            LockKind::Flock => hold.task.pid == pid,
+            _ => is_ofd(hold, pid, ask.span),
         };
-        // All but these may have been of another descriptor.
-        let certain = ask.kind == LockKind::Posix && !close || request.ret == 0 && !unlock && ask.mode == Exclusive;
-        if bound && !certain {
-            self.doubt = true;
+        if request.ret == 0 && !unlock {
+            // What it let go of before is not what it has now.
+            lock.end(t, |owner, hold| owner == UNKNOWN && hold.doubted.is_some() && own(hold), out);
+        }
+        let may = |mode: LockMode| match (request.ret, mode) {
+            _ if ask.kind != LockKind::Flock || unlock => true,
+            (0, _) => true,
+            // Who has it exclusively is never put off; it is another descriptor of the same process.
+            (_, Exclusive) => false,
+            (_, Shared) => ask.mode == Exclusive,
+        };
+        let bound = !close && lock.bind(request.owner, |hold| own(hold) && may(hold.mode));
+        if bound {
+            // All but these may have been of another descriptor.
+            self.doubt |= request.ret != 0 || unlock || ask.mode == Shared;
+        } else if unlock && lock.stranger != request.owner {
+            let inherited = |hold: &Hold| hold.kind != LockKind::Posix && hold.span.overlaps(ask.span);
+            self.doubt |= lock.doubt(t, own) || lock.doubt(t, inherited);
+        } else if request.ret != 0 {
+            lock.stranger = request.owner;
         }
     }
 }
@@ -146,6 +162,11 @@ impl Grammar {
     fn compare(&mut self, snapshot: &Snapshot, entries: &[SnapshotEntry]) {
         let (now, since, lost_at) = (self.now, snapshot.began.saturating_sub(WINDOW), self.lost_at);
         let limit = |seen: u64| if seen < lost_at { MISSES_AFTER_LOSS } else { MISSES };
+        let enough = |hold: &Hold| match hold.doubted {
+            Some(at) if at <= snapshot.began => hold.misses >= if snapshot.torn { MISSES_IN_DOUBT } else { 1 },
+            _ => hold.misses >= limit(hold.seen),
+        };
+        let mut doubt = false;
         let mut listed: FastMap<LockKey, Vec<&SnapshotEntry>> = FastMap::default();
         for entry in entries {
             listed.entry(entry.lock).or_default().push(entry);
@@ -159,6 +180,7 @@ impl Grammar {
             let mut gone = false;
             for (_, hold) in lock.holds_mut() {
                 if hold.seen >= since || self.attach.is_touched(*key, hold.task.pid, since) {
+                    doubt |= hold.doubted.is_some();
                     continue;
                 }
                 let is_there = |e: &&&SnapshotEntry| {
@@ -170,15 +192,18 @@ impl Grammar {
                 if of_lock.iter().any(|e| is_there(&e)) {
                     hold.misses = 0;
                     hold.seen = hold.seen.max(snapshot.began);
+                    hold.doubted = hold.doubted.filter(|at| *at > snapshot.began);
                 } else {
                     hold.misses += 1;
-                    gone |= hold.misses >= limit(hold.seen);
+                    gone |= enough(hold);
                 }
+                doubt |= hold.doubted.is_some() && !enough(hold);
             }
             if gone {
-                lock.end(now, |_, hold| hold.misses >= limit(hold.seen), &mut self.out);
+                lock.end(now, |_, hold| enough(hold), &mut self.out);
             }
         }
+        self.attach.doubt |= doubt;
         let mut gone = Vec::new();
         for (&tid, wait) in &mut self.waits {
             let (key, pid) = (wait.ask.lock, wait.ask.task.pid);
@@ -294,7 +319,7 @@ impl Grammar {
         let ask = Ask { lock: entry.lock, task: known(entry.task), kind: entry.kind, mode: entry.mode, span };
         self.out.tell(ask.change(self.now, Deed::Holding { mode: entry.mode }));
         let Ask { task, kind, mode, .. } = ask;
-        lock.push(UNKNOWN, Hold { task, kind, mode, span, since: None, seen: self.now, misses: 0 });
+        lock.push(UNKNOWN, Hold { task, kind, mode, span, since: None, seen: self.now, misses: 0, doubted: None });
     }
 
     /// If the request can be that of an unknown wait, it is.

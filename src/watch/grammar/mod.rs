@@ -67,6 +67,17 @@ pub struct Snapshot {
     /// What was found; none where the reading failed. An entry that is missing says little: reading is torn, and blind
     /// while a lock is handed over.
     pub entries: Option<Vec<SnapshotEntry>>,
+    /// It took several reads, each of another moment.
+    pub torn: bool,
+}
+
+/// What one reading of `/proc/locks` gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Its rows.
+    pub entries: Vec<SnapshotEntry>,
+    /// As [`Snapshot::torn`].
+    pub torn: bool,
 }
 
 /// A wait as it was told.
@@ -224,7 +235,7 @@ impl Grammar {
         }
         let lock = self.locks.entry(ask.lock).or_insert_with(|| LockState::new(ask.lock));
         if lock.has_unknown() {
-            self.attach.bind_hold(lock, &ask, request);
+            self.attach.bind_hold(self.now, lock, &ask, request, &mut self.out);
         }
         let grant = Grant { ask, t, owner: request.owner, contended, lost_at: self.lost_at };
         lock.grant(&grant, &mut self.out);
@@ -267,7 +278,7 @@ impl Grammar {
         }
         let Some(lock) = self.locks.get_mut(&ask.lock) else { return };
         if lock.has_unknown() {
-            self.attach.bind_hold(lock, ask, request);
+            self.attach.bind_hold(self.now, lock, ask, request, &mut self.out);
         }
         lock.unlock(self.now, request.owner, Span::WHOLE, &mut self.out);
     }
@@ -285,7 +296,7 @@ impl Grammar {
         if lock.has_unknown() {
             let task = TaskId { pid: request.pid, tid };
             let ask = Ask { lock: key, task, kind: request.kind(), mode: LockMode::Shared, span };
-            self.attach.bind_hold(lock, &ask, request);
+            self.attach.bind_hold(self.now, lock, &ask, request, &mut self.out);
         }
         if request.flags & FL_CLOSE != 0 {
             lock.last_close = (tid, request.owner);

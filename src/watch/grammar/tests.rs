@@ -22,6 +22,8 @@ const C: u64 = 0xc0;
 struct Scene {
     grammar: Grammar,
     t: u64,
+    /// Whether snapshots are.
+    torn: bool,
 }
 
 /// One thread of a process and the description it uses.
