@@ -4,7 +4,7 @@ use super::change::{Change, Family, FileId, LockKey};
 use super::exact::{Options, ReadLocks, Tracer};
 use super::grammar::Reading;
 use super::ofd::{self, Tasks};
-use super::process::{owners, pids, waits};
+use super::process::{life, owners, pids, waits};
 use super::procfs::Reader;
 use super::sampled::Sampler;
 use super::tracepoint::{Scope, TraceError};
@@ -89,7 +89,7 @@ impl Eyes {
     pub fn exact(files: Option<&[FileId]>) -> Result<Self, TraceError> {
         let wanted: Files = Arc::new(Mutex::new(files.map(<[FileId]>::to_vec)));
         let of = wanted.clone();
-        let mut reader = None;
+        let (mut reader, mut before) = (None, Vec::new());
         let read: ReadLocks = Box::new(move || {
             if reader.is_none() {
                 reader = Some(Reader::new().map_err(std::io::Error::other)?);
@@ -104,7 +104,12 @@ impl Eyes {
             // one who has let go since.
             let asked = rows.iter().any(|row| row.kind.lock() == Some(LockKind::Ofd));
             let tasks = if asked { Tasks::among(&pids(), &rows) } else { Tasks::default() };
-            Ok(Reading { entries: ofd::entries(&rows, &tasks), torn })
+            let mut entries = ofd::entries(&rows, &tasks);
+            ofd::find_threads(&mut entries, waits::threads, waits::of);
+            let stopped = |pid| life(pid).is_some_and(|life| matches!(life.state, 'T' | 't'));
+            ofd::add_stopped(&mut entries, &before, stopped);
+            before.clone_from(&entries);
+            Ok(Reading { entries, torn })
         });
         let tracer = Tracer::open(&scope(files), Options::default(), read)?;
         Ok(Self::Exact(Box::new(tracer), wanted))

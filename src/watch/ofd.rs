@@ -1,5 +1,5 @@
-//! Whose the open-file-description locks are: `/proc/locks` names nobody for them. The descriptors of processes
-//! ([`owners`]) and the system calls that their threads are in ([`waits`]) tell.
+//! What `/proc/locks` does not tell of those it lists: whose the open-file-description locks are, and which thread waits.
+//! The descriptors of processes ([`owners`]) and the system calls that their threads are in ([`waits`]) tell.
 
 use super::change::{FileId, LockKey, Range, TaskId};
 use super::grammar::SnapshotEntry;
@@ -106,6 +106,45 @@ pub(super) fn entries(rows: &[Row], tasks: &Tasks) -> Vec<SnapshotEntry> {
     rows.iter().filter_map(entry).collect()
 }
 
+/// Finds the threads of those that wait: a process's only one, or the one whose system call says so. `calls` tells how
+/// many threads a process has and, of one that has several, which of them wait for what.
+pub(super) fn find_threads(
+    entries: &mut [SnapshotEntry],
+    threads: impl Fn(i32) -> Option<u64>,
+    waits: impl Fn(i32) -> Vec<Wait>,
+) {
+    let mut calls: HashMap<i32, Vec<Wait>> = HashMap::new();
+    for entry in entries.iter_mut().filter(|e| e.waiting && e.task.pid > 0) {
+        let pid = entry.task.pid;
+        if threads(pid) == Some(1) {
+            entry.task.tid = pid;
+            continue;
+        }
+        let calls = calls.entry(pid).or_insert_with(|| waits(pid));
+        let same = |w: &Wait| {
+            (w.kind, w.file) == (entry.kind, Some(entry.lock.file))
+                && w.mode.is_none_or(|mode| mode == entry.mode)
+                && (w.range.is_none() || entry.range.is_none() || w.range == entry.range)
+        };
+        // Each is one wait.
+        if let Some(at) = calls.iter().position(same) {
+            entry.task.tid = calls.swap_remove(at).tid;
+        }
+    }
+}
+
+/// Those of an earlier reading that waited, wait no more as far as can be seen, and are stopped: in the kernel's queue
+/// they are none, but they go on with their wait when they go on.
+pub(super) fn add_stopped(entries: &mut Vec<SnapshotEntry>, before: &[SnapshotEntry], stopped: impl Fn(i32) -> bool) {
+    let same =
+        |a: &SnapshotEntry, b: &SnapshotEntry| SnapshotEntry { task: b.task, ..*a } == *b && a.task.pid == b.task.pid;
+    for old in before.iter().filter(|old| old.waiting && old.task.pid > 0) {
+        if !entries.iter().any(|new| same(new, old)) && stopped(old.task.pid) {
+            entries.push(*old);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +175,41 @@ mod tests {
         let rows = [row(false, sh), row(false, sh), row(false, sh), row(true, ex), row(true, ex), row(true, ex)];
         let found: Vec<_> = entries(&rows, &tasks).iter().map(|e| (e.task.pid, e.waiting)).collect();
         assert_eq!(found, [(7, false), (9, false), (-1, false), (5, true), (6, true), (-1, true)]);
+    }
+
+    fn waiter(pid: i32, tid: i32) -> SnapshotEntry {
+        let lock = LockKey { file: FILE, family: LockKind::Flock.into() };
+        let task = TaskId { pid, tid };
+        SnapshotEntry { lock, task, kind: LockKind::Flock, mode: LockMode::Exclusive, range: None, waiting: true }
+    }
+
+    #[test]
+    fn threads_that_wait_are_found_where_they_can_be_read() {
+        let call = |tid, inode, mode| Wait {
+            pid: 2,
+            tid,
+            fd: 3,
+            kind: LockKind::Flock,
+            mode: Some(mode),
+            range: Some(Range::WHOLE),
+            file: Some(FileId { inode, ..FILE }),
+        };
+        let (ex, sh) = (LockMode::Exclusive, LockMode::Shared);
+        let holder = SnapshotEntry { waiting: false, ..waiter(2, 0) };
+        let mut found = [waiter(1, 0), holder, waiter(2, 0), waiter(2, 0), waiter(2, 0), waiter(3, 0), waiter(-1, 0)];
+        let threads = |pid| Some(if pid == 1 { 1 } else { 4 });
+        let waits = |pid| {
+            if pid == 2 { vec![call(2, 7, ex), call(21, 42, sh), call(22, 42, ex), call(23, 42, ex)] } else { vec![] }
+        };
+        find_threads(&mut found, threads, waits);
+        assert_eq!(found.map(|e| e.task.tid), [1, 0, 22, 23, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_waiter_that_is_stopped_waits_on() {
+        let before = [waiter(1, 1), waiter(2, 2), waiter(3, 3), SnapshotEntry { waiting: false, ..waiter(4, 0) }];
+        let mut found = vec![waiter(3, 0)];
+        add_stopped(&mut found, &before, |pid| pid != 1);
+        assert_eq!(found, [waiter(3, 0), waiter(2, 2)]);
     }
 }

@@ -211,6 +211,10 @@ impl Grammar {
             if wait.leaving || wait.seen >= since || self.attach.is_touched(key, -1, since) {
                 continue;
             }
+            // Whoever was seen to begin is seen to end; while it is stopped it is in no queue.
+            if wait.owner != UNKNOWN && wait.seen >= lost_at {
+                continue;
+            }
             let is_there = |e: &&SnapshotEntry| {
                 e.waiting
                     && e.mode == wait.ask.mode
@@ -231,19 +235,19 @@ impl Grammar {
     }
 
     fn found_wait(&mut self, entry: &SnapshotEntry) {
-        let (pid, span) = (entry.task.pid, Span::of(entry.range));
+        let (TaskId { pid, tid }, span) = (entry.task, Span::of(entry.range));
         let same = |wait: &Wait| {
             wait.ask.lock == entry.lock
                 && wait.ask.mode == entry.mode
                 && wait.ask.kind == entry.kind
-                && (wait.ask.task.pid == pid && (entry.task.tid == 0 || wait.ask.task.tid == entry.task.tid)
+                && (wait.ask.task.pid == pid && (tid == 0 || wait.ask.task.tid < 0 || wait.ask.task.tid == tid)
                     || pid == -1)
                 && wait.ask.span == span
         };
         if self.waits.values().any(same) {
             return;
         }
-        let mut task = known(entry.task);
+        let mut task = entry.task;
         if task.tid <= 0 || self.waits.contains_key(&task.tid) {
             // What is told of waits has to be told apart.
             self.attach.stand_in -= 1;

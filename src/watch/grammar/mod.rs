@@ -44,8 +44,8 @@ pub struct SnapshotEntry {
     /// Which lock.
     pub lock: LockKey,
     /// Who, as the initial pid namespace numbers it: `pid` as the kernel lists it or, for an OFD lock, as its owner's
-    /// descriptors tell; -1 where neither does. `tid` 0 where not known: the process's first thread is assumed then, and
-    /// where that one is known to wait for something else it is told by a number below 0.
+    /// descriptors tell; -1 where neither does. `tid` 0 where not known: of a holder the process's first thread is assumed
+    /// then, a waiter is told by a number below 0.
     pub task: TaskId,
     /// Which kind.
     pub kind: LockKind,

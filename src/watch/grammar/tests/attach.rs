@@ -4,8 +4,9 @@ use super::*;
 
 const KEY: LockKey = LockKey { file: FILE, family: Family::Flock };
 
+/// Of a process with one thread.
 fn entry(pid: i32, mode: LockMode, waiting: bool) -> SnapshotEntry {
-    SnapshotEntry { lock: KEY, task: TaskId { pid, tid: 0 }, kind: Flock, mode, range: None, waiting }
+    SnapshotEntry { lock: KEY, task: TaskId { pid, tid: pid }, kind: Flock, mode, range: None, waiting }
 }
 
 fn bytes(pid: i32, kind: LockKind, start: u64, end: u64, waiting: bool) -> SnapshotEntry {
@@ -169,12 +170,12 @@ fn a_wait_from_before_ends_by_a_signal() {
 
 #[test]
 fn the_thread_that_waits_shows_itself() {
-    let mut scene = Scene::attached(&[entry(2, Exclusive, true)]);
+    let thread_entry = |tid| SnapshotEntry { task: TaskId { pid: 2, tid }, ..entry(2, Exclusive, true) };
+    let mut scene = Scene::attached(&[thread_entry(0)]);
     let thread = Who { pid: 2, tid: 22, owner: A };
     scene.ask(thread, WRITE, 1).signal(22, 15, 0, 0);
-    assert_eq!(scene.deeds(), ["2 gave up", "2.22 waits EX since before", "2.22 gave up"]);
+    assert_eq!(scene.deeds(), ["2.-1 gave up", "2.22 waits EX since before", "2.22 gave up"]);
     // Two of one process, whose threads are known to the snapshot.
-    let thread_entry = |tid| SnapshotEntry { task: TaskId { pid: 2, tid }, ..entry(2, Exclusive, true) };
     let mut scene = Scene::attached(&[thread_entry(2), thread_entry(22)]);
     scene.ask(thread, WRITE, 0).unlock(thread).ask(Who { pid: 2, tid: 2, owner: B }, WRITE, 0);
     assert_eq!(scene.deeds(), ["2.22 won EX", "2.22 released", "2 won EX"]);
@@ -327,4 +328,33 @@ fn one_who_inherited_it_lets_go() {
     scene.attempt(who(2, B), WRITE, -11).close(who(2, B)).attempt(who(1, C), WRITE, -11).close(who(1, C));
     scene.deeds();
     assert!(!scene.grammar.wants_snapshot());
+}
+
+#[test]
+fn a_thread_that_waits_is_not_ended_by_what_another_does() {
+    let (threads, holder) =
+        (SnapshotEntry { task: TaskId { pid: 2, tid: 0 }, ..entry(2, Exclusive, true) }, entry(1, Exclusive, false));
+    let mut scene = Scene::attached(&[holder, threads]);
+    for _ in 0..3 {
+        // The first thread uses another lock.
+        scene.posix(who(2, B), WRITE, 0, 9, 0).posix(who(2, B), UNLOCK, 0, 9, 0);
+        assert_eq!(scene.deeds(), ["2 got EX 0-9", "2 released 0-9"]);
+        assert!(scene.found(&[holder, threads]).deeds().is_empty());
+    }
+    // Now its thread is known.
+    let thread = SnapshotEntry { task: TaskId { pid: 2, tid: 22 }, ..threads };
+    assert!(scene.found(&[holder, thread]).deeds().is_empty());
+}
+
+#[test]
+fn a_waiter_that_is_stopped_is_in_no_snapshot_and_waits() {
+    let holder = entry(1, Exclusive, false);
+    let mut scene = Scene::attached(&[holder]);
+    scene.ask(who(2, B), WRITE, 1);
+    assert_eq!(scene.deeds(), ["2 waits EX"]);
+    for _ in 0..9 {
+        assert!(scene.found(&[holder]).deeds().is_empty());
+    }
+    scene.ask(who(2, B), WRITE, 1).unlock(who(1, A)).ask(who(2, B), WRITE, 0);
+    assert_eq!(scene.deeds(), ["1 released", "2 won EX"]);
 }
