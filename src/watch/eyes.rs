@@ -1,24 +1,20 @@
 //! The two ways of seeing behind one face: the kernel's records, or `/proc/locks` read again and again.
 
+use super::askers::Askers;
 use super::change::{Change, Family, FileId, LockKey};
 use super::exact::{Options, ReadLocks, Tracer};
 use super::grammar::Reading;
 use super::ofd::{self, Tasks};
-use super::process::{life, owners, pids, waits};
+use super::process::{life, pids, waits};
 use super::procfs::Reader;
 use super::sampled::Sampler;
 use super::tracepoint::{Scope, TraceError};
 use crate::event::LockKind;
 use crate::lab::clock;
 use anyhow::{Context, Result};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// Who has the open-file-description locks of a file is asked no more often than this, in ns, nor for more than one
-/// part in so many of the time.
-const ASK_EVERY_NS: u64 = 1_000_000_000;
-const ASK_SHARE: u64 = 20;
 
 /// The files that are looked at; none is all.
 type Files = Arc<Mutex<Option<Vec<FileId>>>>;
@@ -48,37 +44,6 @@ pub struct Readings {
     every_ns: u64,
     due: u64,
     askers: Askers,
-}
-
-/// Who has the open-file-description locks of files: not asked at each reading.
-#[derive(Debug, Default)]
-struct Askers {
-    known: HashMap<FileId, (u64, Tasks)>,
-    cost: u64,
-}
-
-impl Askers {
-    fn ask(&mut self, file: FileId) -> Tasks {
-        let now = clock::now();
-        let fresh_for = ASK_EVERY_NS.max(self.cost.saturating_mul(ASK_SHARE));
-        if let Some((at, tasks)) = self.known.get(&file)
-            && now.saturating_sub(*at) < fresh_for
-        {
-            return tasks.clone();
-        }
-        let tasks = tasks_of(file);
-        self.cost = clock::now().saturating_sub(now);
-        self.known.retain(|_, (at, _)| now.saturating_sub(*at) < fresh_for);
-        self.known.insert(file, (now, tasks.clone()));
-        tasks
-    }
-}
-
-/// Who keeps and who waits for locks on a file, by the descriptors of all processes.
-fn tasks_of(file: FileId) -> Tasks {
-    let keepers = owners::scan(Some(&[file])).map(|s| s.owners).unwrap_or_default();
-    let waits = pids().into_iter().flat_map(waits::of).filter(|w| w.file == Some(file)).collect();
-    Tasks { keepers, waits }
 }
 
 impl Eyes {
@@ -191,9 +156,13 @@ impl Readings {
         }
         // A reading that comes late does not make the next ones come in a heap.
         self.due = now.max(self.due).saturating_add(self.every_ns);
-        let snapshot = self.reader.read()?;
-        let askers = &mut self.askers;
-        changes.extend(self.sampler.fold(snapshot.began, snapshot, |file| askers.ask(file)));
+        self.reader.read()?;
+        let sampler = &self.sampler;
+        let tasks =
+            self.askers.ask(&mut self.reader, self.every_ns, |row| row.key().is_some_and(|key| sampler.wants(key)))?;
+        let mut tasks = tasks.by_file();
+        let snapshot = self.reader.last();
+        changes.extend(self.sampler.fold(snapshot.began, snapshot, |file| tasks.remove(&file).unwrap_or_default()));
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! - [`procfs`] reads `/proc/locks`, [`file_id`] finds what a path is called there;
 //! - [`sampled`] makes changes of one reading after the other;
-//! - `ofd.rs` finds the owners of locks for which the kernel names none;
+//! - `ofd.rs` finds the owners of locks for which the kernel names none, `askers.rs` reading by reading;
 //! - [`process`] tells who a process is, which descriptors keep a lock, and what cannot be seen from here;
 //! - [`tracepoint`] reads the kernel's own records, [`grammar`] makes sense of them, [`exact`] joins the two.
 //! - [`eyes`] are the two behind one face;
@@ -13,6 +13,7 @@
 //!   them after a question, `source.rs` the main thread's end of it all.
 
 pub mod action;
+mod askers;
 pub mod change;
 pub mod exact;
 pub mod eyes;

@@ -37,6 +37,20 @@ impl Tasks {
         }
         found
     }
+
+    /// Those of each file.
+    pub fn by_file(self) -> HashMap<FileId, Self> {
+        let mut files: HashMap<FileId, Self> = HashMap::new();
+        for owner in self.keepers {
+            files.entry(owner.file).or_default().keepers.push(owner);
+        }
+        for wait in self.waits {
+            if let Some(file) = wait.file {
+                files.entry(file).or_default().waits.push(wait);
+            }
+        }
+        files
+    }
 }
 
 /// What an open-file-description lock or request is for.

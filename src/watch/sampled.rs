@@ -99,6 +99,11 @@ impl Sampler {
         Self { wanted, ..Self::default() }
     }
 
+    /// Whether it looks at this lock.
+    pub fn wants(&self, lock: LockKey) -> bool {
+        self.wanted.as_ref().is_none_or(|w| w.contains(&lock))
+    }
+
     /// Looks at other locks from now on. What is held on a lock that was not looked at before is told as held before;
     /// of those that are looked at no more, nothing more is told.
     pub fn look_at(&mut self, wanted: Option<HashSet<LockKey>>) {
@@ -156,7 +161,7 @@ impl Sampler {
         let mut answers: HashMap<FileId, Candidates> = HashMap::new();
         for row in rows {
             let (Some(lock), Some(kind), Some(mode)) = (row.key(), row.kind.lock(), row.mode) else { continue };
-            if self.wanted.as_ref().is_some_and(|w| !w.contains(&lock)) {
+            if !self.wants(lock) {
                 continue;
             }
             let mut claim = Claim { lock, pid: row.pid, kind, range: row.range };

@@ -78,6 +78,7 @@ impl Plan {
                 0,
                 format!("sampled every {often}: waits are known to \u{b1} {often}, what falls between two readings is not seen{why}"),
             );
+            blind.push(super::askers::BLIND.into());
         }
         let first = wanted.paths.first();
         let lock = LockInfo {
