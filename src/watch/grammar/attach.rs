@@ -253,13 +253,12 @@ impl Grammar {
             self.attach.stand_in -= 1;
             task.tid = self.attach.stand_in;
         }
-        self.tries.give_up(self.now, task.tid, |other| other.task.pid != task.pid, &mut self.out);
         let ask = Ask { lock: entry.lock, task, kind: entry.kind, mode: entry.mode, span };
         self.wait_from_before(ask, UNKNOWN);
     }
 
     fn wait_from_before(&mut self, ask: Ask, owner: u64) {
-        self.tries.end(self.now, ask.task.tid, |tried| tried.lock == ask.lock, &mut self.out);
+        self.tries.waits(self.now, &ask, &mut self.out);
         self.out.tell(ask.change(self.now, Deed::Waiting { mode: ask.mode, before: true }));
         self.waits.insert(ask.task.tid, Wait { ask, owner, leaving: false, seen: self.now, misses: 0 });
         self.unknown_waits += usize::from(owner == UNKNOWN);

@@ -32,7 +32,8 @@ use crate::event::{LockKind, LockMode};
 pub const WINDOW: u64 = 2_000_000;
 /// A wait that a signal interrupted is the same wait if it is taken up again within this time, in ns: a call that is
 /// restarted by the program itself, as Python does (PEP 475).
-const RETRY: u64 = 2_000_000;
+/// The handler runs in between.
+const RETRY: u64 = 100_000_000;
 /// Locks that nobody holds are forgotten when there are so many more than the last time.
 const SPARE_LOCKS: usize = 1024;
 /// `SA_RESTART` of sigaction(2).
@@ -189,10 +190,6 @@ impl Grammar {
         let task = TaskId { pid: request.pid, tid };
         let span = Span::of(request.range());
         let ask = Ask { lock: request.lock(), task, kind: request.kind(), mode, span };
-        if !self.tries.is_empty() {
-            // Of another process: its thread had the same number, and its end was missed.
-            self.tries.give_up(self.now, tid, |other| other.task.pid != request.pid, &mut self.out);
-        }
         if self.unknown_waits > 0 {
             self.bind_wait(&ask, request);
         }
@@ -221,7 +218,7 @@ impl Grammar {
         }
     }
 
-    fn granted(&mut self, ask: Ask, request: &Request, wait: Option<Wait>) {
+    fn granted(&mut self, mut ask: Ask, request: &Request, wait: Option<Wait>) {
         let (t, tid) = (self.now, ask.task.tid);
         let mut contended = wait.is_some();
         if let Some(wait) = wait {
@@ -230,8 +227,12 @@ impl Grammar {
             }
             self.forget_wait(tid);
         }
-        if !self.tries.is_empty() {
-            contended |= self.tries.end(t, tid, |tried| ask.answers(tried), &mut self.out);
+        if !contended
+            && !self.tries.is_empty()
+            && let Some(task) = self.tries.won(t, &ask, &mut self.out)
+        {
+            // Told of whoever was told to try.
+            (contended, ask.task) = (true, task);
         }
         let lock = self.locks.entry(ask.lock).or_insert_with(|| LockState::new(ask.lock));
         if lock.has_unknown() {
@@ -253,7 +254,7 @@ impl Grammar {
             return;
         }
         // It tried first; now it waits.
-        self.tries.end(t, tid, |tried| tried.lock == ask.lock, &mut self.out);
+        self.tries.waits(t, &ask, &mut self.out);
         self.out.tell(ask.change(t, Deed::Waiting { mode: ask.mode, before: false }));
         self.waits.insert(tid, Wait { ask, owner: request.owner, leaving: false, seen: t, misses: 0 });
     }
@@ -265,7 +266,7 @@ impl Grammar {
         } else if request.blocks() && request.ret != -libc::EAGAIN {
             // A deadlock, refused, or no memory: it tried once and that was that.
             self.tries.failed(self.now, ask, &mut self.out);
-            self.tries.give_up(self.now, ask.task.tid, |other| other.lock == ask.lock, &mut self.out);
+            self.tries.refused(self.now, &ask, &mut self.out);
         } else {
             self.tries.failed(self.now, ask, &mut self.out);
         }
@@ -336,7 +337,7 @@ impl Grammar {
     fn exit(&mut self, tid: i32) {
         self.end_wait(tid);
         if !self.tries.is_empty() {
-            self.tries.give_up(self.now, tid, |_| true, &mut self.out);
+            self.tries.exit(self.now, tid, &mut self.out);
         }
     }
 }

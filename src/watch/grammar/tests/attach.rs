@@ -173,7 +173,7 @@ fn the_thread_that_waits_shows_itself() {
     let thread_entry = |tid| SnapshotEntry { task: TaskId { pid: 2, tid }, ..entry(2, Exclusive, true) };
     let mut scene = Scene::attached(&[thread_entry(0)]);
     let thread = Who { pid: 2, tid: 22, owner: A };
-    scene.ask(thread, WRITE, 1).signal(22, 15, 0, 0);
+    scene.ask(thread, WRITE, 1).signal(22, 15, 0, 0).exit(22);
     assert_eq!(scene.deeds(), ["2.-1 gave up", "2.22 waits EX since before", "2.22 gave up"]);
     // Two of one process, whose threads are known to the snapshot.
     let mut scene = Scene::attached(&[thread_entry(2), thread_entry(22)]);
