@@ -138,9 +138,11 @@ fn what_is_lost_is_counted_and_made_good() {
             assert!(Command::new("taskset").args(flock).status().unwrap().success());
         }
         let mut none = Vec::new();
+        // Two rings have not the room for them all, and each of them was read or counted.
         wait_for("the number of lost records", || {
             tracer.poll(Duration::from_millis(10), &mut none).unwrap();
-            (1000..=40_010).contains(&tracer.stats().lost).then_some(())
+            let stats = tracer.stats();
+            (stats.lost > 0 && stats.records + stats.lost >= 40_000).then_some(())
         });
     }
 }
