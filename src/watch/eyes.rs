@@ -133,6 +133,17 @@ impl Eyes {
         matches!(self, Self::Exact(..))
     }
 
+    /// Why it is not the cheapest way for those that are watched, where it is not.
+    pub fn cost(&self) -> Option<String> {
+        let why = match self {
+            Self::Exact(tracer, _) => tracer.cheaper_refused()?,
+            Self::Sampled(_) => return None,
+        };
+        let why = why.to_string();
+        let why = why.trim_start_matches("cannot watch exactly: ");
+        Some(format!("records come by perf, which slows busy locks more than BPF would: {why}"))
+    }
+
     /// How many records were lost so far.
     pub fn lost(&self) -> u64 {
         match self {

@@ -71,6 +71,7 @@ impl Plan {
         let (eyes, how, why) = choose(args, some)?;
         let precision_ns = if how == How::Sampled { args.interval_ns() } else { 0 };
         blind.extend(Sight::look().sentences());
+        blind.extend(eyes.cost());
         if how == How::Sampled {
             let often = plain(precision_ns);
             let why = why.map(|w| format!("; {w}")).unwrap_or_default();
