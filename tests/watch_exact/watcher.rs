@@ -161,9 +161,11 @@ pub fn proc_locks(id: FileId) -> Vec<SnapshotEntry> {
             _ => return None,
         };
         let range = Range { start: start.parse().ok()?, end: end.parse().ok() };
+        let pid = pid.parse().ok()?;
         Some(SnapshotEntry {
             lock: LockKey { file: FileId { major, minor, inode: parts.next()?.parse().ok()? }, family },
-            task: TaskId { pid: pid.parse().ok()?, tid: 0 },
+            // All of ours have one thread.
+            task: TaskId { pid, tid: pid },
             kind,
             mode: if mode == "WRITE" { LockMode::Exclusive } else { LockMode::Shared },
             range: (family == Family::Record).then_some(range),
