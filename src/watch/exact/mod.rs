@@ -120,6 +120,13 @@ impl Files {
         }
     }
 
+    fn scope(&self) -> Scope {
+        match self {
+            Self::All => Scope::All,
+            Self::Some(files) => Scope::Files(files.clone()),
+        }
+    }
+
     fn has(&self, file: FileId) -> bool {
         match self {
             Self::All => true,
@@ -210,7 +217,13 @@ impl Tracer {
         self.grammar.advance(horizon);
         self.grammar.drain(changes);
         self.idle = self.stats.records == before;
-        self.figure(now);
+        if self.figure(now)
+            && let Source::Perf(perf) = &mut self.source
+            && perf.take_in_cpus(&self.scope.files.scope())?
+        {
+            // Nobody has seen what was done there until now.
+            self.snapshots.want_first(&mut self.grammar);
+        }
         Ok(())
     }
 
@@ -255,11 +268,12 @@ impl Tracer {
         self.own_pids
     }
 
-    fn figure(&mut self, now: u64) {
+    /// Makes the figures anew, where it is time to: `true`.
+    fn figure(&mut self, now: u64) -> bool {
         let (records, since, cpu) = self.mark;
         let elapsed = now.saturating_sub(since);
         if elapsed < STATS {
-            return;
+            return false;
         }
         let used = sys::thread_time();
         let cost = if self.way() == Way::Bpf { COST_BPF } else { COST_PERF };
@@ -267,6 +281,7 @@ impl Tracer {
         self.stats.observed_cpu = self.stats.records_per_s * cost / 1e9;
         self.stats.own_cpu = used.saturating_sub(cpu) as f64 / elapsed as f64;
         self.mark = (self.stats.records, now, used);
+        true
     }
 }
 
