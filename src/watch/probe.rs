@@ -90,15 +90,7 @@ struct Probe {
 /// # Errors
 /// No thread is to be had.
 pub fn spawn(jobs: Receiver<Job>, facts: Sender<Fact>, asked: Sender<super::action::Asked>) -> Result<()> {
-    let mut probe = Probe {
-        names: Names::new(),
-        lives: HashMap::new(),
-        keepers: HashMap::new(),
-        scanned: 0,
-        scan_cost: 0,
-        facts,
-        asked,
-    };
+    let mut probe = Probe::new(facts, asked);
     let run = move || {
         for job in jobs {
             crate::panic_if_asked("probe");
@@ -113,6 +105,11 @@ pub fn spawn(jobs: Receiver<Job>, facts: Sender<Fact>, asked: Sender<super::acti
 }
 
 impl Probe {
+    fn new(facts: Sender<Fact>, asked: Sender<super::action::Asked>) -> Self {
+        let (lives, keepers) = (HashMap::new(), HashMap::new());
+        Self { names: Names::new(), lives, keepers, scanned: 0, scan_cost: 0, facts, asked }
+    }
+
     fn tell(&self, fact: Fact) -> Option<()> {
         self.facts.send(fact).ok()
     }
@@ -317,15 +314,7 @@ mod tests {
     #[test]
     fn one_that_was_said_to_be_stopped_is_said_to_go_on_though_nobody_looks_at_it() {
         let (to, facts) = crossbeam_channel::unbounded();
-        let mut probe = Probe {
-            names: Names::new(),
-            lives: HashMap::new(),
-            keepers: HashMap::new(),
-            scanned: 0,
-            scan_cost: 0,
-            facts: to,
-            asked: crossbeam_channel::unbounded().0,
-        };
+        let mut probe = Probe::new(to, crossbeam_channel::unbounded().0);
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let pid = child.id() as i32;
         let become_of = |signal, stopped: bool| {
