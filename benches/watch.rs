@@ -115,7 +115,7 @@ enum Watched {
 }
 
 fn no_locks() -> flockmon::watch::exact::ReadLocks {
-    Box::new(|| Ok(Vec::new()))
+    Box::new(|| Ok(Default::default()))
 }
 
 /// Runs `work` while a thread watches.

@@ -6,6 +6,7 @@ mod support;
 
 use flockmon::event::{LockKind, LockMode};
 use flockmon::watch::change::{Change, Deed, FileId, LockKey, Range};
+use flockmon::watch::eyes::Eyes;
 use flockmon::watch::process::owners::{self, path_of};
 use flockmon::watch::process::sight::Sight;
 use flockmon::watch::process::signal::{Expect, Refusal, Target};
@@ -19,6 +20,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 use support::{state, wait_for};
 
 /// Carries out the lines that it is given, as Python.
@@ -256,6 +258,44 @@ fn open_file_description_locks_are_given_their_owners() {
         (waiter.pid(), range(15, 24), Deed::Waiting { mode: LockMode::Shared, before: true }),
     ];
     assert_eq!(found, wanted);
+}
+
+/// Nothing about rows without an owner is remembered: who had such a lock a reading ago may have let go since.
+#[test]
+fn open_file_description_locks_that_change_hands_are_given_their_present_owners() {
+    let file = Lockfile::new();
+    let Some(mut a) = Program::python(&file.path) else { return };
+    let mut b = Program::python(&file.path).unwrap();
+    a.run("fd = opened(); ofd(fd, SETLK, fcntl.F_WRLCK)");
+    b.run("fd = opened()");
+    let mut eyes = Eyes::sampled(Some(&[file.id]), 1_000_000).unwrap();
+    let mut told: Vec<(i32, Deed)> = Vec::new();
+    // Readings enough for all that is known to be told: whoever is gone is so in two, torn ones count half.
+    let mut see = |told: &mut Vec<(i32, Deed)>| {
+        let mut changes = Vec::new();
+        for _ in 0..20 {
+            eyes.see(Duration::from_secs(1), &mut changes).unwrap();
+        }
+        told.extend(changes.iter().map(|c| (c.task.pid, c.deed)));
+    };
+    let mode = LockMode::Exclusive;
+    for turn in 0..6 {
+        let (holder, waiter) = if turn % 2 == 0 { (&mut a, &mut b) } else { (&mut b, &mut a) };
+        let (had, has) = (holder.pid(), waiter.pid());
+        waiter.begin("ofd(fd, SETLKW, fcntl.F_WRLCK)");
+        wait_for("a wait", || waits::of(has).first().copied());
+        see(&mut told);
+        holder.run("ofd(fd, SETLK, fcntl.F_UNLCK)");
+        assert_eq!(waiter.answer(), "done");
+        see(&mut told);
+        let first = if turn == 0 { vec![(had, Deed::Holding { mode })] } else { vec![] };
+        let end = [
+            (has, Deed::Waiting { mode, before: turn == 0 }),
+            (had, Deed::Released),
+            (has, Deed::Acquired { mode, contended: true }),
+        ];
+        assert_eq!(std::mem::take(&mut told), [&first[..], &end].concat(), "turn {turn}");
+    }
 }
 
 /// `flock FILE sleep`: the child has the descriptor too, so that the lock outlives flock(1).

@@ -205,7 +205,8 @@ impl Actor {
 
     /// Whether it is this task already, of which more may be known now.
     pub(super) fn is(&self, task: &Task) -> bool {
-        let key = |t: &Task| (t.tid, t.kind, t.range);
+        // Its bytes may be others now: a part of them was unlocked.
+        let key = |t: &Task| (t.tid, t.kind);
         self.state.is_alive() && self.task.as_ref().is_some_and(|own| key(own) == key(task))
     }
 

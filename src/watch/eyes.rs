@@ -1,27 +1,28 @@
 //! The two ways of seeing behind one face: the kernel's records, or `/proc/locks` read again and again.
 
-use super::change::{Change, Family, FileId, LockKey, TaskId};
+use super::askers::Askers;
+use super::change::{Change, Family, FileId, LockKey};
 use super::exact::{Options, ReadLocks, Tracer};
-use super::grammar::SnapshotEntry;
-use super::process::{owners, pids, waits};
-use super::procfs::{Reader, Row};
-use super::sampled::{Sampler, Tasks};
+use super::grammar::Reading;
+use super::ofd::{self, Tasks};
+use super::process::{life, pids, waits};
+use super::procfs::Reader;
+use super::sampled::Sampler;
 use super::tracepoint::{Scope, TraceError};
 use crate::clock;
 use crate::event::LockKind;
 use anyhow::{Context, Result};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Who has the open-file-description locks of a file is asked no more often than this, in ns, nor for more than one
-/// part in so many of the time.
-const ASK_EVERY_NS: u64 = 1_000_000_000;
-const ASK_SHARE: u64 = 20;
+/// The files that are looked at; none is all.
+type Files = Arc<Mutex<Option<Vec<FileId>>>>;
 
 /// A way of seeing.
 pub enum Eyes {
     /// By the kernel's own records.
-    Exact(Box<Tracer>),
+    Exact(Box<Tracer>, Files),
     /// By reading `/proc/locks`.
     Sampled(Box<Readings>),
 }
@@ -29,7 +30,7 @@ pub enum Eyes {
 impl std::fmt::Debug for Eyes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Exact(_) => "Exact",
+            Self::Exact(..) => "Exact",
             Self::Sampled(_) => "Sampled",
         })
     }
@@ -45,54 +46,38 @@ pub struct Readings {
     askers: Askers,
 }
 
-/// Who has the open-file-description locks of files: not asked at each reading.
-#[derive(Debug, Default)]
-struct Askers {
-    known: HashMap<FileId, (u64, Tasks)>,
-    cost: u64,
-}
-
-impl Askers {
-    fn ask(&mut self, file: FileId) -> Tasks {
-        let now = clock::now();
-        let fresh_for = ASK_EVERY_NS.max(self.cost.saturating_mul(ASK_SHARE));
-        if let Some((at, tasks)) = self.known.get(&file)
-            && now.saturating_sub(*at) < fresh_for
-        {
-            return tasks.clone();
-        }
-        let tasks = tasks_of(file);
-        self.cost = clock::now().saturating_sub(now);
-        self.known.retain(|_, (at, _)| now.saturating_sub(*at) < fresh_for);
-        self.known.insert(file, (now, tasks.clone()));
-        tasks
-    }
-}
-
-/// Who keeps and who waits for locks on a file, by the descriptors of all processes.
-fn tasks_of(file: FileId) -> Tasks {
-    let keepers = owners::scan(Some(&[file])).map(|s| s.owners).unwrap_or_default();
-    let waits = pids().into_iter().flat_map(waits::of).filter(|w| w.file == Some(file)).collect();
-    Tasks { keepers, waits }
-}
-
 impl Eyes {
     /// Sees what the kernel records about `files`, or about all.
     ///
     /// # Errors
     /// Which privilege or setting is missing, and how to grant it.
     pub fn exact(files: Option<&[FileId]>) -> Result<Self, TraceError> {
-        let mut reader = None;
-        let mut askers = Askers::default();
+        let wanted: Files = Arc::new(Mutex::new(files.map(<[FileId]>::to_vec)));
+        let of = wanted.clone();
+        let (mut reader, mut before) = (None, Vec::new());
         let read: ReadLocks = Box::new(move || {
             if reader.is_none() {
                 reader = Some(Reader::new().map_err(std::io::Error::other)?);
             }
-            let Some(reader) = reader.as_mut() else { return Ok(Vec::new()) };
-            let snapshot = reader.read().map_err(std::io::Error::other)?;
-            Ok(snapshot.rows.iter().filter_map(|row| entry(row, &mut askers)).collect())
+            let Some(reader) = reader.as_mut() else { return Ok(Reading::default()) };
+            let read = reader.read().map_err(std::io::Error::other)?;
+            let (mut rows, torn) = (read.rows.clone(), read.approximate);
+            if let Some(files) = &*of.lock().unwrap_or_else(PoisonError::into_inner) {
+                rows.retain(|row| row.file.is_some_and(|f| files.contains(&f)));
+            }
+            // Asked anew after each reading, while records still tell of whoever comes and goes: an older answer may name
+            // one who has let go since.
+            let asked = rows.iter().any(|row| row.kind.lock() == Some(LockKind::Ofd));
+            let tasks = if asked { Tasks::among(&pids(), &rows) } else { Tasks::default() };
+            let mut entries = ofd::entries(&rows, &tasks);
+            ofd::find_threads(&mut entries, waits::threads, waits::of);
+            let stopped = |pid| life(pid).is_some_and(|life| matches!(life.state, 'T' | 't'));
+            ofd::add_stopped(&mut entries, &before, stopped);
+            before.clone_from(&entries);
+            Ok(Reading { entries, torn })
         });
-        Tracer::open(&scope(files), Options::default(), read).map(|tracer| Self::Exact(Box::new(tracer)))
+        let tracer = Tracer::open(&scope(files), Options::default(), read)?;
+        Ok(Self::Exact(Box::new(tracer), wanted))
     }
 
     /// Sees what stands in `/proc/locks` every `every_ns`.
@@ -111,7 +96,7 @@ impl Eyes {
     /// It can see no more.
     pub fn see(&mut self, patience: Duration, changes: &mut Vec<Change>) -> Result<()> {
         match self {
-            Self::Exact(tracer) => tracer.poll(patience, changes).context("the kernel's records cannot be read on"),
+            Self::Exact(tracer, _) => tracer.poll(patience, changes).context("the kernel's records cannot be read on"),
             Self::Sampled(readings) => readings.see(patience, changes),
         }
     }
@@ -120,7 +105,7 @@ impl Eyes {
     pub fn finish(&mut self, changes: &mut Vec<Change>) {
         match self {
             // What is on its way comes within a moment; who is wrong about the last milliseconds harms nobody.
-            Self::Exact(tracer) => drop(tracer.poll(Duration::ZERO, changes)),
+            Self::Exact(tracer, _) => drop(tracer.poll(Duration::ZERO, changes)),
             Self::Sampled(readings) => changes.extend(readings.sampler.finish()),
         }
     }
@@ -131,7 +116,11 @@ impl Eyes {
     /// The kernel refuses.
     pub fn look_at(&mut self, files: Option<&[FileId]>) -> Result<()> {
         match self {
-            Self::Exact(tracer) => tracer.set_scope(&scope(files)).context("cannot watch another file"),
+            Self::Exact(tracer, wanted) => {
+                // First: the snapshot that this asks for is of the new ones.
+                *wanted.lock().unwrap_or_else(PoisonError::into_inner) = files.map(<[FileId]>::to_vec);
+                tracer.set_scope(&scope(files)).context("cannot watch another file")
+            }
             Self::Sampled(readings) => {
                 readings.sampler.look_at(keys(files));
                 Ok(())
@@ -141,13 +130,24 @@ impl Eyes {
 
     /// Whether times are right to the ns, rather than to the interval.
     pub fn is_exact(&self) -> bool {
-        matches!(self, Self::Exact(_))
+        matches!(self, Self::Exact(..))
+    }
+
+    /// Why it is not the cheapest way for those that are watched, where it is not.
+    pub fn cost(&self) -> Option<String> {
+        let why = match self {
+            Self::Exact(tracer, _) => tracer.cheaper_refused()?,
+            Self::Sampled(_) => return None,
+        };
+        let why = why.to_string();
+        let why = why.trim_start_matches("cannot watch exactly: ");
+        Some(format!("records come by perf, which slows busy locks more than BPF would: {why}"))
     }
 
     /// The threads that ended since this was asked last, and when; nothing where that is not seen.
     pub fn ended(&mut self) -> Vec<(u64, i32)> {
         match self {
-            Self::Exact(tracer) => tracer.ended(),
+            Self::Exact(tracer, _) => tracer.ended(),
             Self::Sampled(_) => Vec::new(),
         }
     }
@@ -155,7 +155,7 @@ impl Eyes {
     /// How many records were lost so far.
     pub fn lost(&self) -> u64 {
         match self {
-            Self::Exact(tracer) => tracer.stats().lost,
+            Self::Exact(tracer, _) => tracer.stats().lost,
             Self::Sampled(_) => 0,
         }
     }
@@ -175,9 +175,13 @@ impl Readings {
         }
         // A reading that comes late does not make the next ones come in a heap.
         self.due = now.max(self.due).saturating_add(self.every_ns);
-        let snapshot = self.reader.read()?;
-        let askers = &mut self.askers;
-        changes.extend(self.sampler.fold(snapshot.began, snapshot, |file| askers.ask(file)));
+        self.reader.read()?;
+        let sampler = &self.sampler;
+        let tasks =
+            self.askers.ask(&mut self.reader, self.every_ns, |row| row.key().is_some_and(|key| sampler.wants(key)))?;
+        let mut tasks = tasks.by_file();
+        let snapshot = self.reader.last();
+        changes.extend(self.sampler.fold(snapshot.began, snapshot, |file| tasks.remove(&file).unwrap_or_default()));
         Ok(())
     }
 }
@@ -189,22 +193,4 @@ fn scope(files: Option<&[FileId]>) -> Scope {
 fn keys(files: Option<&[FileId]>) -> Option<HashSet<LockKey>> {
     let both = |file: &FileId| [Family::Flock, Family::Record].map(|family| LockKey { file: *file, family });
     files.map(|files| files.iter().flat_map(both).collect())
-}
-
-/// A row as the exact way takes it; the owner of an open-file-description lock, which the row does not name, is asked for.
-fn entry(row: &Row, askers: &mut Askers) -> Option<SnapshotEntry> {
-    let (kind, file, mode) = (row.kind.lock()?, row.file?, row.mode?);
-    let waiting = row.depth > 0;
-    let pid = match kind {
-        LockKind::Ofd => {
-            let tasks = askers.ask(file);
-            let waits = tasks.waits.iter().find(|w| w.kind == kind && w.range.is_none_or(|r| r == row.range));
-            let keeps = tasks.keepers.iter().find(|o| o.kind == kind && o.range == row.range);
-            if waiting { waits.map(|w| w.pid) } else { keeps.map(|o| o.pid) }.unwrap_or(row.pid)
-        }
-        _ => row.pid,
-    };
-    let range = (kind != LockKind::Flock).then_some(row.range);
-    let lock = LockKey { file, family: kind.into() };
-    Some(SnapshotEntry { lock, task: TaskId { pid, tid: 0 }, kind, mode, range, waiting })
 }

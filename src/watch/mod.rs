@@ -6,6 +6,7 @@
 //!
 //! - [`procfs`] reads `/proc/locks`, [`file_id`] finds what a path is called there;
 //! - [`sampled`] makes changes of one reading after the other;
+//! - `ofd.rs` finds the owners of locks for which the kernel names none, `askers.rs` reading by reading;
 //! - [`process`] tells who a process is, which descriptors keep a lock, and what cannot be seen from here;
 //! - [`tracepoint`] reads the kernel's own records, [`grammar`] makes sense of them, [`exact`] joins the two.
 //! - [`eyes`] are the two behind one face;
@@ -15,11 +16,13 @@
 
 pub mod action;
 mod aside;
+mod askers;
 pub mod change;
 pub mod exact;
 pub mod eyes;
 pub mod file_id;
 pub mod grammar;
+mod ofd;
 mod probe;
 pub mod process;
 pub mod procfs;

@@ -83,10 +83,11 @@ pub enum Fact {
 }
 
 /// How a process was when it was looked at last, so that only changes are said.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Life {
     condition: Condition,
-    stopped: bool,
+    /// The row that was said to be stopped.
+    stopped: Option<Entry>,
     /// How often in a row it was found uninterruptible: anyone is for a moment.
     hangs: u32,
 }
@@ -120,16 +121,7 @@ pub struct ToMain {
 /// # Errors
 /// No thread is to be had.
 pub fn spawn(jobs: Receiver<Job>, facts: Sender<Fact>, to_main: ToMain) -> Result<()> {
-    let mut probe = Probe {
-        names: Names::new(),
-        lives: HashMap::new(),
-        keepers: HashMap::new(),
-        scanned: 0,
-        scan_cost: 0,
-        family: None,
-        facts,
-        to_main,
-    };
+    let mut probe = Probe::new(facts, to_main);
     let run = move || {
         for job in jobs {
             crate::panic_if_asked("probe");
@@ -144,6 +136,11 @@ pub fn spawn(jobs: Receiver<Job>, facts: Sender<Fact>, to_main: ToMain) -> Resul
 }
 
 impl Probe {
+    fn new(facts: Sender<Fact>, to_main: ToMain) -> Self {
+        let (lives, keepers) = (HashMap::new(), HashMap::new());
+        Self { names: Names::new(), lives, keepers, scanned: 0, scan_cost: 0, family: None, facts, to_main }
+    }
+
     fn tell(&self, fact: Fact) -> Option<()> {
         self.facts.send(fact).ok()
     }
@@ -256,7 +253,7 @@ impl Probe {
                 self.rename(entry, life.mark)?;
             }
             let key = (entry.task.pid, entry.lock, entry.actor);
-            let was = self.lives.get(&key).copied().unwrap_or_default();
+            let was = self.lives.remove(&key).unwrap_or_default();
             let hangs = if state == Some('D') { was.hangs + 1 } else { 0 };
             let condition = match state {
                 None | Some('X' | 'x') => Condition::Gone,
@@ -265,17 +262,31 @@ impl Probe {
                 Some(_) => Condition::Alive,
             };
             let stopped = matches!(state, Some('T' | 't'));
-            self.lives.insert(key, Life { condition, stopped, hangs });
+            self.lives.insert(key, Life { condition, stopped: stopped.then(|| entry.clone()), hangs });
             if condition != was.condition {
                 self.tell(Fact::Condition(entry.clone(), condition))?;
             }
-            if stopped != was.stopped {
+            if stopped != was.stopped.is_some() {
                 self.tell(Fact::Stopped(entry.clone(), stopped))?;
             }
         }
         let live: HashSet<_> = job.active.iter().map(|e| (e.task.pid, e.lock, e.actor)).collect();
-        self.lives.retain(|key, _| live.contains(key));
-        Some(())
+        let facts = &self.facts;
+        let mut told = Some(());
+        self.lives.retain(|key, life| {
+            if live.contains(key) {
+                return true;
+            }
+            // Nobody looks at it, or it holds and waits no more; but it was said to be stopped, so it must be said to go on.
+            let Some(entry) = &life.stopped else { return false };
+            match process::life(key.0).map(|l| l.state) {
+                Some('T' | 't') => return true,
+                None | Some('X' | 'x' | 'Z') => {}
+                Some(_) => told = told.and(facts.send(Fact::Stopped(entry.clone(), false)).ok()),
+            }
+            false
+        });
+        told
     }
 
     /// Every process that keeps what these rows hold. The rows of one hold are told once, and again when it changes.
@@ -366,4 +377,60 @@ pub fn files_of(pids: &[i32]) -> Vec<FileId> {
     files.sort_unstable();
     files.dedup();
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::LockKind;
+    use crate::watch::change::{Family, TaskId};
+    use nix::sys::signal::{Signal, kill};
+
+    #[test]
+    fn one_that_was_said_to_be_stopped_is_said_to_go_on_though_nobody_looks_at_it() {
+        let (to, facts) = crossbeam_channel::unbounded();
+        let mut probe = Probe::new(
+            to,
+            ToMain { asked: crossbeam_channel::unbounded().0, children: crossbeam_channel::unbounded().0 },
+        );
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id() as i32;
+        let become_of = |signal, stopped: bool| {
+            kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+            let began = std::time::Instant::now();
+            while process::life(pid).is_some_and(|l| (l.state == 'T') != stopped) {
+                assert!(began.elapsed().as_secs() < 60);
+                std::thread::yield_now();
+            }
+        };
+        let key = LockKey { file: FileId::default(), family: Family::Flock };
+        let mut roster = crate::watch::roster::Roster::new(0, true);
+        let task = TaskId { pid, tid: pid };
+        let deed = crate::watch::change::Deed::Holding { mode: LockMode::Exclusive };
+        let change =
+            crate::watch::change::Change { t: clock::now(), lock: key, task, kind: LockKind::Flock, range: None, deed };
+        struct Nobody;
+        impl crate::watch::roster::Informant for Nobody {
+            fn process(&mut self, _: i32) -> Option<Known> {
+                None
+            }
+        }
+        roster.apply(&change, &mut Nobody, &mut Vec::new());
+        let looked = Job { active: roster.entries().collect(), ..Job::default() };
+        let told = || -> Vec<bool> {
+            facts.try_iter().filter_map(|f| if let Fact::Stopped(_, yes) = f { Some(yes) } else { None }).collect()
+        };
+        become_of(Signal::SIGSTOP, true);
+        probe.lives(&looked).unwrap();
+        assert_eq!(told(), [true]);
+        probe.lives(&Job::default()).unwrap();
+        assert!(told().is_empty());
+        become_of(Signal::SIGCONT, false);
+        probe.lives(&Job::default()).unwrap();
+        assert_eq!(told(), [false]);
+        probe.lives(&Job::default()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(told().is_empty() && probe.lives.is_empty());
+    }
 }

@@ -107,6 +107,11 @@ impl Reader {
         Ok(&self.snapshot)
     }
 
+    /// The last snapshot.
+    pub fn last(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     fn parse(&mut self) {
         let Snapshot { rows, approximate, malformed, .. } = &mut self.snapshot;
         rows.clear();

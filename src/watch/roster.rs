@@ -51,6 +51,20 @@ struct Hold {
     seq: u64,
     mode: LockMode,
     range: Option<Range>,
+    /// How many such locks the task has: shared ones, through several descriptors.
+    count: u32,
+}
+
+/// A hold that has just been told to be over, some bytes of which may be kept.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    number: usize,
+    index: usize,
+    t: u64,
+    hold: Hold,
+    /// Where its end stands in the batch; as one event with its begin, if so.
+    at: usize,
+    cycle: bool,
 }
 
 /// A row: a task at a lock.
@@ -108,6 +122,13 @@ impl Lock {
     /// The row that holds these bytes.
     fn holds(&self, task: TaskId, range: Option<Range>) -> Option<usize> {
         self.of(task).find(|(_, r)| r.hold.is_some_and(|h| h.range == range)).map(|(i, _)| i)
+    }
+
+    /// Whether it holds the very same already, and now once more.
+    fn holds_again(&mut self, task: TaskId, range: Option<Range>, mode: LockMode) -> bool {
+        let row = self.holds(task, range).and_then(|index| self.rows.get_mut(index));
+        let hold = row.and_then(|r| r.hold.as_mut()).filter(|h| h.mode == mode);
+        hold.map(|h| h.count += u32::from(mode == LockMode::Shared)).is_some()
     }
 
     /// A row for a new request of `task`; `true` where it is another's or new, and has to be told.
@@ -212,6 +233,8 @@ pub struct Roster {
     nameless: Vec<LockId>,
     /// Where in the batch the acquisition of a row is that has not ended: lock, row, index.
     fresh: HashMap<(usize, usize), usize>,
+    /// What ended last, at one time.
+    cuts: Vec<Cut>,
     refused: u64,
 }
 
@@ -236,6 +259,7 @@ impl Roster {
     /// Begins a new batch: what it holds may be changed until the next one begins.
     pub fn begin_batch(&mut self) {
         self.fresh.clear();
+        self.cuts.clear();
     }
 
     /// Whether this row still holds what it held when it was listed.
@@ -260,6 +284,9 @@ impl Roster {
         };
         let Some(lock) = self.locks.get_mut(number) else { return };
         lock.used = t;
+        if !matches!(change.deed, Deed::Released | Deed::Kept { .. }) {
+            self.cuts.clear();
+        }
         let (task, kind, range) = (change.task, change.kind, change.range);
         let mut told = Telling { number, t, epoch: self.epoch, who, out };
         match change.deed {
@@ -292,18 +319,38 @@ impl Roster {
                 let left = change.deed == Deed::Left;
                 told.event(index, row, if left { What::Left { waited_ns } } else { What::GaveUp { waited_ns } });
             }
-            Deed::Holding { mode } | Deed::Kept { mode, .. } => {
+            Deed::Holding { mode } => {
+                if lock.holds_again(task, range, mode) {
+                    return;
+                }
                 let index = told.place(lock, task, kind, range);
                 let Some(row) = lock.rows.get_mut(index) else { return };
-                row.hold = Some(Hold { since: t, seq: 0, mode, range });
+                row.hold = Some(Hold { since: t, seq: 0, mode, range, count: 1 });
+                told.event(index, row, What::Found { mode, holds: true });
+            }
+            Deed::Kept { mode, since } => {
+                if let Some(cut) = take_cut(&mut self.cuts, lock, &told, change) {
+                    told.keep(lock, &cut, range, &mut self.fresh);
+                    return;
+                }
+                // What is left beside that: another row, since a row has one range.
+                let same = |e: &&Row| {
+                    e.hold.is_some_and(|h| {
+                        h.mode == mode && since.is_none_or(|s| h.since == s.saturating_sub(self.epoch))
+                    })
+                };
+                let seq = lock.of(task).map(|(_, r)| r).find(same).and_then(|r| r.hold).map_or(0, |h| h.seq);
+                let since = since.map_or(t, |since| since.saturating_sub(self.epoch));
+                let index = told.place(lock, task, kind, range);
+                let Some(row) = lock.rows.get_mut(index) else { return };
+                row.hold = Some(Hold { since, seq, mode, range, count: 1 });
                 told.event(index, row, What::Found { mode, holds: true });
             }
             Deed::Acquired { mode, contended } => {
+                if lock.waits(task).is_none() && lock.holds_again(task, range, mode) {
+                    return;
+                }
                 if let Some(index) = lock.holds(task, range) {
-                    let held = lock.rows.get(index).and_then(|r| r.hold);
-                    if held.is_some_and(|h| h.mode == mode) && lock.waits(task).is_none() {
-                        return;
-                    }
                     told.release(lock, index, &mut self.fresh);
                 }
                 let index = lock.waits(task).unwrap_or_else(|| told.place(lock, task, kind, range));
@@ -320,7 +367,7 @@ impl Roster {
                     handoff_ns: wait.filter(|w| self.exact && released > w.since).map(|_| t.saturating_sub(released)),
                     overtaken: wait.map_or(0, |w| seq.saturating_sub(w.seq_then + 1)),
                 };
-                row.hold = Some(Hold { since: t, seq, mode, range });
+                row.hold = Some(Hold { since: t, seq, mode, range, count: 1 });
                 if !acquired.contended {
                     self.fresh.insert((number, index), told.out.len());
                 }
@@ -328,7 +375,14 @@ impl Roster {
             }
             Deed::Released => {
                 let Some(index) = lock.holds(task, range) else { return };
-                told.release(lock, index, &mut self.fresh);
+                if let Some(hold) = lock.rows.get_mut(index).and_then(|r| r.hold.as_mut())
+                    && hold.count > 1
+                {
+                    hold.count -= 1;
+                    return;
+                }
+                self.cuts.retain(|cut| cut.t == t);
+                self.cuts.extend(told.release(lock, index, &mut self.fresh));
             }
         }
     }
@@ -485,10 +539,11 @@ impl Telling<'_> {
         index
     }
 
-    fn release(&mut self, lock: &mut Lock, index: usize, fresh: &mut HashMap<(usize, usize), usize>) {
+    fn release(&mut self, lock: &mut Lock, index: usize, fresh: &mut HashMap<(usize, usize), usize>) -> Option<Cut> {
         lock.released = self.t;
-        let Some(row) = lock.rows.get_mut(index) else { return };
-        let Some(hold) = row.hold.take() else { return };
+        let row = lock.rows.get_mut(index)?;
+        let hold = row.hold.take()?;
+        let cut = Cut { number: self.number, index, t: self.t, hold, at: self.out.len(), cycle: false };
         let held_ns = self.t.saturating_sub(hold.since);
         // One that was taken and let go within a batch, with nobody in its way, is told as one.
         if let Some(at) = fresh.remove(&(self.number, index))
@@ -497,10 +552,48 @@ impl Telling<'_> {
         {
             row.used = self.t;
             *what = What::Cycle { acquired: *acquired, held_ns };
-            return;
+            return Some(Cut { at, cycle: true, ..cut });
         }
         self.event(index, row, What::Released { seq: hold.seq, held_ns });
+        Some(cut)
     }
+
+    /// The hold is not over: it goes on in its row, with these bytes only.
+    fn keep(&mut self, lock: &mut Lock, cut: &Cut, range: Option<Range>, fresh: &mut HashMap<(usize, usize), usize>) {
+        let Some(row) = lock.rows.get_mut(cut.index) else { return };
+        (row.hold, row.range) = (Some(Hold { range, ..cut.hold }), range);
+        let known = self.who.process(row.task.pid).filter(|k| k.began <= row.acted.saturating_add(self.epoch));
+        row.mark = known.as_ref().map(|k| k.mark);
+        let event = seen(self.t, self.number, cut.index, row, known.unwrap_or_default());
+        match self.out.get_mut(cut.at) {
+            Some(Event { what, .. }) if cut.cycle => {
+                if let What::Cycle { acquired, .. } = what {
+                    *what = What::Acquired(*acquired);
+                }
+                self.out.push(event);
+                // The end of it is an event of its own: what lies between them tells the range.
+                fresh.remove(&(self.number, cut.index));
+            }
+            Some(place) => *place = event,
+            None => {}
+        }
+    }
+}
+
+/// The hold of which `kept` is the rest, if it has just ended and its row is free.
+fn take_cut(cuts: &mut Vec<Cut>, lock: &Lock, told: &Telling<'_>, kept: &Change) -> Option<Cut> {
+    let covers = |all: Range, part: Range| {
+        all.start <= part.start && all.end.is_none_or(|end| part.end.is_some_and(|last| last <= end))
+    };
+    let at = cuts.iter().position(|cut| {
+        (cut.number, cut.t) == (told.number, told.t)
+            && lock
+                .rows
+                .get(cut.index)
+                .is_some_and(|row| row.task == kept.task && row.kind == kept.kind && row.is_idle())
+            && cut.hold.range.zip(kept.range).is_some_and(|(all, part)| covers(all, part))
+    })?;
+    Some(cuts.swap_remove(at))
 }
 
 fn seen(t: u64, number: usize, index: usize, row: &Row, known: Known) -> Event {

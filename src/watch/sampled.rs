@@ -13,7 +13,8 @@
 //! the order of their times, over all calls: what is known is held back while something earlier may turn up.
 
 use super::change::{Change, Deed, Family, FileId, LockKey, Range, TaskId};
-use super::process::{Owner, Wait};
+use super::ofd::Candidates;
+pub use super::ofd::Tasks;
 use super::procfs::{Row, Snapshot};
 use crate::event::{LockKind, LockMode};
 use std::collections::{HashMap, HashSet};
@@ -23,15 +24,6 @@ const PATIENCE: u8 = 4;
 
 /// Locks of one file by more tasks than this are not compared with each other in a torn reading.
 const COMPARED: usize = 256;
-
-/// Who keeps and who waits for the open-file-description locks of a file: `/proc/locks` does not tell.
-#[derive(Clone, Debug, Default)]
-pub struct Tasks {
-    /// As [`super::process::owners::scan`] finds them.
-    pub keepers: Vec<Owner>,
-    /// As [`super::process::waits::of`] finds them.
-    pub waits: Vec<Wait>,
-}
 
 /// Whose request or lock it is, and for what: told apart by nothing else in `/proc/locks`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,6 +99,11 @@ impl Sampler {
         Self { wanted, ..Self::default() }
     }
 
+    /// Whether it looks at this lock.
+    pub fn wants(&self, lock: LockKey) -> bool {
+        self.wanted.as_ref().is_none_or(|w| w.contains(&lock))
+    }
+
     /// Looks at other locks from now on. What is held on a lock that was not looked at before is told as held before;
     /// of those that are looked at no more, nothing more is told.
     pub fn look_at(&mut self, wanted: Option<HashSet<LockKey>>) {
@@ -164,15 +161,15 @@ impl Sampler {
         let mut answers: HashMap<FileId, Candidates> = HashMap::new();
         for row in rows {
             let (Some(lock), Some(kind), Some(mode)) = (row.key(), row.kind.lock(), row.mode) else { continue };
-            if self.wanted.as_ref().is_some_and(|w| !w.contains(&lock)) {
+            if !self.wants(lock) {
                 continue;
             }
             let mut claim = Claim { lock, pid: row.pid, kind, range: row.range };
             if kind == LockKind::Ofd {
-                let of_file = answers.entry(lock.file).or_insert_with(|| Candidates::of(&ask(lock.file), lock.file));
+                let of_file = answers.entry(lock.file).or_insert_with(|| Candidates::of(&ask(lock.file)));
                 let known = if row.waits() { &self.waiting } else { &self.held };
                 let last = |pid: i32| known.contains_key(&Claim { pid, ..claim });
-                claim.pid = of_file.take(row.waits(), (row.range, mode), last).unwrap_or(row.pid);
+                claim.pid = of_file.take(row.waits(), (lock.file, row.range, mode), last).unwrap_or(row.pid);
             }
             if row.waits() { &mut waiters } else { &mut holders }.push(Shown { claim, mode });
         }
@@ -340,55 +337,6 @@ fn leave_out_overtaken(holders: &mut Vec<Shown>) {
     }
     kept.reverse();
     *holders = kept;
-}
-
-/// What an open-file-description lock or request is for.
-type Want = (Range, LockMode);
-
-/// A process that a row may be of, and whether a row was given to it already.
-type Candidate = (bool, i32);
-
-/// Processes that the rows of one file's open-file-description locks may be of, once for each descriptor or thread.
-#[derive(Debug, Default)]
-struct Candidates {
-    keepers: HashMap<Want, Vec<Candidate>>,
-    waits: HashMap<Want, Vec<Candidate>>,
-    /// They wait, for what cannot be read.
-    for_something: Vec<Candidate>,
-}
-
-impl Candidates {
-    fn of(tasks: &Tasks, file: FileId) -> Self {
-        let mut found = Self::default();
-        for owner in tasks.keepers.iter().filter(|o| o.kind == LockKind::Ofd && o.file == file) {
-            if let Some(mode) = owner.mode {
-                found.keepers.entry((owner.range, mode)).or_default().push((false, owner.pid));
-            }
-        }
-        for wait in tasks.waits.iter().filter(|w| w.kind == LockKind::Ofd && w.file == Some(file)) {
-            match (wait.range, wait.mode) {
-                (Some(range), Some(mode)) => found.waits.entry((range, mode)).or_default().push((false, wait.pid)),
-                _ => found.for_something.push((false, wait.pid)),
-            }
-        }
-        found
-    }
-
-    /// A process for a row: one that has none yet; of those, the one that had it in the `last` reading, else the one
-    /// with the lowest pid.
-    fn take(&mut self, waits: bool, want: Want, last: impl Fn(i32) -> bool) -> Option<i32> {
-        let of_want = if waits { self.waits.get_mut(&want) } else { self.keepers.get_mut(&want) };
-        let list = match of_want {
-            Some(list) if !list.is_empty() => list,
-            _ if waits => &mut self.for_something,
-            _ => return None,
-        };
-        let place = |(_, (given, pid)): &(usize, &Candidate)| (*given, !last(*pid), *pid);
-        let (at, &(_, pid)) = list.iter().enumerate().min_by_key(place)?;
-        list.swap_remove(at);
-        list.iter_mut().filter(|c| c.1 == pid).for_each(|c| c.0 = true);
-        Some(pid)
-    }
 }
 
 #[cfg(test)]

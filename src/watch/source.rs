@@ -79,6 +79,7 @@ impl Plan {
         let (eyes, how, why) = choose(args, some)?;
         let precision_ns = if how == How::Sampled { args.interval_ns() } else { 0 };
         blind.extend(Sight::look().sentences());
+        blind.extend(eyes.cost());
         if how == How::Sampled {
             let often = plain(precision_ns);
             let why = why.map(|w| format!("; {w}")).unwrap_or_default();
@@ -86,6 +87,7 @@ impl Plan {
                 0,
                 format!("sampled every {often}: waits are known to \u{b1} {often}, what falls between two readings is not seen{why}"),
             );
+            blind.push(super::askers::BLIND.into());
         }
         let first = wanted.paths.first();
         let lock = LockInfo {

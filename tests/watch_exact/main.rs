@@ -5,6 +5,7 @@
 mod accounts;
 mod attach;
 mod privilege;
+mod product;
 mod scenes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -27,7 +27,7 @@ fn give_up(drop: &[u32]) -> bool {
 }
 
 fn open(way: Option<Way>) -> Result<Tracer, TraceError> {
-    Tracer::open(&Scope::All, Options { way, ..Options::default() }, Box::new(|| Ok(Vec::new())))
+    Tracer::open(&Scope::All, Options { way, ..Options::default() }, Box::new(|| Ok(Default::default())))
 }
 
 /// Whether there is anything to give up.
@@ -63,4 +63,27 @@ fn without_the_right_to_events_the_command_that_grants_it_is_said() {
             assert!(why.contains(word), "{word} is not in: {why}");
         }
     }
+}
+
+#[test]
+fn the_program_says_that_perf_does_it_and_why() {
+    if !may_watch() {
+        return;
+    }
+    let file = lock_file();
+    let program = env!("CARGO_BIN_EXE_flockmon");
+    let watch = ["watch", "--no-config", "--how", "exact", "-d", "1ms", "-o", "json", file.path().to_str().unwrap()];
+    // Root has again what a thread of it gave up; not so what is outside of its bounding set.
+    let bound = ["--bounding-set=-bpf,-sys_admin", program];
+    let Ok(out) = std::process::Command::new("setpriv").args(bound).args(watch).output() else {
+        eprintln!("SKIPPED: there is no setpriv(1) here");
+        return;
+    };
+    if out.status.code() != Some(0) {
+        eprintln!("SKIPPED: {}", String::from_utf8_lossy(&out.stderr));
+        return;
+    }
+    let all: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let blind = all["watch"]["blind"].to_string();
+    assert!(blind.contains("perf") && blind.contains("CAP_BPF") && !blind.contains("cannot watch"), "{blind}");
 }

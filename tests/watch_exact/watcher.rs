@@ -5,7 +5,7 @@ use flockmon::event::{LockKind, LockMode};
 use flockmon::lock::Lock;
 use flockmon::watch::change::{Change, Deed, Family, FileId, LockKey, Range, TaskId};
 use flockmon::watch::exact::{Options, Tracer, Way};
-use flockmon::watch::grammar::SnapshotEntry;
+use flockmon::watch::grammar::{Reading, SnapshotEntry};
 use flockmon::watch::tracepoint::{Scope, TraceError};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -40,7 +40,13 @@ pub fn watch(path: &Path, way: Way) -> Option<Watcher> {
 pub fn watch_as(path: &Path, way: Option<Way>) -> Option<Watcher> {
     let id = file_id(path);
     let options = Options { way, ..Options::default() };
-    let open = || Tracer::open(&Scope::Files(vec![id]), options, Box::new(move || Ok(proc_locks(id))));
+    let open = || {
+        Tracer::open(
+            &Scope::Files(vec![id]),
+            options,
+            Box::new(move || Ok(Reading { entries: proc_locks(id), torn: false })),
+        )
+    };
     let mut tracer = match open() {
         Err(TraceError::NotMounted) => {
             // Root may mount it; it stays, as it would for any other user of it.
@@ -150,9 +156,11 @@ pub fn proc_locks(id: FileId) -> Vec<SnapshotEntry> {
             _ => return None,
         };
         let range = Range { start: start.parse().ok()?, end: end.parse().ok() };
+        let pid = pid.parse().ok()?;
         Some(SnapshotEntry {
             lock: LockKey { file: FileId { major, minor, inode: parts.next()?.parse().ok()? }, family },
-            task: TaskId { pid: pid.parse().ok()?, tid: 0 },
+            // All of ours have one thread.
+            task: TaskId { pid, tid: pid },
             kind,
             mode: if mode == "WRITE" { LockMode::Exclusive } else { LockMode::Shared },
             range: (family == Family::Record).then_some(range),

@@ -11,7 +11,7 @@
 //! - a task that holds and asks for the other mode is told `Acquired` again (it got it at once) or first `Released`.
 
 use super::change::{Change, FileId};
-use super::grammar::{Grammar, SnapshotEntry, WINDOW};
+use super::grammar::{Grammar, Reading, WINDOW};
 use super::process::sight::initial_pid_namespace;
 use super::tracepoint::bpf::Bpf;
 use super::tracepoint::merge::merge;
@@ -25,7 +25,7 @@ use self::snapshots::Snapshots;
 
 /// Reads the locks as they are now (`/proc/locks`); called on a thread of its own, a few times when watching begins and
 /// every few seconds as a check. An error skips this once.
-pub type ReadLocks = Box<dyn FnMut() -> std::io::Result<Vec<SnapshotEntry>> + Send>;
+pub type ReadLocks = Box<dyn FnMut() -> std::io::Result<Reading> + Send>;
 
 /// How the records reach us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,8 @@ impl Default for Options {
 const NAP: Duration = Duration::from_millis(10);
 /// The same where nothing has happened of late.
 const IDLE_NAP: Duration = Duration::from_millis(25);
+/// How often it is looked whether CPUs came online, in ns.
+const CPUS_NS: u64 = 1_000_000_000;
 
 enum Source {
     Perf(Perf),
@@ -79,6 +81,8 @@ pub struct Tracer {
     scope: Wanted,
     stats: Stats,
     idle: bool,
+    /// When it was looked last which CPUs are online, in ns.
+    counted: u64,
     /// Threads that ended, and when.
     ended: Vec<(u64, i32)>,
     cheaper_refused: Option<TraceError>,
@@ -106,6 +110,13 @@ impl Files {
                 files.sort_unstable();
                 Self::Some(files)
             }
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        match self {
+            Self::All => Scope::All,
+            Self::Some(files) => Scope::Files(files.clone()),
         }
     }
 
@@ -155,6 +166,7 @@ impl Tracer {
             scope: Wanted { files: Files::of(scope), since: clock::now(), before: Files::Some(Vec::new()) },
             stats: Stats::default(),
             idle: false,
+            counted: clock::now(),
             ended: Vec::new(),
             cheaper_refused,
         };
@@ -202,6 +214,15 @@ impl Tracer {
         self.grammar.advance(horizon);
         self.grammar.drain(changes);
         self.idle = self.stats.records == before;
+        if now.saturating_sub(self.counted) >= CPUS_NS
+            && let Source::Perf(perf) = &mut self.source
+        {
+            self.counted = now;
+            if perf.take_in_cpus(&self.scope.files.scope())? {
+                // Nobody has seen what was done there until now.
+                self.snapshots.want_first(&mut self.grammar);
+            }
+        }
         Ok(())
     }
 

@@ -16,6 +16,8 @@ const AGAIN: u32 = 2;
 const SOON: u64 = 300_000_000;
 /// Between two readings that check what the records told.
 const CHECK: u64 = 3_000_000_000;
+/// All of them may take one part in so many of the time, but for the first ones.
+const SHARE: u64 = 20;
 
 /// The thread and what it was asked.
 pub(super) struct Snapshots {
@@ -36,8 +38,9 @@ impl Snapshots {
             let work = move || {
                 for () in asked {
                     let began = clock::now();
-                    let entries = locks().ok();
-                    let snapshot = Snapshot { began, ended: clock::now(), entries };
+                    let (entries, torn) = locks().map(|read| (read.entries, read.torn)).ok().unzip();
+                    let torn = torn.unwrap_or_default();
+                    let snapshot = Snapshot { began, ended: clock::now(), entries, torn };
                     if answer.send(snapshot).is_err() {
                         break;
                     }
@@ -74,9 +77,10 @@ impl Snapshots {
             if let Some(entries) = &mut read.entries {
                 entries.retain(wanted);
             }
+            let rest = read.ended.saturating_sub(read.began).saturating_mul(SHARE);
             grammar.snapshot(read);
-            self.next = Some(now + CHECK);
-            self.earliest = now + SOON;
+            self.next = Some(now + CHECK.max(rest));
+            self.earliest = now + SOON.max(rest);
         }
         if grammar.wants_snapshot() && self.left == 0 && self.earliest <= now {
             self.left = AGAIN;

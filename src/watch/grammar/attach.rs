@@ -7,6 +7,7 @@
 
 use super::fast::FastMap;
 use super::holds::{Hold, LockState, UNKNOWN};
+use super::out::Out;
 use super::span::Span;
 use super::tries::Ask;
 use super::{Grammar, Snapshot, SnapshotEntry, WINDOW, Wait};
@@ -20,6 +21,8 @@ use std::collections::VecDeque;
 const MISSES: u32 = 3;
 /// The same for what may have ended while records were lost.
 const MISSES_AFTER_LOSS: u32 = 2;
+/// The same for what an unlock may have ended, in torn snapshots; of the others one will do.
+const MISSES_IN_DOUBT: u32 = 2;
 
 /// Snapshots under way, and who had a record meanwhile.
 #[derive(Debug, Default)]
@@ -53,35 +56,48 @@ impl Attach {
         self.touched.get(&(lock, pid)).is_some_and(|&t| t >= since)
     }
 
-    /// If the request can be of the owner of an unknown hold, it is.
-    pub fn bind_hold(&mut self, lock: &mut LockState, ask: &Ask, request: &Request) {
+    /// If the request can be of the owner of an unknown hold, it is. A close is of whichever descriptor, and the holder may
+    /// have others; whoever inherited the holder's has another pid: then a snapshot has to tell, which is asked for.
+    pub fn bind_hold(&mut self, t: u64, lock: &mut LockState, ask: &Ask, request: &Request, out: &mut Out) {
         if lock.knows(request.owner) {
             return;
         }
         let (close, unlock) = (request.flags & FL_CLOSE != 0, request.op == UNLOCK);
         let pid = request.pid;
-        let bound = match ask.kind {
-            LockKind::Flock => {
-                let may = |mode: LockMode| match (request.ret, mode) {
-                    _ if unlock => true,
-                    (0, _) => true,
-                    // Who has it exclusively is never put off; it is another descriptor of the same process.
-                    (_, Exclusive) => false,
-                    (_, Shared) => ask.mode == Exclusive,
-                };
-                lock.bind(request.owner, |hold| hold.task.pid == pid && may(hold.mode))
-            }
-            _ if request.flags & FL_OFDLCK != 0 => lock.bind(request.owner, |hold| is_ofd(hold, pid, ask.span)),
-            // A close tells of the process's locks first, then of the description's.
-            _ if close && lock.last_close.0 == ask.task.tid && lock.last_close.1 != request.owner => {
-                lock.bind(request.owner, |hold| is_ofd(hold, pid, ask.span))
-            }
-            _ => lock.bind(request.owner, |hold| hold.kind == LockKind::Posix && hold.task.pid == pid),
+        // A close tells of the process's record locks first, then of the description's.
+        let of_description = ask.kind == LockKind::Flock
+            || request.flags & FL_OFDLCK != 0
+            || close && lock.last_close.0 == ask.task.tid && lock.last_close.1 != request.owner;
+        if !of_description {
+            let bound = lock.bind(request.owner, |hold| hold.kind == LockKind::Posix && hold.task.pid == pid);
+            // The close of any descriptor drops them all.
+            self.doubt |= bound && close;
+            return;
+        }
+        let own = |hold: &Hold| match ask.kind {
+            LockKind::Flock => hold.task.pid == pid,
+            _ => is_ofd(hold, pid, ask.span),
         };
-        // All but these may have been of another descriptor.
-        let certain = ask.kind == LockKind::Posix && !close || request.ret == 0 && !unlock && ask.mode == Exclusive;
-        if bound && !certain {
-            self.doubt = true;
+        if request.ret == 0 && !unlock {
+            // What it let go of before is not what it has now.
+            lock.end(t, |owner, hold| owner == UNKNOWN && hold.doubted.is_some() && own(hold), out);
+        }
+        let may = |mode: LockMode| match (request.ret, mode) {
+            _ if ask.kind != LockKind::Flock || unlock => true,
+            (0, _) => true,
+            // Who has it exclusively is never put off; it is another descriptor of the same process.
+            (_, Exclusive) => false,
+            (_, Shared) => ask.mode == Exclusive,
+        };
+        let bound = !close && lock.bind(request.owner, |hold| own(hold) && may(hold.mode));
+        if bound {
+            // All but these may have been of another descriptor.
+            self.doubt |= request.ret != 0 || unlock || ask.mode == Shared;
+        } else if unlock && lock.stranger != request.owner {
+            let inherited = |hold: &Hold| hold.kind != LockKind::Posix && hold.span.overlaps(ask.span);
+            self.doubt |= lock.doubt(t, own) || lock.doubt(t, inherited);
+        } else if request.ret != 0 {
+            lock.stranger = request.owner;
         }
     }
 }
@@ -146,41 +162,57 @@ impl Grammar {
     fn compare(&mut self, snapshot: &Snapshot, entries: &[SnapshotEntry]) {
         let (now, since, lost_at) = (self.now, snapshot.began.saturating_sub(WINDOW), self.lost_at);
         let limit = |seen: u64| if seen < lost_at { MISSES_AFTER_LOSS } else { MISSES };
+        let enough = |hold: &Hold| match hold.doubted {
+            Some(at) if at <= snapshot.began => hold.misses >= if snapshot.torn { MISSES_IN_DOUBT } else { 1 },
+            _ => hold.misses >= limit(hold.seen),
+        };
+        let mut doubt = false;
         let mut listed: FastMap<LockKey, Vec<&SnapshotEntry>> = FastMap::default();
         for entry in entries {
             listed.entry(entry.lock).or_default().push(entry);
         }
+        // Whose an open-file-description lock is was inferred: another may have its descriptor, too. Without a loss it is
+        // still of whoever acquired it.
+        let nameless = |e: &SnapshotEntry, seen: u64| e.task.pid == -1 || e.kind == LockKind::Ofd && seen >= lost_at;
         let nothing = Vec::new();
         for (key, lock) in &mut self.locks {
             let of_lock = listed.get(key).unwrap_or(&nothing);
             let mut gone = false;
             for (_, hold) in lock.holds_mut() {
                 if hold.seen >= since || self.attach.is_touched(*key, hold.task.pid, since) {
+                    doubt |= hold.doubted.is_some();
                     continue;
                 }
                 let is_there = |e: &&&SnapshotEntry| {
                     !e.waiting
                         && e.mode == hold.mode
-                        && (e.task.pid == hold.task.pid || e.task.pid == -1 && hold.kind == LockKind::Ofd)
+                        && (e.task.pid == hold.task.pid || hold.kind == LockKind::Ofd && nameless(e, hold.seen))
                         && Span::of(e.range).overlaps(hold.span)
                 };
                 if of_lock.iter().any(|e| is_there(&e)) {
                     hold.misses = 0;
                     hold.seen = hold.seen.max(snapshot.began);
+                    hold.doubted = hold.doubted.filter(|at| *at > snapshot.began);
                 } else {
                     hold.misses += 1;
-                    gone |= hold.misses >= limit(hold.seen);
+                    gone |= enough(hold);
                 }
+                doubt |= hold.doubted.is_some() && !enough(hold);
             }
             if gone {
-                lock.end(now, |_, hold| hold.misses >= limit(hold.seen), &mut self.out);
+                lock.end(now, |_, hold| enough(hold), &mut self.out);
             }
         }
+        self.attach.doubt |= doubt;
         let mut gone = Vec::new();
         for (&tid, wait) in &mut self.waits {
             let (key, pid) = (wait.ask.lock, wait.ask.task.pid);
             // While a lock is handed over nobody waits for it as far as can be seen, so any record of it excuses.
             if wait.leaving || wait.seen >= since || self.attach.is_touched(key, -1, since) {
+                continue;
+            }
+            // Whoever was seen to begin is seen to end; while it is stopped it is in no queue.
+            if wait.owner != UNKNOWN && wait.seen >= lost_at {
                 continue;
             }
             let is_there = |e: &&SnapshotEntry| {
@@ -203,31 +235,30 @@ impl Grammar {
     }
 
     fn found_wait(&mut self, entry: &SnapshotEntry) {
-        let (pid, span) = (entry.task.pid, Span::of(entry.range));
+        let (TaskId { pid, tid }, span) = (entry.task, Span::of(entry.range));
         let same = |wait: &Wait| {
             wait.ask.lock == entry.lock
                 && wait.ask.mode == entry.mode
                 && wait.ask.kind == entry.kind
-                && (wait.ask.task.pid == pid && (entry.task.tid == 0 || wait.ask.task.tid == entry.task.tid)
+                && (wait.ask.task.pid == pid && (tid == 0 || wait.ask.task.tid < 0 || wait.ask.task.tid == tid)
                     || pid == -1)
                 && wait.ask.span == span
         };
         if self.waits.values().any(same) {
             return;
         }
-        let mut task = known(entry.task);
+        let mut task = entry.task;
         if task.tid <= 0 || self.waits.contains_key(&task.tid) {
             // What is told of waits has to be told apart.
             self.attach.stand_in -= 1;
             task.tid = self.attach.stand_in;
         }
-        self.tries.give_up(self.now, task.tid, |other| other.task.pid != task.pid, &mut self.out);
         let ask = Ask { lock: entry.lock, task, kind: entry.kind, mode: entry.mode, span };
         self.wait_from_before(ask, UNKNOWN);
     }
 
     fn wait_from_before(&mut self, ask: Ask, owner: u64) {
-        self.tries.end(self.now, ask.task.tid, |tried| tried.lock == ask.lock, &mut self.out);
+        self.tries.waits(self.now, &ask, &mut self.out);
         self.out.tell(ask.change(self.now, Deed::Waiting { mode: ask.mode, before: true }));
         self.waits.insert(ask.task.tid, Wait { ask, owner, leaving: false, seen: self.now, misses: 0 });
         self.unknown_waits += usize::from(owner == UNKNOWN);
@@ -267,10 +298,14 @@ impl Grammar {
                 && (hold.mode == Exclusive || entry.mode == Exclusive)
                 && hold.task.pid != entry.task.pid
         };
+        // Whose an open-file-description lock is was inferred, and so ends nobody who is known by a record.
+        let known_better = |owner: u64| entry.kind == LockKind::Ofd && owner != UNKNOWN;
         // Records are right about whoever had one meanwhile.
-        let stands =
-            |hold: &Hold| excludes(hold) && (hold.seen >= since || attach.is_touched(entry.lock, hold.task.pid, since));
-        if lock.holds().any(|(_, hold)| stands(hold)) {
+        let stands = |owner: u64, hold: &Hold| {
+            excludes(hold)
+                && (hold.seen >= since || known_better(owner) || attach.is_touched(entry.lock, hold.task.pid, since))
+        };
+        if lock.holds().any(|(owner, hold)| stands(owner, hold)) {
             return;
         }
         lock.end(self.now, |_, hold| excludes(hold), &mut self.out);
@@ -280,14 +315,14 @@ impl Grammar {
                 && hold.span.overlaps(span)
                 && (hold.mode == Exclusive || entry.mode == Exclusive)
         };
-        if lock.holds().any(|(_, hold)| stale(hold) && hold.seen >= since) {
+        if lock.holds().any(|(owner, hold)| stale(hold) && (hold.seen >= since || known_better(owner))) {
             return;
         }
         lock.end(self.now, |_, hold| stale(hold), &mut self.out);
         let ask = Ask { lock: entry.lock, task: known(entry.task), kind: entry.kind, mode: entry.mode, span };
         self.out.tell(ask.change(self.now, Deed::Holding { mode: entry.mode }));
         let Ask { task, kind, mode, .. } = ask;
-        lock.push(UNKNOWN, Hold { task, kind, mode, span, since: None, seen: self.now, misses: 0 });
+        lock.push(UNKNOWN, Hold { task, kind, mode, span, since: None, seen: self.now, misses: 0, doubted: None });
     }
 
     /// If the request can be that of an unknown wait, it is.

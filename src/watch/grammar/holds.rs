@@ -23,6 +23,8 @@ pub(super) struct Hold {
     pub seen: u64,
     /// Snapshots in a row that did not have it, though nothing happened.
     pub misses: u32,
+    /// When an unlock came that may have been its own; a snapshot tells. Only where its owner is not known.
+    pub doubted: Option<u64>,
 }
 
 /// A grant.
@@ -48,11 +50,14 @@ pub(super) struct LockState {
     unknown: usize,
     /// The last unlock by close: thread and owner.
     pub last_close: (i32, u64),
+    /// The owner that was put off last: it holds nothing.
+    pub stranger: u64,
 }
 
 impl LockState {
     pub fn new(lock: LockKey) -> Self {
-        Self { lock, owners: Vec::new(), holds: Vec::new(), exclusive: 0, unknown: 0, last_close: (0, UNKNOWN) }
+        let last_close = (0, UNKNOWN);
+        Self { lock, owners: Vec::new(), holds: Vec::new(), exclusive: 0, unknown: 0, last_close, stranger: UNKNOWN }
     }
 
     pub fn holds(&self) -> impl Iterator<Item = (u64, &Hold)> {
@@ -89,6 +94,16 @@ impl LockState {
         bound
     }
 
+    /// An unlock at `t` may have been of the unknown holds that `which` picks; `true` where there are any.
+    pub fn doubt(&mut self, t: u64, which: impl Fn(&Hold) -> bool) -> bool {
+        let mut any = false;
+        for (_, hold) in self.holds_mut().filter(|(owner, hold)| *owner == UNKNOWN && which(hold)) {
+            (hold.doubted, hold.misses) = (Some(t), 0);
+            any = true;
+        }
+        any
+    }
+
     pub fn push(&mut self, owner: u64, hold: Hold) {
         self.exclusive += usize::from(hold.mode == Exclusive);
         self.unknown += usize::from(owner == UNKNOWN);
@@ -109,6 +124,8 @@ impl LockState {
     }
 
     fn release(&self, t: u64, hold: &Hold, out: &mut Out) {
+        // What ended it is the unlock that it was doubted for, though that was not certain then.
+        let t = hold.doubted.map_or(t, |at| out.belated(at));
         out.tell(self.ask(hold).change(t, Deed::Released));
     }
 
@@ -155,7 +172,7 @@ impl LockState {
         let ask = Ask { span, ..grant.ask };
         out.tell(ask.change(grant.t, Deed::Acquired { mode: ask.mode, contended: grant.contended }));
         let (t, Ask { task, kind, mode, .. }) = (grant.t, ask);
-        self.push(grant.owner, Hold { task, kind, mode, span, since: Some(t), seen: t, misses: 0 });
+        self.push(grant.owner, Hold { task, kind, mode, span, since: Some(t), seen: t, misses: 0, doubted: None });
     }
 
     fn grant_whole(&mut self, grant: &Grant, out: &mut Out) {

@@ -32,7 +32,8 @@ use crate::event::{LockKind, LockMode};
 pub const WINDOW: u64 = 2_000_000;
 /// A wait that a signal interrupted is the same wait if it is taken up again within this time, in ns: a call that is
 /// restarted by the program itself, as Python does (PEP 475).
-const RETRY: u64 = 2_000_000;
+/// The handler runs in between.
+const RETRY: u64 = 100_000_000;
 /// Locks that nobody holds are forgotten when there are so many more than the last time.
 const SPARE_LOCKS: usize = 1024;
 /// `SA_RESTART` of sigaction(2).
@@ -44,8 +45,8 @@ pub struct SnapshotEntry {
     /// Which lock.
     pub lock: LockKey,
     /// Who, as the initial pid namespace numbers it: `pid` as the kernel lists it or, for an OFD lock, as its owner's
-    /// descriptors tell; -1 where neither does. `tid` 0 where not known: the process's first thread is assumed then, and
-    /// where that one is known to wait for something else it is told by a number below 0.
+    /// descriptors tell; -1 where neither does. `tid` 0 where not known: of a holder the process's first thread is assumed
+    /// then, a waiter is told by a number below 0.
     pub task: TaskId,
     /// Which kind.
     pub kind: LockKind,
@@ -67,6 +68,17 @@ pub struct Snapshot {
     /// What was found; none where the reading failed. An entry that is missing says little: reading is torn, and blind
     /// while a lock is handed over.
     pub entries: Option<Vec<SnapshotEntry>>,
+    /// It took several reads, each of another moment.
+    pub torn: bool,
+}
+
+/// What one reading of `/proc/locks` gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Its rows.
+    pub entries: Vec<SnapshotEntry>,
+    /// As [`Snapshot::torn`].
+    pub torn: bool,
 }
 
 /// A wait as it was told.
@@ -178,10 +190,6 @@ impl Grammar {
         let task = TaskId { pid: request.pid, tid };
         let span = Span::of(request.range());
         let ask = Ask { lock: request.lock(), task, kind: request.kind(), mode, span };
-        if !self.tries.is_empty() {
-            // Of another process: its thread had the same number, and its end was missed.
-            self.tries.give_up(self.now, tid, |other| other.task.pid != request.pid, &mut self.out);
-        }
         if self.unknown_waits > 0 {
             self.bind_wait(&ask, request);
         }
@@ -210,7 +218,7 @@ impl Grammar {
         }
     }
 
-    fn granted(&mut self, ask: Ask, request: &Request, wait: Option<Wait>) {
+    fn granted(&mut self, mut ask: Ask, request: &Request, wait: Option<Wait>) {
         let (t, tid) = (self.now, ask.task.tid);
         let mut contended = wait.is_some();
         if let Some(wait) = wait {
@@ -219,12 +227,16 @@ impl Grammar {
             }
             self.forget_wait(tid);
         }
-        if !self.tries.is_empty() {
-            contended |= self.tries.end(t, tid, |tried| ask.answers(tried), &mut self.out);
+        if !contended
+            && !self.tries.is_empty()
+            && let Some(task) = self.tries.won(t, &ask, &mut self.out)
+        {
+            // Told of whoever was told to try.
+            (contended, ask.task) = (true, task);
         }
         let lock = self.locks.entry(ask.lock).or_insert_with(|| LockState::new(ask.lock));
         if lock.has_unknown() {
-            self.attach.bind_hold(lock, &ask, request);
+            self.attach.bind_hold(self.now, lock, &ask, request, &mut self.out);
         }
         let grant = Grant { ask, t, owner: request.owner, contended, lost_at: self.lost_at };
         lock.grant(&grant, &mut self.out);
@@ -242,7 +254,7 @@ impl Grammar {
             return;
         }
         // It tried first; now it waits.
-        self.tries.end(t, tid, |tried| tried.lock == ask.lock, &mut self.out);
+        self.tries.waits(t, &ask, &mut self.out);
         self.out.tell(ask.change(t, Deed::Waiting { mode: ask.mode, before: false }));
         self.waits.insert(tid, Wait { ask, owner: request.owner, leaving: false, seen: t, misses: 0 });
     }
@@ -254,7 +266,7 @@ impl Grammar {
         } else if request.blocks() && request.ret != -libc::EAGAIN {
             // A deadlock, refused, or no memory: it tried once and that was that.
             self.tries.failed(self.now, ask, &mut self.out);
-            self.tries.give_up(self.now, ask.task.tid, |other| other.lock == ask.lock, &mut self.out);
+            self.tries.refused(self.now, &ask, &mut self.out);
         } else {
             self.tries.failed(self.now, ask, &mut self.out);
         }
@@ -267,7 +279,7 @@ impl Grammar {
         }
         let Some(lock) = self.locks.get_mut(&ask.lock) else { return };
         if lock.has_unknown() {
-            self.attach.bind_hold(lock, ask, request);
+            self.attach.bind_hold(self.now, lock, ask, request, &mut self.out);
         }
         lock.unlock(self.now, request.owner, Span::WHOLE, &mut self.out);
     }
@@ -285,7 +297,7 @@ impl Grammar {
         if lock.has_unknown() {
             let task = TaskId { pid: request.pid, tid };
             let ask = Ask { lock: key, task, kind: request.kind(), mode: LockMode::Shared, span };
-            self.attach.bind_hold(lock, &ask, request);
+            self.attach.bind_hold(self.now, lock, &ask, request, &mut self.out);
         }
         if request.flags & FL_CLOSE != 0 {
             lock.last_close = (tid, request.owner);
@@ -325,7 +337,7 @@ impl Grammar {
     fn exit(&mut self, tid: i32) {
         self.end_wait(tid);
         if !self.tries.is_empty() {
-            self.tries.give_up(self.now, tid, |_| true, &mut self.out);
+            self.tries.exit(self.now, tid, &mut self.out);
         }
     }
 }

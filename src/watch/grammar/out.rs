@@ -8,6 +8,8 @@ pub(super) struct Out {
     changes: Vec<Change>,
     /// Places of changes that may be taken back, with the thread concerned and until when; in the order of place.
     open: Vec<Open>,
+    /// The time of the last one.
+    last: u64,
 }
 
 #[derive(Debug)]
@@ -19,13 +21,19 @@ struct Open {
 
 impl Out {
     pub fn tell(&mut self, change: Change) {
+        self.last = self.last.max(change.t);
         self.changes.push(change);
     }
 
     /// Tells what [`take_back`](Self::take_back) may unsay until then.
     pub fn tell_for_now(&mut self, change: Change, tid: i32, until: u64) {
         self.open.push(Open { place: self.changes.len(), tid, until });
-        self.changes.push(change);
+        self.tell(change);
+    }
+
+    /// The time to tell of what happened at `t` and was not certain before: no sooner than what was told since.
+    pub fn belated(&self, t: u64) -> u64 {
+        self.last.max(t)
     }
 
     pub fn is_open(&self) -> bool {

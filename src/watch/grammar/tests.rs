@@ -23,6 +23,8 @@ const C: u64 = 0xc0;
 struct Scene {
     grammar: Grammar,
     t: u64,
+    /// Whether snapshots are.
+    torn: bool,
 }
 
 /// One thread of a process and the description it uses.
@@ -210,6 +212,47 @@ fn tries_that_go_unnoticed_by_records_are_told_in_time() {
 }
 
 #[test]
+fn one_who_tries_on_many_threads_is_one() {
+    // Go and tokio move tasks over threads.
+    let thread = |tid| Who { pid: 2, tid, owner: B };
+    let mut scene = Scene::default();
+    scene.at(MS).ask(who(1, A), WRITE, 0);
+    for i in 0..8 {
+        scene.at((10 + 10 * i) * MS).attempt(thread(21 + i as i32 % 4), WRITE, -11);
+    }
+    // Another task of the process asks for something else.
+    scene.attempt(thread(25), READ, -11).exit(25);
+    scene.at(90 * MS).unlock(who(1, A)).at(95 * MS).attempt(thread(24), WRITE, 0).unlock(thread(21)).at(9_000 * MS);
+    assert_eq!(
+        scene.told(),
+        [
+            "1000000 1 got EX",
+            "10000000 2.21 tried EX 1",
+            "80000010 2.25 tried SH 1",
+            "80000020 2.25 gave up",
+            "90000000 1 released",
+            "95000000 2.21 tried EX 7",
+            "95000000 2.21 won EX",
+            "95000010 2.21 released"
+        ]
+    );
+    // One who tried as another and then waits has its own wait.
+    let mut scene = Scene::default();
+    scene.at(MS).attempt(thread(21), WRITE, -11).attempt(thread(22), WRITE, -11).ask(thread(22), WRITE, 1);
+    scene.ask(thread(22), WRITE, 0);
+    assert_eq!(
+        scene.told(),
+        [
+            "1000000 2.21 tried EX 1",
+            "1000020 2.21 tried EX 1",
+            "1000020 2.21 gave up",
+            "1000020 2.22 waits EX",
+            "1000030 2.22 won EX"
+        ]
+    );
+}
+
+#[test]
 fn first_a_try_and_then_a_wait_is_one_wait() {
     // As cargo does.
     let mut scene = Scene::default();
@@ -261,7 +304,7 @@ fn a_handler_that_does_not_restart_ends_the_wait() {
     let mut scene = Scene::default();
     scene.at(100).ask(who(2, B), WRITE, 1).signal(2, libc::SIGALRM, 0x4000, 0);
     assert_eq!(scene.changes().len(), 1, "it may be taken up again for a moment");
-    assert_eq!(scene.told(), ["110 2 gave up"]);
+    assert_eq!(scene.at(100 * MS).told(), ["110 2 gave up"]);
     scene.ask(who(2, B), WRITE, 1);
     assert_eq!(scene.told().len(), 1, "a new wait, long after");
 }
@@ -271,8 +314,8 @@ fn a_call_that_the_program_repeats_at_once_is_the_same_wait() {
     // Python, PEP 475.
     let mut scene = Scene::default();
     scene.at(100).ask(who(2, B), WRITE, 1).ask(who(3, C), WRITE, 1).signal(2, libc::SIGALRM, 0x4000, 0);
-    scene.signal(3, libc::SIGALRM, 0x4000, 0).ask(who(4, A), READ, 0).ask(who(2, B), WRITE, 1);
-    assert_eq!(scene.told(), ["100 2 waits EX", "110 3 waits EX", "130 3 gave up", "140 4 got SH"]);
+    scene.signal(3, libc::SIGALRM, 0x4000, 0).ask(who(4, A), READ, 0).at(50 * MS).ask(who(2, B), WRITE, 1);
+    assert_eq!(scene.at(100 * MS).told(), ["100 2 waits EX", "110 3 waits EX", "130 3 gave up", "140 4 got SH"]);
     scene.signal(2, libc::SIGALRM, 0x4000, 0).unlock(who(4, A)).ask(who(2, B), WRITE, 0);
     assert_eq!(scene.told().last().map(|s| s.ends_with("2 won EX")), Some(true));
 }

@@ -47,7 +47,10 @@ impl Ask {
 /// One that tries.
 #[derive(Debug)]
 struct Trier {
+    /// With the thread that tried first, by which it is told.
     ask: Ask,
+    /// The thread that tried last.
+    tid: i32,
     last: u64,
     /// Between its tries, on average; none before the second.
     gap: Option<u64>,
@@ -69,98 +72,131 @@ impl Trier {
     }
 }
 
-/// All that try, by thread, one for each lock: they may reopen the file for each try, so its owner says nothing.
+/// All that try, by process. They may reopen the file for each try, so its owner says nothing; and where tasks move over
+/// threads, as in Go, the next try may be another thread's: those that ask for the same are one.
 #[derive(Debug, Default)]
 pub(super) struct Tries {
-    threads: FastMap<i32, Vec<Trier>>,
+    processes: FastMap<i32, Vec<Trier>>,
     looked: u64,
 }
 
 impl Tries {
     pub fn is_empty(&self) -> bool {
-        self.threads.is_empty()
+        self.processes.is_empty()
     }
 
     /// A try has failed.
     pub fn failed(&mut self, t: u64, ask: Ask, out: &mut Out) {
-        let of_thread = self.threads.entry(ask.task.tid).or_default();
-        match of_thread.iter_mut().find(|trier| trier.ask.lock == ask.lock) {
+        let tid = ask.task.tid;
+        let of_process = self.processes.entry(ask.task.pid).or_default();
+        let own = |trier: &Trier| trier.ask.lock == ask.lock && trier.ask.task == ask.task;
+        let same = |trier: &Trier| Ask { task: ask.task, ..trier.ask } == ask;
+        let at = of_process.iter().position(own).or_else(|| of_process.iter().position(same));
+        match at.and_then(|at| of_process.get_mut(at)) {
             Some(trier) => {
                 let gap = t.saturating_sub(trier.last);
                 trier.gap = Some(trier.gap.map_or(gap, |usual| (usual.saturating_mul(3).saturating_add(gap)) / 4));
+                let ask = Ask { task: trier.ask.task, ..ask };
                 if trier.ask != ask {
                     // It asks for something else, of which this is the first try.
                     trier.tell(t, out);
                 }
-                (trier.ask, trier.last) = (ask, t);
+                (trier.ask, trier.tid, trier.last) = (ask, tid, t);
                 trier.untold += 1;
                 if t.saturating_sub(trier.told) >= TOLD_EVERY {
                     trier.tell(t, out);
                 }
             }
             None => {
-                let mut trier = Trier { ask, last: t, gap: None, told: t, untold: 1 };
+                let mut trier = Trier { ask, tid: ask.task.tid, last: t, gap: None, told: t, untold: 1 };
                 trier.tell(t, out);
-                of_thread.push(trier);
+                of_process.push(trier);
             }
         }
     }
 
-    /// The thread has it, or asks in another way: whether it had tried for `which`. Nobody gives up by that.
-    pub fn end(&mut self, t: u64, tid: i32, which: impl Fn(&Ask) -> bool, out: &mut Out) -> bool {
-        self.remove(tid, |trier| which(&trier.ask), |mut trier| trier.tell(t, out))
+    /// The process has got `ask`: the task that was told to try for it. Nobody gives up by that.
+    pub fn won(&mut self, t: u64, ask: &Ask, out: &mut Out) -> Option<TaskId> {
+        let of_process = self.processes.get_mut(&ask.task.pid)?;
+        let won = |trier: &Trier| ask.answers(&trier.ask);
+        let own = |trier: &Trier| trier.ask.task == ask.task && won(trier);
+        let at = of_process.iter().position(own).or_else(|| of_process.iter().position(won))?;
+        let mut trier = of_process.remove(at);
+        if of_process.is_empty() {
+            self.processes.remove(&ask.task.pid);
+        }
+        trier.tell(t, out);
+        Some(trier.ask.task)
     }
 
-    /// The thread is gone, or refused for good.
-    pub fn give_up(&mut self, t: u64, tid: i32, which: impl Fn(&Ask) -> bool, out: &mut Out) {
-        self.remove(tid, |trier| which(&trier.ask), |trier| give_up(t, trier, out));
+    /// The thread stands in the queue now: what was told of its own tries goes on as that wait.
+    pub fn waits(&mut self, t: u64, ask: &Ask, out: &mut Out) {
+        let own = |trier: &Trier| trier.ask.lock == ask.lock && trier.ask.task == ask.task;
+        self.remove(ask.task.pid, own, |mut trier| trier.tell(t, out));
+        let as_another = |trier: &Trier| trier.ask.lock == ask.lock && trier.tid == ask.task.tid;
+        self.remove(ask.task.pid, as_another, |trier| give_up(t, trier, out));
     }
 
-    fn remove(&mut self, tid: i32, which: impl Fn(&Trier) -> bool, mut then: impl FnMut(Trier)) -> bool {
-        let Some(of_thread) = self.threads.get_mut(&tid) else { return false };
-        let mut any = false;
+    /// The thread was refused for good.
+    pub fn refused(&mut self, t: u64, ask: &Ask, out: &mut Out) {
+        let its = |trier: &Trier| trier.ask.lock == ask.lock && trier.tid == ask.task.tid;
+        self.remove(ask.task.pid, its, |trier| give_up(t, trier, out));
+    }
+
+    /// The thread is gone.
+    pub fn exit(&mut self, t: u64, tid: i32, out: &mut Out) {
+        let its = |trier: &Trier| trier.tid == tid;
+        let of = self.processes.iter().filter(|(_, triers)| triers.iter().any(its));
+        let mut pids: Vec<i32> = of.map(|(&pid, _)| pid).collect();
+        pids.sort_unstable();
+        for pid in pids {
+            self.remove(pid, its, |trier| give_up(t, trier, out));
+        }
+    }
+
+    fn remove(&mut self, pid: i32, which: impl Fn(&Trier) -> bool, mut then: impl FnMut(Trier)) {
+        let Some(of_process) = self.processes.get_mut(&pid) else { return };
         let mut i = 0;
-        while i < of_thread.len() {
-            if of_thread.get(i).is_some_and(&which) {
-                then(of_thread.remove(i));
-                any = true;
+        while i < of_process.len() {
+            if of_process.get(i).is_some_and(&which) {
+                then(of_process.remove(i));
             } else {
                 i += 1;
             }
         }
-        if of_thread.is_empty() {
-            self.threads.remove(&tid);
+        if of_process.is_empty() {
+            self.processes.remove(&pid);
         }
-        any
     }
 
     /// Time goes on: tells what is due and who tries no more.
     pub fn advance(&mut self, now: u64, out: &mut Out) {
-        if self.threads.is_empty() || now.saturating_sub(self.looked) < LOOK_EVERY {
+        if self.processes.is_empty() || now.saturating_sub(self.looked) < LOOK_EVERY {
             return;
         }
         self.looked = now;
         let mut gone = Vec::new();
-        for of_thread in self.threads.values_mut() {
-            for trier in of_thread.iter_mut() {
+        for of_process in self.processes.values_mut() {
+            for trier in of_process.iter_mut() {
                 if trier.gone_at() <= now {
-                    gone.push((trier.ask.task.tid, trier.ask.lock));
+                    gone.push((trier.ask.task.pid, trier.ask.task.tid, trier.ask.lock));
                 } else if now.saturating_sub(trier.told) >= TOLD_EVERY {
                     trier.tell(now, out);
                 }
             }
         }
         gone.sort_unstable();
-        for (tid, lock) in gone {
-            self.give_up(now, tid, |ask| ask.lock == lock, out);
+        for (pid, tid, lock) in gone {
+            let it = |trier: &Trier| trier.ask.task.tid == tid && trier.ask.lock == lock;
+            self.remove(pid, it, |trier| give_up(now, trier, out));
         }
     }
 
     /// Those at locks that are watched no more are forgotten.
     pub fn retain(&mut self, keep: impl Fn(LockKey) -> bool) {
-        self.threads.retain(|_, of_thread| {
-            of_thread.retain(|trier| keep(trier.ask.lock));
-            !of_thread.is_empty()
+        self.processes.retain(|_, of_process| {
+            of_process.retain(|trier| keep(trier.ask.lock));
+            !of_process.is_empty()
         });
     }
 }

@@ -8,7 +8,7 @@ use crate::event::{LockKind, LockMode};
 use crate::watch::change::{FileId, Range};
 use crate::watch::file_id;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// A thread that waits for a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +34,12 @@ pub struct Wait {
 pub fn of(pid: i32) -> Vec<Wait> {
     let tids = numbers(&format!("/proc/{pid}/task")).unwrap_or_default();
     tids.into_iter().filter_map(|tid| of_thread(pid, tid)).collect()
+}
+
+/// How many threads a process has; none where there is no such process. One call: a folder has a link for each folder in
+/// it, and two of its own.
+pub fn threads(pid: i32) -> Option<u64> {
+    std::fs::metadata(format!("/proc/{pid}/task")).ok()?.nlink().checked_sub(2)
 }
 
 fn of_thread(pid: i32, tid: i32) -> Option<Wait> {
@@ -155,6 +161,19 @@ mod tests {
         );
         assert_eq!(call(&format!("{fcntl} 0x5 0x7 {rest}")), got(LockKind::Posix, 5, at));
         assert_eq!(call(&format!("{fcntl} 0x5 0x26 {rest}")), got(LockKind::Ofd, 5, at));
+    }
+
+    #[test]
+    fn threads_are_counted() {
+        let own = std::process::id() as i32;
+        let before = threads(own).unwrap();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || stopped.recv());
+        // Other tests come and go in threads, too: at least this one and ours.
+        assert!(before >= 1 && threads(own).unwrap() >= 2);
+        drop(stop);
+        assert!(thread.join().unwrap().is_err());
+        assert_eq!(threads(i32::MAX), None);
     }
 
     #[test]

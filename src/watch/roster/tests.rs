@@ -43,6 +43,12 @@ fn events(changes: &[Change]) -> Vec<Event> {
     out
 }
 
+fn events_in_one_batch(changes: &[Change]) -> Vec<Event> {
+    let (mut roster, mut out) = (Roster::new(1000, true), Vec::new());
+    changes.iter().for_each(|change| roster.apply(change, &mut Rumour(true), &mut out));
+    out
+}
+
 fn begin() -> Begin {
     Begin {
         origin: Origin::Watch,
@@ -132,7 +138,7 @@ fn a_process_may_hold_some_bytes_and_wait_for_others() {
 #[test]
 fn a_conversion_ends_one_hold_and_begins_another() {
     let shared = Deed::Acquired { mode: LockMode::Shared, contended: false };
-    let out = events(&[change(0, 7, FREE), change(5, 7, shared), change(6, 7, shared), change(9, 7, Deed::Released)]);
+    let out = events(&[change(0, 7, FREE), change(5, 7, shared), change(9, 7, Deed::Released)]);
     let held: Vec<u64> = out
         .iter()
         .filter_map(|e| match e.what {
@@ -311,6 +317,80 @@ fn a_file_is_in_use_while_somebody_is_at_it_and_a_while_after() {
     assert!(roster.is_in_use(FILE, 5000), "its record lock is held");
     roster.apply(&bytes(9, 7, 0, 9, Deed::Released), &mut Rumour(false), &mut out);
     assert!(roster.is_in_use(FILE, 1009) && !roster.is_in_use(FILE, 1010));
+}
+
+#[test]
+fn what_is_kept_of_a_lock_goes_on_in_its_row() {
+    let kept = Deed::Kept { mode: EX, since: Some(1000) };
+    for middle in [false, true] {
+        // In one batch, as it comes, and in two, where the acquisition was told before.
+        for cut in [1, 2] {
+            let mut roster = Roster::new(1000, true);
+            let mut out = Vec::new();
+            let mut seen = vec![bytes(0, 7, 0, 99, FREE), bytes(30, 7, 0, 99, Deed::Released)];
+            seen.extend(middle.then(|| bytes(30, 7, 0, 9, kept)));
+            seen.push(bytes(30, 7, 60, 99, kept));
+            seen.extend(middle.then(|| bytes(40, 7, 0, 9, Deed::Released)));
+            for (n, change) in seen.iter().enumerate() {
+                if n == 0 || n == cut && cut == 1 {
+                    roster.begin_batch();
+                }
+                roster.apply(change, &mut Rumour(true), &mut out);
+            }
+            roster.begin_batch();
+            let locks = folded(&out);
+            let model = locks.first();
+            let holder = model.holders().next().unwrap();
+            assert_eq!((model.acquisitions(), model.holder_count(), holder.since), (1, 1, if middle { 30 } else { 0 }));
+            assert_eq!(holder.task.as_ref().unwrap().range, Some((60, Some(99))));
+            roster.apply(&bytes(50, 7, 60, 99, Deed::Released), &mut Rumour(true), &mut out);
+            let ends: Vec<_> = out
+                .iter()
+                .filter_map(|e| if let What::Released { seq, held_ns } = e.what { Some((seq, held_ns)) } else { None })
+                .collect();
+            assert_eq!(ends, if middle { vec![(1, 40), (1, 50)] } else { vec![(1, 50)] });
+            let locks = folded(&out);
+            let model = locks.first();
+            assert_eq!((model.acquisitions(), model.holder_count()), (1, 0));
+            assert_eq!(model.actors().len(), if middle { 2 } else { 1 });
+            assert!(middle || !out.iter().any(|e| matches!(e.what, What::Found { .. })));
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_of_two_locks_finds_the_row_of_each() {
+    let kept = |since| Deed::Kept { mode: EX, since: Some(since) };
+    let out = events_in_one_batch(&[
+        bytes(0, 7, 0, 9, FREE),
+        bytes(5, 7, 20, 29, FREE),
+        bytes(10, 7, 20, 29, Deed::Released),
+        bytes(10, 7, 0, 9, Deed::Released),
+        bytes(10, 7, 25, 29, kept(1005)),
+        bytes(10, 7, 0, 4, kept(1000)),
+    ]);
+    let locks = folded(&out);
+    let held: Vec<_> = locks.first().actors().iter().map(|a| (a.since, a.task.as_ref().unwrap().range)).collect();
+    assert_eq!(held, [(0, Some((0, Some(4)))), (5, Some((25, Some(29))))]);
+    assert_eq!((locks.acquisitions(), locks.first().holder_count()), (2, 2));
+}
+
+#[test]
+fn two_shared_locks_of_one_thread_end_with_the_second() {
+    let shared = Deed::Acquired { mode: LockMode::Shared, contended: false };
+    let out = events(&[change(0, 7, shared), change(5, 7, shared), change(10, 7, Deed::Released)]);
+    assert_eq!(folded(&out).first().holder_count(), 1);
+    let out = events(&[
+        change(0, 7, shared),
+        change(5, 7, shared),
+        change(10, 7, Deed::Released),
+        change(30, 7, Deed::Released),
+        change(40, 7, shared),
+        change(50, 7, Deed::Released),
+    ]);
+    let locks = folded(&out);
+    assert_eq!((locks.first().holder_count(), locks.acquisitions()), (0, 2));
+    assert!(matches!(out.last().unwrap().what, What::Released { held_ns: 10, .. }), "{out:?}");
 }
 
 proptest! {

@@ -1,6 +1,7 @@
 //! Readings in, changes out.
 
 use super::*;
+use crate::watch::process::{Owner, Wait};
 use crate::watch::procfs::Kind;
 use proptest::prelude::*;
 

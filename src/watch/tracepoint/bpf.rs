@@ -59,7 +59,6 @@ impl Bpf {
         // The greatest power of two within the budget.
         let most = ((BUDGET / entries).max(LEAST_RING) / 2 + 1).next_power_of_two();
         let size = ring.min(most).next_power_of_two().max(LEAST_RING).max(page);
-        let stride = page + size + page;
         let failed = |tried: &str| {
             let tried = format!("{tried} (bpf)");
             move |source: std::io::Error| match source.raw_os_error() {
@@ -67,7 +66,9 @@ impl Bpf {
                 _ => TraceError::System { tried, source },
             }
         };
-        let rings = sys::bpf_array(stride as u32, entries as u32).map_err(failed("make rings"))?;
+        let make = |size: usize| sys::bpf_array((page + size + page) as u32, entries as u32);
+        let (rings, size) = largest(size, make).map_err(failed("make rings"))?;
+        let stride = page + size + page;
         let bits = sys::bpf_array((CLASSES / 8) as u32, 1).map_err(failed("make a filter"))?;
         let filter = Shared::map(bits.as_fd(), 0, CLASSES / 8).map_err(failed("map the filter"))?;
         let mut lanes = Vec::new();
@@ -126,6 +127,18 @@ impl Bpf {
 
     pub fn lanes(&mut self) -> &mut [BpfLane] {
         &mut self.lanes
+    }
+}
+
+/// The largest ring, of `size` bytes or half as many and so on, that the kernel makes: some make no array with values of
+/// more than `KMALLOC_MAX_SIZE` (4 MiB; array_map_alloc_check, kernel/bpf/arraymap.c).
+fn largest<T>(mut size: usize, make: impl Fn(usize) -> std::io::Result<T>) -> std::io::Result<(T, usize)> {
+    loop {
+        match make(size) {
+            Ok(made) => return Ok((made, size)),
+            Err(e) if matches!(e.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM)) && size > LEAST_RING => size /= 2,
+            Err(e) => return Err(e),
+        }
     }
 }
 
@@ -368,5 +381,22 @@ impl Lane for BpfLane {
 
     fn release(&mut self) {
         self.ring.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_is_as_large_as_the_kernel_makes_it() {
+        let error = |errno| std::io::Error::from_raw_os_error(errno);
+        let upto = |most: usize, errno| move |size: usize| if size <= most { Ok(size) } else { Err(error(errno)) };
+        assert_eq!(largest(8 << 20, upto(4 << 20, libc::E2BIG)).unwrap(), (4 << 20, 4 << 20));
+        assert_eq!(largest(8 << 20, upto(8 << 20, libc::E2BIG)).unwrap().1, 8 << 20);
+        assert_eq!(largest(8 << 20, upto(1 << 20, libc::ENOMEM)).unwrap().1, 1 << 20);
+        let refused = largest(8 << 20, upto(0, libc::EPERM)).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EPERM));
+        assert_eq!(largest(8 << 20, upto(0, libc::E2BIG)).unwrap_err().raw_os_error(), Some(libc::E2BIG));
     }
 }

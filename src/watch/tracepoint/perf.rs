@@ -36,41 +36,75 @@ pub(crate) struct Perf {
     rings: Vec<OwnedFd>,
     others: Vec<OwnedFd>,
     events: Arc<Events>,
+    /// The CPUs that were online when it was last looked, and how large the ring of a new one is.
+    online: Vec<u32>,
+    size: usize,
 }
 
 impl Perf {
     /// Opens them and lets them record, `ring` bytes for each CPU, less where memory may not be locked.
     pub fn open(events: Arc<Events>, scope: &Scope, ring: usize) -> Result<Self, TraceError> {
-        let cpus = online_cpus()?;
+        Self::open_on(online_cpus()?, events, scope, ring)
+    }
+
+    fn open_on(cpus: Vec<u32>, events: Arc<Events>, scope: &Scope, ring: usize) -> Result<Self, TraceError> {
         raise_limit(cpus.len());
-        let mut this = Self { lanes: Vec::new(), filtered: Vec::new(), rings: Vec::new(), others: Vec::new(), events };
-        let page = page_size();
-        let mut size = ring.next_power_of_two().clamp(page, 1 << 30);
-        for cpu in cpus {
-            let Some(owner) = open(this.events.signal.0, cpu, (size / 4) as u32)? else { continue };
-            let shared = loop {
-                match Shared::map(owner.as_fd(), 0, page + size) {
-                    Ok(shared) => break shared,
-                    // More than RLIMIT_MEMLOCK and perf_event_mlock_kb allow together.
-                    Err(e) if e.raw_os_error() == Some(libc::EPERM) && size > 16 * page => size /= 2,
-                    Err(source) => {
-                        let tried = format!("map a ring of {} KiB for CPU {cpu}", size >> 10);
-                        return Err(TraceError::System { tried, source });
-                    }
-                }
-            };
-            filter(&owner, INTERRUPTS)?;
-            if let Some(exit) = open(this.events.exit, cpu, (size / 4) as u32)? {
-                join(&exit, &owner)?;
-                this.others.push(exit);
-            }
-            let ring = Ring::new(shared, (HEAD, TAIL), page, size);
-            this.lanes.push(PerfLane::new(cpu, ring, this.events.clone()));
-            this.rings.push(owner);
-        }
-        this.set_scope(scope)?;
-        this.rings.iter().chain(&this.others).try_for_each(enable)?;
+        let size = ring.next_power_of_two().clamp(page_size(), 1 << 30);
+        let (lanes, filtered, rings, others) = Default::default();
+        let mut this = Self { lanes, filtered, rings, others, events, online: Vec::new(), size };
+        this.join_in(cpus, scope)?;
         Ok(this)
+    }
+
+    /// Takes in the CPUs that came online since the last time: of those nothing was seen so far. Whether there were any.
+    ///
+    /// # Errors
+    /// Their events cannot be opened.
+    pub fn take_in_cpus(&mut self, scope: &Scope) -> Result<bool, TraceError> {
+        self.join_in(online_cpus()?, scope)
+    }
+
+    fn join_in(&mut self, online: Vec<u32>, scope: &Scope) -> Result<bool, TraceError> {
+        let before = std::mem::replace(&mut self.online, online);
+        let fresh: Vec<u32> = self.online.iter().copied().filter(|cpu| !before.contains(cpu)).collect();
+        if fresh.is_empty() {
+            return Ok(false);
+        }
+        // The events of one that was away for a while ended when it left.
+        while let Some(at) = self.lanes.iter().position(|lane| fresh.contains(&lane.cpu)) {
+            self.lanes.remove(at);
+            self.rings.remove(at);
+        }
+        let (rings, others) = (self.rings.len(), self.others.len());
+        fresh.into_iter().try_for_each(|cpu| self.add(cpu))?;
+        self.set_scope(scope)?;
+        self.rings.iter().skip(rings).chain(self.others.iter().skip(others)).try_for_each(enable)?;
+        Ok(true)
+    }
+
+    fn add(&mut self, cpu: u32) -> Result<(), TraceError> {
+        let page = page_size();
+        let Some(owner) = open(self.events.signal.0, cpu, (self.size / 4) as u32)? else { return Ok(()) };
+        let shared = loop {
+            match Shared::map(owner.as_fd(), 0, page + self.size) {
+                Ok(shared) => break shared,
+                // More than RLIMIT_MEMLOCK and perf_event_mlock_kb allow together.
+                Err(e) if e.raw_os_error() == Some(libc::EPERM) && self.size > 16 * page => self.size /= 2,
+                Err(source) => {
+                    let tried = format!("map a ring of {} KiB for CPU {cpu}", self.size >> 10);
+                    return Err(TraceError::System { tried, source });
+                }
+            }
+        };
+        filter(&owner, INTERRUPTS)?;
+        if let Some(exit) = open(self.events.exit, cpu, (self.size / 4) as u32)? {
+            join(&exit, &owner)?;
+            self.others.push(exit);
+        }
+        let ring = Ring::new(shared, (HEAD, TAIL), page, self.size);
+        self.lanes.push(PerfLane::new(cpu, ring, self.events.clone()));
+        self.rings.push(owner);
+        Ok(())
     }
 
     /// Looks at these files from now on. For an instant both the old and the new events record.
@@ -292,5 +326,35 @@ impl Lane for PerfLane {
 
     fn release(&mut self) {
         self.ring.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpu_that_comes_later_is_taken_in() {
+        let mut all = online_cpus().unwrap();
+        let Some(last) = all.pop().filter(|_| !all.is_empty()) else { return };
+        let opened =
+            Events::read().and_then(|events| Perf::open_on(all.clone(), Arc::new(events), &Scope::All, 1 << 16));
+        let mut perf = match opened {
+            Ok(perf) => perf,
+            Err(e) => return eprintln!("SKIPPED: {e}"),
+        };
+        assert!(!perf.join_in(all.clone(), &Scope::All).unwrap());
+        assert!(perf.take_in_cpus(&Scope::All).unwrap());
+        assert!(!perf.take_in_cpus(&Scope::All).unwrap());
+        // It leaves and comes back.
+        assert!(!perf.join_in(all.clone(), &Scope::All).unwrap());
+        assert!(perf.take_in_cpus(&Scope::All).unwrap());
+        assert_eq!((perf.lanes.len(), perf.rings.len()), (all.len() + 1, all.len() + 1));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let flock = ["-c", &last.to_string(), "flock", file.path().to_str().unwrap(), "true"];
+        assert!(std::process::Command::new("taskset").args(flock).status().unwrap().success());
+        let mut cpus = std::collections::BTreeSet::new();
+        super::super::merge::merge(perf.lanes(), u64::MAX, |record| cpus.extend([record.cpu]));
+        assert!(cpus.contains(&last), "{cpus:?}");
     }
 }

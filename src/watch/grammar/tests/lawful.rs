@@ -67,7 +67,7 @@ impl Reader {
 enum Step {
     Record(u64, i32, What),
     Advance(u64),
-    Snapshot(u64, Option<Vec<SnapshotEntry>>),
+    Snapshot(u64, Option<Vec<SnapshotEntry>>, bool),
 }
 
 /// Few of everything, so that they meet.
@@ -119,7 +119,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (pass(), 1i32..5, what).prop_map(|(t, tid, what)| Step::Record(t, tid, what)),
         2 => pass().prop_map(Step::Advance),
-        2 => (pass(), entries()).prop_map(|(t, e)| Step::Snapshot(t, e)),
+        2 => (pass(), entries(), any::<bool>()).prop_map(|(t, e, torn)| Step::Snapshot(t, e, torn)),
     ];
     proptest::collection::vec(step, 0..120)
 }
@@ -139,9 +139,9 @@ proptest! {
                     grammar.advance(t);
                     grammar.drain(&mut out);
                 }
-                Step::Snapshot(pass, entries) => {
+                Step::Snapshot(pass, entries, torn) => {
                     grammar.snapshot_begins();
-                    grammar.snapshot(Snapshot { began: t, ended: t + pass, entries });
+                    grammar.snapshot(Snapshot { began: t, ended: t + pass, entries, torn });
                     t += pass;
                 }
             }
