@@ -38,7 +38,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             let text = crate::compare::compare(a, b).map_err(Failure::BadInput)?;
             print(&text)
         }
-        Some(Sub::Check(args)) => crate::check::run(args, &forward_signals()?),
+        Some(Sub::Check(args)) => crate::check::run(args, &forward_signals(catch_signals()?)?),
         Some(Sub::Schema) => print(crate::record::SCHEMA_TEXT),
         Some(Sub::Theme { name: Some(name) }) => print(Theme::source(*name)),
         Some(Sub::Theme { name: None }) => print(&Theme::list()),
@@ -70,6 +70,8 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     let scene = args.scene();
     scene.map_or(Ok(()), |s| fits(s, args)).map_err(Failure::BadInput)?;
     let output = choose_output(&args.show)?;
+    // Before anything is made that must go again: what comes while workers are forked is heard when they are.
+    let signals = catch_signals()?;
     let program = Program::prepare(&args.command, args.log.as_deref(), args.show.force, args.stop_on_failure)
         .map_err(Failure::BadInput)?;
     let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
@@ -82,7 +84,7 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
         None => Lab::start_with(config, target, program)?,
     };
     // From here on there are threads; the first fleet was forked before.
-    let signals = forward_signals()?;
+    let signals = forward_signals(signals)?;
     let source = Box::new(LabSource::listen(lab)?);
     let mut run = live(source, signals, &args.run, &args.show, output, record)?;
     run.stop_on_failure = args.stop_on_failure;
@@ -100,7 +102,7 @@ fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
     let plan = Plan::of(args).map_err(Failure::BadInput)?;
     let record = make_recording(&args.run, &args.show)?;
     prepare_hgrm(&args.show)?;
-    let signals = forward_signals()?;
+    let signals = forward_signals(catch_signals()?)?;
     live(Box::new(plan.start()?), signals, &args.run, &args.show, output, record)?.go()
 }
 
@@ -153,7 +155,7 @@ fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     };
     prepare_hgrm(&args.show)?;
     let player = Player::open(&args.file, speed, on_screen).map_err(Failure::BadInput)?;
-    let signals = forward_signals()?;
+    let signals = forward_signals(catch_signals()?)?;
     Session::new(Box::new(player), signals, &args.show, output)?.go()
 }
 
@@ -189,9 +191,13 @@ fn choose_output(show: &ShowArgs) -> Result<Output, Failure> {
     }
 }
 
-fn forward_signals() -> Result<Receiver<i32>, Error> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGTSTP, SIGCONT])
-        .context("cannot install signal handlers")?;
+/// From now on signals end nothing by themselves: they are kept for [`forward_signals`]. Starts no thread.
+fn catch_signals() -> Result<Signals, Error> {
+    Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGTSTP, SIGCONT]).context("cannot install signal handlers")
+}
+
+/// Starts the thread that hands on what has been caught, and what will be.
+fn forward_signals(mut signals: Signals) -> Result<Receiver<i32>, Error> {
     let (tx, rx): (Sender<i32>, _) = unbounded();
     let forward = move || {
         for signal in signals.forever() {
