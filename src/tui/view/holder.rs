@@ -204,5 +204,6 @@ fn facts(model: &Model, width: usize) -> String {
         line.push_str(&fact);
         line.push_str("  ");
     }
+    line.truncate(line.trim_end().len());
     line
 }
