@@ -55,6 +55,26 @@ pub enum Action {
     Slower,
 }
 
+impl Action {
+    /// Whether it does anything in a list of locks: nothing is selected there that could be acted on, and there are no
+    /// panels.
+    pub fn is_of_list(self) -> bool {
+        use Action::*;
+        !matches!(
+            self,
+            KillHolder
+                | StallHolder
+                | KillSelected
+                | NextFigure
+                | PreviousFigure
+                | Window
+                | Enlarge
+                | TimeBack
+                | TimeForward
+        )
+    }
+}
+
 /// Where a key has its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -326,8 +346,10 @@ impl Keymap {
     }
 
     /// Keys as shown and what they do, for the help.
-    pub fn help(&self, place: Place) -> impl Iterator<Item = (&str, &'static str)> {
-        self.of(place).map(|r| (r.keys.as_ref(), r.binding.long))
+    pub fn help(&self, place: Place, lists: bool) -> impl Iterator<Item = (&str, &'static str)> {
+        self.of(place)
+            .filter(move |r| !lists || r.binding.action.is_of_list())
+            .map(|r| (r.keys.as_ref(), r.binding.long))
     }
 
     /// The first key of an action, as shown; empty where it has none.
@@ -352,19 +374,40 @@ impl Keymap {
 
     /// Keys and labels for the footer. Pairs of keys that belong together share a label.
     pub fn footer(&self, place: Place) -> impl Iterator<Item = (String, &'static str)> {
-        self.of(place).filter(|r| !r.binding.short.is_empty()).map(|r| {
+        self.labelled(place, |b| b.short)
+    }
+
+    /// The same for a list of locks.
+    pub fn footer_of_list(&self, place: Place) -> impl Iterator<Item = (String, &'static str)> {
+        self.labelled(place, |b| match b.action {
+            Action::Detail => "open",
+            Action::SortLeft => "sort",
+            Action::Reverse => "reverse",
+            Action::Findings => "findings",
+            other if !other.is_of_list() => "",
+            _ => b.short,
+        })
+    }
+
+    fn labelled(
+        &self,
+        place: Place,
+        label: impl Fn(&Binding) -> &'static str,
+    ) -> impl Iterator<Item = (String, &'static str)> {
+        self.of(place).map(move |r| (r, label(r.binding))).filter(|(_, label)| !label.is_empty()).map(|(r, label)| {
             let partner = match r.binding.action {
                 Action::AddWorker => Some(("/", Action::RemoveWorker)),
                 Action::Faster => Some(("/", Action::Slower)),
                 Action::JumpBack => Some(("/", Action::JumpForward)),
                 Action::HoldShorter => Some((" ", Action::HoldLonger)),
+                Action::SortLeft => Some((" ", Action::SortRight)),
                 _ => None,
             };
             let mut keys = self.first(r.binding.action).to_owned();
             if let Some((between, key)) = partner.map(|(b, a)| (b, self.first(a))).filter(|(_, key)| !key.is_empty()) {
                 keys.extend([between, key]);
             }
-            (keys, r.binding.short)
+            (keys, label)
         })
     }
 
@@ -438,12 +481,12 @@ mod tests {
         assert_eq!(pressed(&keys, 'k', NONE), None);
         assert_eq!(pressed(&keys, 'K', KeyModifiers::SHIFT), Some(Action::KillHolder));
         assert_eq!(pressed(&keys, 'k', CTRL), Some(Action::KillHolder));
-        assert!(keys.help(Place::Lab).any(|(shown, _)| shown == "K ctrl-k"));
+        assert!(keys.help(Place::Lab, false).any(|(shown, _)| shown == "K ctrl-k"));
         assert!(keys.footer(Place::Lab).any(|(shown, label)| (shown.as_str(), label) == ("K", "kill holder")));
         keys.rebind("remove-worker", vec![ch('_')]).unwrap();
         assert!(keys.footer(Place::Lab).any(|(shown, _)| shown == "+/_"));
         keys.rebind("kill-holder", vec![]).unwrap();
-        assert!(!keys.help(Place::Lab).any(|(_, long)| long.contains("kill the process")));
+        assert!(!keys.help(Place::Lab, false).any(|(_, long)| long.contains("kill the process")));
         for binding in BINDINGS {
             keys.rebind(&binding.name(), binding.codes.to_vec()).unwrap();
         }

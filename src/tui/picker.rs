@@ -52,6 +52,8 @@ pub enum Outcome {
     Moved,
     /// This lock is to be opened.
     Open(LockId),
+    /// The key is for one lock.
+    NotHere,
 }
 
 /// The state of the list.
@@ -132,8 +134,7 @@ impl Picker {
                 self.selected = open;
                 return Some(open.map_or(Outcome::Moved, Outcome::Open));
             }
-            // Nothing is selected in the list that could be acted on, and there are no panels to enlarge.
-            Action::KillHolder | Action::StallHolder | Action::KillSelected | Action::Enlarge => {}
+            other if !other.is_of_list() => return Some(Outcome::NotHere),
             _ => return None,
         }
         Some(Outcome::Moved)

@@ -10,7 +10,7 @@ use super::picker::Picker;
 use super::theme::{Glyphs, Theme};
 use crate::cli::ThemeName;
 use crate::event::{ActorId, Command, LockId};
-use crate::model::{Locks, Model, Span, State};
+use crate::model::{Locks, Model, Span};
 use crate::source::{Position, Question};
 use ratatui::layout::Rect;
 use std::cmp::Reverse;
@@ -117,6 +117,8 @@ pub struct Ui {
     pub sort: Column,
     /// From the largest down.
     pub reverse: bool,
+    /// The columns drawn last, from left to right.
+    pub columns: Vec<Column>,
     /// What the histogram shows.
     pub figure: Figure,
     /// How far back it looks.
@@ -166,6 +168,7 @@ impl Ui {
             scroll: 0,
             sort: Column::Worker,
             reverse: false,
+            columns: Vec::new(),
             figure: Figure::default(),
             span: Span::default(),
             span_chosen: false,
@@ -195,6 +198,12 @@ impl Ui {
     /// Whether the list of locks is shown rather than one of them.
     pub fn lists(&self) -> bool {
         self.opened.is_none()
+    }
+
+    /// Whether a list of locks is behind what is shown.
+    pub fn lists_on_escape(&self, locks: &Locks) -> bool {
+        let listed = locks.begin().watch.as_ref().is_some_and(|w| w.list) || locks.all().len() > 1;
+        listed && !self.lists()
     }
 
     /// The lock that is shown of `locks`, or of those frozen.
@@ -257,8 +266,7 @@ impl Ui {
 
     /// The workers shown, in the order chosen. Those removed are left out.
     pub fn order(&self, model: &Model) -> Vec<ActorId> {
-        let rows = model.actors().iter().filter(|a| a.state != State::Removed);
-        let mut keyed: Vec<(u64, ActorId)> = rows.map(|a| (self.sort.key(model, a), a.id)).collect();
+        let mut keyed: Vec<(u64, ActorId)> = model.here().map(|a| (self.sort.key(model, a), a.id)).collect();
         if self.reverse {
             keyed.sort_unstable_by_key(|(key, id)| (Reverse(*key), *id));
         } else {

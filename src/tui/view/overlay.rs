@@ -24,7 +24,7 @@ pub(super) fn window(area: Rect, width: u16, height: u16) -> Rect {
 /// All keys; scrolls where they do not fit.
 pub(super) fn help(frame: &mut Frame<'_>, area: Rect, ui: &mut Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
-    let keys: Vec<_> = ui.keys.help(ui.place).map(|(shown, long)| (glyphs.plain(shown), long)).collect();
+    let keys: Vec<_> = ui.keys.help(ui.place, ui.lists()).map(|(shown, long)| (glyphs.plain(shown), long)).collect();
     let wide = keys.iter().map(|(shown, _)| shown.chars().count() + 1).max().unwrap_or(0).max(KEYS);
     let area = window(area, 92, u16::try_from(keys.len() + 6).unwrap_or(u16::MAX));
     let about = format!("{} closes, {} scroll", ui.keys.any_of(&[Action::Help, Action::Back]), ui.keys.arrows());
