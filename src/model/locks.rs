@@ -166,9 +166,12 @@ impl Locks {
         if waiting.is_empty() {
             return None;
         }
-        for start in waiting.values().flatten() {
+        // In order, so that it is told the same each time.
+        let mut starts: Vec<(LockId, ActorId)> = waiting.values().flatten().copied().collect();
+        starts.sort_unstable();
+        for start in starts {
             let mut path: Vec<Wait> = Vec::new();
-            if self.closes(*start, *start, &waiting, &mut path, &mut Vec::new()) {
+            if self.closes(start, start, &waiting, &mut path, &mut Vec::new()) {
                 return Some(path);
             }
         }

@@ -159,7 +159,8 @@ impl RunFigures {
             wait_ns: model.wait().all().figures(),
             hold_ns: model.hold().all().figures(),
             handoff_ns: model.handoff().all().figures(),
-            workers: model.actors().iter().map(|a| worker(model, a)).collect(),
+            // One without a process was only ever at another lock.
+            workers: model.actors().iter().filter(|a| a.pid != 0).map(|a| worker(model, a)).collect(),
             findings: findings(locks, model)
                 .iter()
                 .map(|f| FindingFigures { kind: f.kind(), text: f.text() })

@@ -3,7 +3,7 @@
 use super::Report;
 use crate::format::{count, dur_or_dash, percent, printable, rate, seconds, shell};
 use crate::model::finding::findings;
-use crate::model::{Actor, Latency, Locks, Model};
+use crate::model::{Actor, Latency, Locks, Model, State};
 use std::io::{self, Write};
 
 /// More workers than this are not listed one by one.
@@ -125,12 +125,16 @@ impl<W: Write> Summary<W> {
             runs(None)
         )?;
         let all = model.acquisitions().max(1) as f64;
-        for a in model.actors().iter().take(ROWS) {
+        // Those removed count as far as they did anything; one that was never at this lock is none of its workers.
+        let rows = model.actors().iter().filter(|a| a.pid != 0 && (a.state != State::Removed || a.got > 0));
+        let rows: Vec<&Actor> = rows.collect();
+        for a in rows.iter().take(ROWS) {
+            let (name, pid) = model.label(a);
             writeln!(
                 self.out,
                 "{:<13}{:>8}{:>9}{:>7}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}{}  {}",
-                a.name(),
-                a.pid,
+                name,
+                pid,
                 a.restarts,
                 count(a.got),
                 percent(a.got as f64 / all),
@@ -143,7 +147,7 @@ impl<W: Write> Summary<W> {
                 a.state.as_str(),
             )?;
         }
-        if let Some(more) = model.actors().len().checked_sub(ROWS).filter(|n| *n > 0) {
+        if let Some(more) = rows.len().checked_sub(ROWS).filter(|n| *n > 0) {
             writeln!(self.out, "... and {more} more")?;
         }
         Ok(())

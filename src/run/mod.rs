@@ -138,6 +138,12 @@ fn fits(scene: &Scene, args: &LabArgs) -> Result<(), Error> {
         (Some(Act::Inherit), _) if args.lock == LockKind::Posix => Err(anyhow!(
             "--scene inherited needs a lock that a child inherits, and a posix lock belongs to its process (fcntl(2)): use --lock flock or --lock ofd"
         )),
+        (Some(Act::Cross), _) if args.lock == LockKind::Posix => Err(anyhow!(
+            "--scene deadlock needs locks that may be waited for in a circle, and of posix locks the kernel refuses that with EDEADLK (fcntl(2)): use --lock flock or --lock ofd"
+        )),
+        (Some(Act::Cross), _) if args.workers < 2 => {
+            Err(anyhow!("--scene deadlock takes two workers that wait for each other: use --workers 2 or more"))
+        }
         _ => Ok(()),
     }
 }
@@ -193,7 +199,8 @@ fn choose_output(show: &ShowArgs) -> Result<Output, Failure> {
 
 /// From now on signals end nothing by themselves: they are kept for [`forward_signals`]. Starts no thread.
 fn catch_signals() -> Result<Signals, Error> {
-    Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGTSTP, SIGCONT]).context("cannot install signal handlers")
+    Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGTSTP, SIGCONT])
+        .context("cannot install signal handlers")
 }
 
 /// Starts the thread that hands on what has been caught, and what will be.

@@ -27,10 +27,12 @@ impl fmt::Display for Deadlock {
                 "{who} waits for a lock that it holds itself: it may wait for ever; end it, or mend its locking"
             );
         }
-        f.write_str("deadlock, nothing will end it but a signal: ")?;
+        // Each holds what the one before it waits for.
         for (n, (who, lock, whom)) in self.members.iter().enumerate() {
-            let and = if n == 0 { "" } else { ", " };
-            write!(f, "{and}{who} waits for {whom} at {lock}")?;
+            match n {
+                0 => write!(f, "deadlock, nothing will end it but a signal: {who} waits for {whom} at {lock}")?,
+                _ => write!(f, ", that for {whom} at {lock}")?,
+            }
         }
         Ok(())
     }

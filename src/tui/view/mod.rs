@@ -89,7 +89,7 @@ fn panels(
     ui: &mut Ui,
     frozen: bool,
 ) {
-    let finding_rows = u16::from(!found.is_empty());
+    let finding_rows = header::finding_rows(area, found, ui);
     let position_rows = u16::from(ui.position.is_some());
     // What cannot be seen is said where there is room to see anything.
     let blind = locks.begin().watch.as_ref().filter(|_| area.height >= STANDARD.1).and_then(|w| w.blind.first());
@@ -110,13 +110,13 @@ fn panels(
     if let Some(at) = ui.position {
         header::position(frame, position, at, ui);
     }
-    header::footer(frame, bottom, ui);
+    header::footer(frame, bottom, locks, ui);
 
     if ui.lists() {
         return locks::draw(frame, body, locks, ui);
     }
     match ui.enlarged {
-        Some(Panel::Table) => return table::draw(frame, body, model, ui),
+        Some(Panel::Table) => return table::draw(frame, body, locks, model, ui),
         Some(Panel::Histogram) => return histogram::draw(frame, body, model, ui),
         Some(Panel::Timeline) => return timeline::draw(frame, body, model, ui),
         None => {}
@@ -127,7 +127,7 @@ fn panels(
     if !fits(STANDARD) {
         let [holder, table] = body.layout(&Layout::vertical([Constraint::Length(holder_rows), Constraint::Fill(1)]));
         holder::draw(frame, holder, model, ui);
-        return table::draw(frame, table, model, ui);
+        return table::draw(frame, table, locks, model, ui);
     }
     let full = fits(FULL);
     let timeline_rows = if full { timeline::rows(model, body.height) } else { 0 };
@@ -142,7 +142,7 @@ fn panels(
     let [holder, table] =
         left.layout(&Layout::vertical([Constraint::Length(holder::rows(model)), Constraint::Fill(1)]));
     holder::draw(frame, holder, model, ui);
-    table::draw(frame, table, model, ui);
+    table::draw(frame, table, locks, model, ui);
     histogram::draw(frame, right, model, ui);
     if full {
         timeline::draw(frame, lower, model, ui);
