@@ -24,7 +24,13 @@ pub fn completions(shell: Shell) -> String {
     match shell {
         // After an option that still lacks its value, what clap_complete makes finds a fault instead of values.
         Shell::Fish => script.replacen("\n    or return\n", "\n    or return 0\n", 1),
-        Shell::Bash | Shell::Zsh => script,
+        // Bash takes --lock=p for three words, of which the option is the one before the last but one.
+        Shell::Bash => script.replacen(
+            "\n    prev=\"$3\"\n",
+            "\n    prev=\"$3\"\n    if [[ \"${prev}\" == \"=\" ]]; then\n        prev=\"${COMP_WORDS[COMP_CWORD-2]}\"\n    elif [[ \"${cur}\" == \"=\" ]]; then\n        cur=\"\"\n    fi\n",
+            1,
+        ),
+        Shell::Zsh => script,
     }
 }
 

@@ -7,6 +7,11 @@ _flockmon() {
         cur="${COMP_WORDS[COMP_CWORD]}"
     fi
     prev="$3"
+    if [[ "${prev}" == "=" ]]; then
+        prev="${COMP_WORDS[COMP_CWORD-2]}"
+    elif [[ "${cur}" == "=" ]]; then
+        cur=""
+    fi
     cmd=""
     opts=""
 
@@ -134,7 +139,7 @@ _flockmon() {
                     return 0
                     ;;
                 --threshold)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "list deadlock-time= crash-loop-deaths= dead-time= uninterruptible-time= inherited-time= long-hold-factor= long-hold-time= long-hold-samples= starvation-wait= starvation-rounds= starvation-streak= convoy-time= convoy-turns= lost-events=" -- "${cur}"))
                     return 0
                     ;;
                 --fps)
@@ -260,7 +265,7 @@ _flockmon() {
                     return 0
                     ;;
                 --threshold)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "list deadlock-time= crash-loop-deaths= dead-time= uninterruptible-time= inherited-time= long-hold-factor= long-hold-time= long-hold-samples= starvation-wait= starvation-rounds= starvation-streak= convoy-time= convoy-turns= lost-events=" -- "${cur}"))
                     return 0
                     ;;
                 --fps)
@@ -362,7 +367,7 @@ _flockmon() {
                     return 0
                     ;;
                 --threshold)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "list deadlock-time= crash-loop-deaths= dead-time= uninterruptible-time= inherited-time= long-hold-factor= long-hold-time= long-hold-samples= starvation-wait= starvation-rounds= starvation-streak= convoy-time= convoy-turns= lost-events=" -- "${cur}"))
                     return 0
                     ;;
                 --fps)

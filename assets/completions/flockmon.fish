@@ -61,7 +61,21 @@ dark\t'For dark backgrounds'
 light\t'For light backgrounds'
 safe\t'For the colour-blind, on black'
 mono\t'No colours, only bold and reverse'"
-complete -c flockmon -n "__fish_flockmon_needs_command" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r
+complete -c flockmon -n "__fish_flockmon_needs_command" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r -f -a "list\t'print the table and end'
+deadlock-time=\t'each wait of the circle is this old: a real one does not pass'
+crash-loop-deaths=\t'a worker died so often in a row without the lock'
+dead-time=\t'the holder has been dead, or a zombie, for so long, and its lock is still taken'
+uninterruptible-time=\t'the holder has slept in the kernel for so long while others wait'
+inherited-time=\t'another process than the one that took it has kept the lock for so long while others wait'
+long-hold-factor=\t'a hold lasts so many times what 99 of 100 holds of that lock lasted'
+long-hold-time=\t'and at least so long'
+long-hold-samples=\t'and what is usual is known from so many holds'
+starvation-wait=\t'shorter waits are no starvation (nor poll_starvation)'
+starvation-rounds=\t'everyone else came later and was served first so many times over'
+starvation-streak=\t'or one holder took the lock again at once so many times in a row'
+convoy-time=\t'nobody has found the lock free for so long'
+convoy-turns=\t'nor in so many acquisitions'
+lost-events=\t'so many events were lost'"
 complete -c flockmon -n "__fish_flockmon_needs_command" -l fps -d 'Frames a second at most, 1 to 60' -r
 complete -c flockmon -n "__fish_flockmon_needs_command" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
 complete -c flockmon -n "__fish_flockmon_needs_command" -l keep-open -d 'Open the file once and release with an unlock, instead of opening and closing each time'
@@ -94,7 +108,21 @@ dark\t'For dark backgrounds'
 light\t'For light backgrounds'
 safe\t'For the colour-blind, on black'
 mono\t'No colours, only bold and reverse'"
-complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r -f -a "list\t'print the table and end'
+deadlock-time=\t'each wait of the circle is this old: a real one does not pass'
+crash-loop-deaths=\t'a worker died so often in a row without the lock'
+dead-time=\t'the holder has been dead, or a zombie, for so long, and its lock is still taken'
+uninterruptible-time=\t'the holder has slept in the kernel for so long while others wait'
+inherited-time=\t'another process than the one that took it has kept the lock for so long while others wait'
+long-hold-factor=\t'a hold lasts so many times what 99 of 100 holds of that lock lasted'
+long-hold-time=\t'and at least so long'
+long-hold-samples=\t'and what is usual is known from so many holds'
+starvation-wait=\t'shorter waits are no starvation (nor poll_starvation)'
+starvation-rounds=\t'everyone else came later and was served first so many times over'
+starvation-streak=\t'or one holder took the lock again at once so many times in a row'
+convoy-time=\t'nobody has found the lock free for so long'
+convoy-turns=\t'nor in so many acquisitions'
+lost-events=\t'so many events were lost'"
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l fps -d 'Frames a second at most, 1 to 60' -r
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l force -d 'Overwrite files that are there (--record, --hgrm, --log)'
@@ -121,7 +149,21 @@ dark\t'For dark backgrounds'
 light\t'For light backgrounds'
 safe\t'For the colour-blind, on black'
 mono\t'No colours, only bold and reverse'"
-complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r -f -a "list\t'print the table and end'
+deadlock-time=\t'each wait of the circle is this old: a real one does not pass'
+crash-loop-deaths=\t'a worker died so often in a row without the lock'
+dead-time=\t'the holder has been dead, or a zombie, for so long, and its lock is still taken'
+uninterruptible-time=\t'the holder has slept in the kernel for so long while others wait'
+inherited-time=\t'another process than the one that took it has kept the lock for so long while others wait'
+long-hold-factor=\t'a hold lasts so many times what 99 of 100 holds of that lock lasted'
+long-hold-time=\t'and at least so long'
+long-hold-samples=\t'and what is usual is known from so many holds'
+starvation-wait=\t'shorter waits are no starvation (nor poll_starvation)'
+starvation-rounds=\t'everyone else came later and was served first so many times over'
+starvation-streak=\t'or one holder took the lock again at once so many times in a row'
+convoy-time=\t'nobody has found the lock free for so long'
+convoy-turns=\t'nor in so many acquisitions'
+lost-events=\t'so many events were lost'"
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l fps -d 'Frames a second at most, 1 to 60' -r
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l read-only -d 'Take the keys away that signal processes'
