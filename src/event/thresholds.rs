@@ -193,6 +193,11 @@ fn parse(name: &str, text: &str) -> Result<(&'static Threshold, u64), ThresholdE
 
 /// The name that was meant, where one is close.
 fn hint(name: &str) -> String {
+    let longer: Vec<&str> =
+        THRESHOLDS.iter().map(|t| t.name).filter(|n| name.len() > 2 && n.starts_with(name)).collect();
+    if !longer.is_empty() {
+        return format!("did you mean {}?", longer.join(" or "));
+    }
     let near = THRESHOLDS.iter().map(|t| (distance(name, t.name), t.name)).min();
     match near {
         Some((steps, meant)) if steps <= 2 + name.len() / 4 => format!("did you mean {meant}?"),

@@ -67,6 +67,7 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     if args.scene == Some(SceneArg::List) {
         return print(&scene::list());
     }
+    suits(args).map_err(Failure::BadInput)?;
     let scene = args.scene();
     scene.map_or(Ok(()), |s| fits(s, args)).map_err(Failure::BadInput)?;
     let output = choose_output(&args.show)?;
@@ -126,6 +127,26 @@ fn live(
         session.open_outlet(format!("the recording {}", path.display()), false, Box::new(Jsonl::new(file)))?;
     }
     Ok(session)
+}
+
+/// Whether what was given belongs together, and the lock file is none by mistake.
+fn suits(args: &LabArgs) -> Result<(), Error> {
+    // Clap waives what an option requires where another one given excludes that.
+    let for_command = [(args.log.is_some(), "--log"), (args.stop_on_failure, "--stop-on-failure")];
+    if let Some((_, option)) = for_command.iter().find(|(given, _)| *given && args.command.is_empty()) {
+        return Err(anyhow!("{option} is for what workers run: add -- COMMAND, or leave {option} out"));
+    }
+    let Some(path) = &args.lockfile else { return Ok(()) };
+    let word = path.to_str().filter(|word| !word.contains('/')).unwrap_or_default();
+    if !word.is_empty()
+        && let Some(meant) = crate::cli::subcommand_like(word)
+        && path.symlink_metadata().is_err()
+    {
+        return Err(anyhow!(
+            "there is no command '{word}', and no file of that name: did you mean flockmon {meant}? To make that file and lock it, write ./{word}"
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a scene can be played with what else is asked for.

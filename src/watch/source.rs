@@ -126,6 +126,9 @@ fn choose(args: &WatchArgs, files: Option<&[super::change::FileId]>) -> Result<(
         Some(How::Sampled) => Ok((sampled()?, How::Sampled, None)),
         Some(How::Exact) => Ok((Eyes::exact(files)?, How::Exact, None)),
         None => match Eyes::exact(files) {
+            Ok(_) if args.interval.is_some() => bail!(
+                "--interval is for --how sampled, and here exact seeing is allowed, which has no interval: add --how sampled"
+            ),
             Ok(eyes) => Ok((eyes, How::Exact, None)),
             Err(error) => Ok((sampled()?, How::Sampled, Some(error.to_string()))),
         },
