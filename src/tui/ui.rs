@@ -252,7 +252,11 @@ impl Ui {
     /// How long the timeline is, in ns; none is all of the run.
     pub fn timeline_ns(&self) -> Option<u64> {
         match self.span {
-            _ if !self.span_chosen => Some(TIMELINE_NS),
+            // A short recording fills it.
+            _ if !self.span_chosen => {
+                let length = self.position.and_then(|p| p.length).filter(|length| *length > 0);
+                Some(length.map_or(TIMELINE_NS, |length| length.min(TIMELINE_NS)))
+            }
             Span::Ten => Some(10 * SECOND),
             Span::Sixty => Some(60 * SECOND),
             Span::All => None,
