@@ -27,6 +27,9 @@ const EXPLAINED: f64 = 0.1;
 /// Gaps of a hold that are not seen, as a part of a cell.
 const UNSEEN: u64 = 8;
 
+/// Lengths of a cell of the whole run, up to the next power of ten.
+const STEPS: [u64; 13] = [10, 12, 14, 17, 20, 24, 29, 35, 42, 50, 60, 72, 86];
+
 /// How many rows the panel wants of `height`: one a worker, one for the holders, no more than two fifths.
 pub(super) fn rows(model: &Model, height: u16) -> u16 {
     let workers = u16::try_from(model.actors().len().max(1)).unwrap_or(u16::MAX);
@@ -135,9 +138,9 @@ impl Window {
                 Self { first, width, cells, now, length: Some(length), back }
             }
             None => {
-                // In steps, so that what is past stays where it is while the run grows.
+                // In steps, so that what is past stays where it is while the run grows; small ones, so that it fills the width.
                 let least = (now / cells.max(1) as u64).max(1);
-                let steps = (0..19u32).flat_map(|p| [1, 2, 5].map(|d| d * 10u64.pow(p)));
+                let steps = (0..17u32).flat_map(|p| STEPS.map(|d| d * 10u64.pow(p)));
                 let width = steps.into_iter().find(|w| *w > least).unwrap_or(u64::MAX);
                 Self { first: 0, width, cells, now, length: None, back: 0 }
             }
