@@ -105,9 +105,9 @@ fn verdict(model: &Model, ui: &Ui, width: usize) -> (String, Style) {
         ];
     } else if several == 1 {
         if let Some((waiter, _)) = model.longest_waiter().filter(|_| first.task.is_some()) {
-            let longest = in_state(waiter);
-            variants
-                .insert(0, format!("{} has held it for {held}{state}{blocks}, one for {longest}", first.full_name()));
+            let (pid, longest) = (waiter.pid, in_state(waiter));
+            let full = first.full_name();
+            variants.insert(0, format!("{full} has held it for {held}{state}{blocks}, pid {pid} for {longest}"));
         }
         variants.insert(0, format!("{} has held it for {held}{state}{blocks}{oldest}", first.full_name()));
     } else {

@@ -4,6 +4,7 @@ use super::{block, elide, time, title};
 use crate::format::{count, percent};
 use crate::model::runs::End;
 use crate::model::{Actor, Locks, Model, State};
+use crate::tui::theme::Glyphs;
 use crate::tui::{Column, Ui};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -193,11 +194,31 @@ fn line(
             _ if !a.state.is_alive() => theme.dim,
             _ => theme.text,
         };
-        let text = if model.is_watched() { elide(&glyphs.plain(&text), width, glyphs) } else { text };
+        let text = match column {
+            Column::Range => range(&text, width, glyphs),
+            _ if model.is_watched() => elide(&glyphs.plain(&text), width, glyphs),
+            _ => text,
+        };
         let text = if left_aligned(column) { format!("{text:<width$}") } else { format!("{text:>width$}") };
         spans.extend([Span::styled(text, style), Span::raw(" ".repeat(GAP))]);
     }
     Line::from(spans)
+}
+
+/// A range of bytes in so many columns: what two large numbers have in common at their begin tells least.
+fn range(text: &str, width: usize, glyphs: &Glyphs) -> String {
+    let Some((from, to)) = text.split_once('-').filter(|_| text.len() > width) else {
+        return elide(text, width, glyphs);
+    };
+    let ends = width.saturating_sub(1 + 2 * glyphs.ellipsis.chars().count()) / 2;
+    let end = |number: &str| {
+        if number.len() <= ends + 1 {
+            return number.to_owned();
+        }
+        let digits = number.get(number.len().saturating_sub(ends)..).unwrap_or_default();
+        format!("{}{digits}", glyphs.ellipsis)
+    };
+    elide(&format!("{}-{}", end(from), end(to)), width, glyphs)
 }
 
 /// Whether a cell tells that a command failed.
@@ -249,6 +270,7 @@ fn cell(column: Column, model: &Model, a: &Actor, all: u64, ui: &Ui) -> String {
         Column::User => a.task.as_ref().map_or(String::new(), |t| t.user.clone()),
         Column::Range => match a.range() {
             None => "all".into(),
+            Some((from, Some(to))) if from == to => from.to_string(),
             Some((from, Some(to))) => format!("{from}-{to}"),
             Some((from, None)) => format!("{from}-end"),
         },
@@ -266,6 +288,16 @@ mod tests {
         for state in [State::Starting, State::Thinking, State::Removed, State::Holding(LockMode::Shared)] {
             assert!(2 + state.as_str().len() <= wide, "{}", state.as_str());
         }
+    }
+
+    #[test]
+    fn ranges_in_one_large_file_are_told_apart() {
+        let glyphs = Glyphs::new(false);
+        let shown = |text| range(text, 12, &glyphs);
+        // Of SQLite (os_unix.c): PENDING_BYTE, RESERVED_BYTE, and 510 bytes from SHARED_FIRST on.
+        let locks = ["1073741824", "1073741825", "1073741826-1073742335", "120-123"].map(shown);
+        assert_eq!(locks, ["1073741824", "1073741825", "\u{2026}1826-\u{2026}2335", "120-123"]);
+        assert!(locks.iter().all(|text| text.chars().count() <= 12));
     }
 
     #[test]
