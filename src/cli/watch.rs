@@ -18,8 +18,8 @@ Exact seeing needs CAP_PERFMON and CAP_DAC_READ_SEARCH (or root) and tracefs:
 Anyone else sees what /proc/locks shows each time it is read; the screen says so.
 No lock is ever taken, and no process is signalled before you have confirmed it.";
 
-/// The largest process id that Linux can have (proc(5), pid_max).
-const MOST_PID: u64 = 1 << 22;
+/// The largest number that a process id can be (pid_t).
+const MOST_PID: u64 = i32::MAX as u64;
 
 /// Options of `flockmon watch`.
 #[derive(Debug, Clone, Args)]
