@@ -108,6 +108,26 @@ fn killed() -> Locks {
     model
 }
 
+/// What was found out late stands where it happened; nothing is cut, and there is no heading above nothing.
+#[test]
+fn what_happened_lately_is_in_order() {
+    let mut model = busy();
+    let now = model.now();
+    let listed = |model: &Locks, width| {
+        let mut ui = unicode();
+        press(&mut ui, model, "!");
+        text(&buffer(model, &mut ui, width, 24))
+    };
+    assert!(!listed(&model, 80).contains("lately"));
+    tell(&mut model, now, 1, What::Exited { code: None, signal: Some(9) });
+    tell(&mut model, now - 5 * S, 2, What::Violation { seq: 9, other: 3, other_pid: 1903 });
+    let screen = listed(&model, 80);
+    let at = |what: &str| screen.find(what).unwrap_or_else(|| panic!("{what}: {screen}"));
+    assert!(at("was killed") < at("worker-2 (pid 1902) won the lock"), "{screen}");
+    let narrow = listed(&model, 40);
+    assert!(narrow.contains("00:01:18  worker-2 (pid") && narrow.contains("held it"), "{narrow}");
+}
+
 /// Two workers at two locks, each with what the other waits for; a third waits at the second one.
 fn crossed() -> Locks {
     let mut model = empty(3);
@@ -328,6 +348,24 @@ fn the_timeline_goes_back_in_time() {
     assert!(!timeline_of(&model, &RIGHT.to_string()).contains("FROZEN"), "there is nothing after the present");
     let thawed = timeline_of(&model, &format!("{LEFT}{LEFT}f"));
     assert_eq!(timeline_of(&model, ""), thawed);
+}
+
+#[test]
+fn a_short_recording_fills_the_timeline() {
+    let model = run(3, S / 2, 2 * S);
+    let mut ui = unicode();
+    ui.place = Place::Replay;
+    ui.position = Some(Position { t: 2 * S, length: Some(2 * S), speed: Some(1.0), paused: false, ended: true });
+    let screen = text(&buffer(&model, &mut ui, 120, 36));
+    assert!(screen.contains("timeline \u{b7} 2 s"), "{screen}");
+    for seconds in [7, 31, 59, 83, 218, 4000] {
+        let mut model = run(3, S / 2, S);
+        model.advance(seconds * S);
+        let timeline = timeline_of(&model, "w");
+        let lane = timeline.lines().find(|l| l.contains("worker-1 ")).unwrap();
+        let waits = lane.chars().filter(|c| *c == '\u{2591}' || *c == '\u{2588}').count();
+        assert!(waits >= 85 * 80 / 100, "{seconds} s: {timeline}");
+    }
 }
 
 #[test]

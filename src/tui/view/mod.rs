@@ -23,6 +23,7 @@ mod runs;
 mod table;
 mod timeline;
 
+use super::keymap::Action;
 use super::theme::{Glyphs, Theme};
 use super::ui::{Overlay, Panel, Ui};
 use crate::format::dur_within;
@@ -127,7 +128,8 @@ fn panels(
     if !fits(STANDARD) {
         let [holder, table] = body.layout(&Layout::vertical([Constraint::Length(holder_rows), Constraint::Fill(1)]));
         holder::draw(frame, holder, model, ui);
-        return table::draw(frame, table, locks, model, ui);
+        table::draw(frame, table, locks, model, ui);
+        return more_panels(frame, table, "histogram, timeline", ui);
     }
     let full = fits(FULL);
     let timeline_rows = if full { timeline::rows(model, body.height) } else { 0 };
@@ -146,7 +148,22 @@ fn panels(
     histogram::draw(frame, right, model, ui);
     if full {
         timeline::draw(frame, lower, model, ui);
+    } else {
+        more_panels(frame, table, "timeline", ui);
     }
+}
+
+/// Says below `area` which key shows the panels that have no room.
+fn more_panels(frame: &mut Frame<'_>, area: Rect, panels: &str, ui: &Ui) {
+    let key = ui.keys.first(Action::Enlarge);
+    if key.is_empty() {
+        return;
+    }
+    let text = Line::styled(format!(" {key} {panels} "), ui.theme.dim).right_aligned();
+    let row =
+        Rect { x: area.x + 1, y: area.bottom().saturating_sub(1), height: 1, width: area.width.saturating_sub(2) };
+    let width = u16::try_from(text.width()).unwrap_or(u16::MAX).min(row.width);
+    frame.render_widget(text, Rect { x: row.right().saturating_sub(width), width, ..row });
 }
 
 fn too_small(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
