@@ -1,4 +1,4 @@
-//! Two runs side by side: a row a figure, with the ratio.
+//! Two runs side by side: a row a figure, with the ratio. Reads their two files, and touches nothing else.
 
 use crate::format::{count, dur, percent, printable, rate, seconds};
 use crate::model::{Figures, Locks};

@@ -1,4 +1,4 @@
-//! Durations that a user may give as a distribution: `1s`, `500ms..2s`, `exp:1s`, `0`.
+//! Durations that a user may give as a distribution: `1s`, `500ms..2s`, `exp:1s`, `0`. Pure: no I/O.
 
 use std::{fmt, str::FromStr};
 use thiserror::Error;

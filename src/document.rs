@@ -1,4 +1,5 @@
-//! TOML whose faults are told by file and line: configuration and themes are written in it.
+//! TOML whose faults are told by file and line: configuration and themes are written in it. Pure: who has read the file
+//! gives its text.
 
 use std::borrow::Cow;
 use toml::Spanned;

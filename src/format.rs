@@ -1,4 +1,4 @@
-//! Numbers as people read them: three or four digits and a unit.
+//! Numbers as people read them: three or four digits and a unit. Pure: no I/O.
 
 /// A duration of `ns` as `812 ns`, `4.10 µs`, `12.5 ms`, `9.052 s`, `3m 07s`, `2h 05m`.
 pub fn dur(ns: u64) -> String {

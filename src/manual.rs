@@ -1,5 +1,5 @@
 //! The manual page and the completions, made from the tables of options, keys and preferences. What they print is
-//! kept in `assets/` too; a test sees that it is the same.
+//! kept in `assets/` too; a test sees that it is the same. No I/O.
 
 use crate::cli::{Cli, Shell};
 use crate::config::{PREFERENCES, variable};

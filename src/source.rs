@@ -1,4 +1,4 @@
-//! What the loop asks of a source of events: a lab, or a recording.
+//! What the loop asks of a source of events: a lab, a watch, or a recording. No I/O here: the sources do it.
 
 use crate::event::{ActorId, Begin, Command, Event, LockId};
 use crate::model::Locks;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 /// How the private files are called, before some letters by chance.
-pub const PREFIX: &str = ".flockmon-check-";
+const PREFIX: &str = ".flockmon-check-";
 
 /// A mounted file system, a line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -3,6 +3,8 @@
 //! Each preference is an option of the command line; `FLOCKMON_…` and the file set what is used where the option is
 //! not given. So one definition (in `cli`) has the values that are allowed and the text that says what they mean.
 //!
+//! It touches the environment, the configuration file and the theme that it names.
+//!
 //! - `file.rs`: the file, its keys and what is wrong with them;
 //! - `print.rs`: what is in force, as such a file.
 

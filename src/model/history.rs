@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 /// Acquisitions kept of each actor: more than can be told apart on a timeline of 120 columns.
 pub const TURNS: usize = 64;
 /// Changes of state kept of each actor.
-pub const CHANGES: usize = 32;
+const CHANGES: usize = 32;
 /// Holds kept of each lock.
 pub const HOLDS: usize = 256;
 

@@ -3,7 +3,7 @@
 //! changes faster than the eye can follow. Times are ns on the clock that stands still in pauses.
 
 /// Width of a slot of the recent past in ns.
-pub const SLOT_NS: u64 = 250_000_000;
+const SLOT_NS: u64 = 250_000_000;
 /// Slots of the recent past: 64 s.
 const RECENT: u64 = 256;
 /// Slots of all that is older; they are 1 s wide at first, and twice as wide each time they do not suffice.

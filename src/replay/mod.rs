@@ -1,5 +1,7 @@
 //! A recording as a source of events: at its own pace, faster, step by step, forth and back. The recording is
 //! read as it is shown and never held whole; a jump back starts from a kept model before the place.
+//!
+//! It touches the recording and the clock; `tape.rs` reads, in a thread of its own.
 
 mod tape;
 

@@ -1,4 +1,8 @@
-//! Faces without a screen: one file a format.
+//! Faces without a screen: one file a format. They read the model, never change it, and touch the stream they write to.
+//!
+//! - `log.rs`, `json.rs`, `summary.rs`, `perfetto.rs`: what `--output` prints; `hgrm.rs`: histograms for plotters;
+//! - `figures.rs`: a run in figures, as JSON has them;
+//! - `outlet.rs`: the thread that writes; `progress.rs`: how far a long run is.
 
 pub mod figures;
 pub mod hgrm;

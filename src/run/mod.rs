@@ -1,4 +1,6 @@
-//! What the command line asks for, joined: a source, the model, the faces.
+//! What the command line asks for, joined: a source, the model, the faces. The one room that knows them all.
+//!
+//! - `session.rs`: the loop of a run, whatever its source.
 
 mod session;
 

@@ -84,9 +84,9 @@ impl Column {
     /// What sorts the rows.
     pub(super) fn key(self, model: &Model, a: &Actor) -> u64 {
         match self {
-            Column::Worker => u64::from(a.id),
-            Column::Pid => a.pid as u64,
-            Column::State => {
+            Self::Worker => u64::from(a.id),
+            Self::Pid => a.pid as u64,
+            Self::State => {
                 let rank: u64 = match a.state {
                     State::Holding(_) => 0,
                     State::Waiting(_) => 1,
@@ -97,24 +97,24 @@ impl Column {
                 // Within a state the longest first: those that wait stand as they queue.
                 rank << 60 | a.since.min((1 << 60) - 1)
             }
-            Column::Now => model.in_state(a),
-            Column::Last => a.last_wait.unwrap_or(0),
-            Column::P50 => a.wait.quantile(0.5).unwrap_or(0),
-            Column::P99 => a.wait.quantile(0.99).unwrap_or(0),
-            Column::Max => a.wait.max().unwrap_or(0),
-            Column::Got | Column::Share => a.got,
-            Column::Overtaken => a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0)),
-            Column::Restarts => a.restarts,
-            Column::Failed => a.runs.as_ref().map_or(0, |r| r.failed),
+            Self::Now => model.in_state(a),
+            Self::Last => a.last_wait.unwrap_or(0),
+            Self::P50 => a.wait.quantile(0.5).unwrap_or(0),
+            Self::P99 => a.wait.quantile(0.99).unwrap_or(0),
+            Self::Max => a.wait.max().unwrap_or(0),
+            Self::Got | Self::Share => a.got,
+            Self::Overtaken => a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0)),
+            Self::Restarts => a.restarts,
+            Self::Failed => a.runs.as_ref().map_or(0, |r| r.failed),
             // Signals above statuses.
-            Column::Status => a.runs.as_ref().and_then(|r| r.last()).map_or(0, |run| match run.end {
+            Self::Status => a.runs.as_ref().and_then(|r| r.last()).map_or(0, |run| match run.end {
                 End::Status(code) => u64::from(code.unsigned_abs()),
                 End::Signal(signal) => 1 << 32 | u64::from(signal.unsigned_abs()),
             }),
-            Column::Range => a.range().map_or(0, |(from, _)| from),
+            Self::Range => a.range().map_or(0, |(from, _)| from),
             // Words: the first letters decide.
-            Column::User => leading(a.task.as_ref().map_or("", |t| t.user.as_str())),
-            Column::Container => leading(a.task.as_ref().and_then(|t| t.container.as_deref()).unwrap_or("")),
+            Self::User => leading(a.task.as_ref().map_or("", |t| t.user.as_str())),
+            Self::Container => leading(a.task.as_ref().and_then(|t| t.container.as_deref()).unwrap_or("")),
         }
     }
 }

@@ -100,7 +100,7 @@ fn take() -> Result<()> {
 }
 
 /// Gives the terminal back if it is ours. It may be gone: errors are of no use to anybody here.
-pub fn restore() {
+fn restore() {
     let began = Instant::now();
     let _drawing = loop {
         match DRAWING.try_lock() {

@@ -114,8 +114,6 @@ pub struct Glyphs {
     pub ellipsis: &'static str,
     /// Between size numbers.
     pub times: &'static str,
-    /// From … to.
-    pub arrow: &'static str,
     /// More or less so much.
     pub plus_minus: &'static str,
     /// At least so much.
@@ -157,7 +155,6 @@ impl Glyphs {
                 dash: "-",
                 ellipsis: "..",
                 times: "x",
-                arrow: "->",
                 plus_minus: "+-",
                 at_least: ">",
                 border: ASCII_BORDER,
@@ -181,7 +178,6 @@ impl Glyphs {
                 dash: "–",
                 ellipsis: "…",
                 times: "×",
-                arrow: "→",
                 plus_minus: "±",
                 at_least: "≥",
                 border: border::ROUNDED,

@@ -1,5 +1,7 @@
 //! Locks of other programs: a source of events that makes no contention of its own and takes no lock.
 //!
+//! It touches `/proc`, tracefs, perf and BPF, and signals only whom a user has confirmed.
+//!
 //! Two ways to see, one language: [`change`] is what both tell.
 //!
 //! - [`procfs`] reads `/proc/locks`, [`file_id`] finds what a path is called there;

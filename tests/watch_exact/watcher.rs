@@ -18,6 +18,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+#[path = "../../src/watch/grammar/tests/deed.rs"]
+mod deed;
+
 pub const WAYS: [Way; 2] = [Way::Bpf, Way::Perf];
 
 /// Looks at one file until it is dropped.
@@ -107,18 +110,10 @@ impl Drop for Watcher {
 
 /// `pid deed mode range`, without the time.
 pub fn say(change: &Change) -> String {
-    let mode = |mode| if mode == LockMode::Exclusive { "EX" } else { "SH" };
     let deed = match change.deed {
-        Deed::Holding { mode: m } => format!("holding {}", mode(m)),
-        Deed::Waiting { mode: m, before: false } => format!("waits {}", mode(m)),
-        Deed::Waiting { mode: m, before: true } => format!("waits {} since before", mode(m)),
-        Deed::Tried { mode: m, .. } => format!("tries {}", mode(m)),
-        Deed::Acquired { mode: m, contended: false } => format!("got {}", mode(m)),
-        Deed::Acquired { mode: m, contended: true } => format!("won {}", mode(m)),
-        Deed::Kept { mode: m, .. } => format!("kept {}", mode(m)),
-        Deed::Released => "released".to_owned(),
-        Deed::GaveUp => "gave up".to_owned(),
-        Deed::Left => unreachable!("every end is seen"),
+        // How often is the scheduler's affair.
+        Deed::Tried { mode, .. } => format!("tries {}", deed::mode(mode)),
+        deed => deed::in_words(deed),
     };
     let range = change.range.map_or(String::new(), |range| format!(" {range}"));
     format!("{} {deed}{range}", change.task.pid)

@@ -1,3 +1,5 @@
+//! The finding `convoy`: the lock itself limits the work.
+
 use super::Here;
 use crate::format::{count, dur};
 use std::fmt;

@@ -1,3 +1,5 @@
+//! The finding `crash_loop`: workers that die without ever having the lock.
+
 use super::Here;
 use crate::event::FailedAction;
 use crate::model::Actor;

@@ -1,3 +1,5 @@
+//! The finding `deadlock`: waits that form a circle, over all locks of the run.
+
 use super::Here;
 use std::fmt;
 

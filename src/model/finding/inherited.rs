@@ -1,3 +1,5 @@
+//! The finding `inherited`: killing the one that took the lock would not free it.
+
 use super::Here;
 use crate::event::Keeper;
 use crate::model::Actor;

@@ -1,3 +1,5 @@
+//! The finding `long_hold`: measured by what is usual for the lock.
+
 use super::{Here, inherited};
 use crate::event::Condition;
 use crate::format::dur;

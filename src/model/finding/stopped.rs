@@ -1,3 +1,5 @@
+//! The finding `holder_stopped`.
+
 use super::Here;
 use std::fmt;
 

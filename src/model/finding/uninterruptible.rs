@@ -1,3 +1,5 @@
+//! The finding `holder_uninterruptible`.
+
 use super::Here;
 use crate::event::Condition;
 use crate::format::dur;

@@ -36,7 +36,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph};
 
 /// The smallest screen that shows anything.
-pub const SMALLEST: (u16, u16) = (40, 10);
+const SMALLEST: (u16, u16) = (40, 10);
 /// From here on there is a histogram beside the table.
 const STANDARD: (u16, u16) = (80, 20);
 /// From here on there is a timeline.

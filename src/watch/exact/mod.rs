@@ -91,7 +91,6 @@ pub struct Tracer {
     /// Records, time and CPU time at the last making of the figures.
     mark: (u64, u64, u64),
     idle: bool,
-    own_pids: bool,
     cheaper_refused: Option<TraceError>,
 }
 
@@ -166,7 +165,6 @@ impl Tracer {
             stats: Stats::default(),
             mark: (0, clock::now(), sys::thread_time()),
             idle: false,
-            own_pids,
             cheaper_refused,
         };
         this.snapshots.want_first(&mut this.grammar);
@@ -247,12 +245,6 @@ impl Tracer {
     /// What watching did and costs so far.
     pub fn stats(&self) -> Stats {
         self.stats
-    }
-
-    /// Whether pids as listed in `/proc` here are other than those in the records, because we live in a pid namespace
-    /// of our own: what began before watching is not known then.
-    pub fn in_pid_namespace(&self) -> bool {
-        self.own_pids
     }
 
     fn figure(&mut self, now: u64) {

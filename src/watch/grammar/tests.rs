@@ -7,6 +7,7 @@ use crate::watch::change::{Family, FileId};
 use crate::watch::tracepoint::{FL_OFDLCK, FL_SLEEP, READ, WRITE};
 
 mod attach;
+mod deed;
 mod lawful;
 mod record_locks;
 
@@ -106,19 +107,7 @@ impl Scene {
 }
 
 fn say(change: &Change) -> String {
-    let mode = |mode| if mode == Exclusive { "EX" } else { "SH" };
-    let deed = match change.deed {
-        Deed::Holding { mode: m } => format!("holding {}", mode(m)),
-        Deed::Waiting { mode: m, before: false } => format!("waits {}", mode(m)),
-        Deed::Waiting { mode: m, before: true } => format!("waits {} since before", mode(m)),
-        Deed::Tried { mode: m, count } => format!("tried {} {count}", mode(m)),
-        Deed::Acquired { mode: m, contended: false } => format!("got {}", mode(m)),
-        Deed::Acquired { mode: m, contended: true } => format!("won {}", mode(m)),
-        Deed::Kept { mode: m, .. } => format!("kept {}", mode(m)),
-        Deed::Released => "released".to_owned(),
-        Deed::GaveUp => "gave up".to_owned(),
-        Deed::Left => unreachable!("every end is seen"),
-    };
+    let deed = deed::in_words(change.deed);
     let TaskId { pid, tid } = change.task;
     let task = if pid == tid { pid.to_string() } else { format!("{pid}.{tid}") };
     let range = change.range.map_or(String::new(), |range| format!(" {range}"));

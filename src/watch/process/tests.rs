@@ -1,3 +1,5 @@
+//! `/proc/PID` as kernels and container runtimes write it, and this very process.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Readings in, changes out.
+
 use super::*;
 use crate::watch::procfs::Kind;
 use proptest::prelude::*;

@@ -10,6 +10,7 @@
 use super::asm::{Alu, Asm, If, Reg, Width};
 use super::format::{Field, LockFormat, SignalFormat};
 use super::merge::Lane;
+use super::ring::Ring;
 use super::sys::{self, Attr, Shared};
 use super::{Events, Record, Request, Scope, TraceError, What, online_cpus};
 use crate::watch::change::{Family, FileId};
@@ -29,7 +30,6 @@ const EXIT: i32 = 4;
 /// All rings together take no more than this.
 const BUDGET: usize = 256 << 20;
 const LEAST_RING: usize = 64 << 10;
-const GIVE_BACK: u64 = 32 << 10;
 const CLASSES: usize = 1 << 16;
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 const SA_RESTART: i32 = 0x1000_0000;
@@ -73,7 +73,8 @@ impl Bpf {
         let mut lanes = Vec::new();
         for cpu in cpus {
             let shared = Shared::map(rings.as_fd(), cpu as usize * stride, stride).map_err(failed("map a ring"))?;
-            lanes.push(BpfLane { cpu, shared, data: page, mask: size as u64 - 1, ..BpfLane::default() });
+            let ring = Ring::new(shared, (HEAD, TAIL), page, size);
+            lanes.push(BpfLane { cpu, ring, ..BpfLane::default() });
         }
         let mut this = Self { lanes, filter, _attached: Vec::new() };
         this.set_scope(scope);
@@ -287,12 +288,7 @@ fn field(asm: &mut Asm, to: Reg, field: Field) -> Option<()> {
 #[derive(Default)]
 pub(crate) struct BpfLane {
     cpu: u32,
-    shared: Shared,
-    data: usize,
-    mask: u64,
-    head: u64,
-    tail: u64,
-    released: u64,
+    ring: Ring,
     /// When the next record was written.
     next: Option<u64>,
     /// When the last was.
@@ -305,15 +301,12 @@ pub(crate) struct BpfLane {
 
 impl BpfLane {
     fn seek(&mut self) {
-        self.next = (self.tail < self.head).then(|| {
-            let at = self.data + (self.tail & self.mask) as usize;
-            self.shared.bytes(at, 8).try_into().map_or(0, u64::from_ne_bytes)
-        });
+        let ring = &self.ring;
+        self.next = (ring.tail < ring.head).then(|| ring.word(ring.tail).unwrap_or(0));
     }
 
     fn decode(&self) -> (u64, Option<Record>) {
-        let at = self.data + (self.tail & self.mask) as usize;
-        let (words, _) = self.shared.bytes(at, LONGEST).as_chunks::<8>();
+        let (words, _) = self.ring.shared.bytes(self.ring.at(self.ring.tail), LONGEST).as_chunks::<8>();
         let &[time, task, a, b, c, d, e, f, g, h] = words else { return (u64::MAX, None) };
         let word = u64::from_ne_bytes;
         let halves =
@@ -349,8 +342,8 @@ impl BpfLane {
 
 impl Lane for BpfLane {
     fn fetch(&mut self) {
-        let lost = self.shared.load(LOST);
-        self.head = self.shared.load(HEAD);
+        let lost = self.ring.shared.load(LOST);
+        self.ring.fetch();
         self.gap += lost.wrapping_sub(self.lost);
         self.lost = lost;
         self.seek();
@@ -368,18 +361,12 @@ impl Lane for BpfLane {
         };
         self.last = t;
         let (len, record) = self.decode();
-        self.tail = self.tail.saturating_add(len).min(self.head);
-        if self.tail - self.released >= GIVE_BACK {
-            self.release();
-        }
+        self.ring.pass(len);
         self.seek();
         record
     }
 
     fn release(&mut self) {
-        if self.released != self.tail {
-            self.released = self.tail;
-            self.shared.store(TAIL, self.tail);
-        }
+        self.ring.release();
     }
 }

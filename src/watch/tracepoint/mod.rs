@@ -3,7 +3,7 @@
 //! - `tracefs.rs` finds the tracing file system and reads what an event is called and looks like, `format.rs` parses it;
 //! - `perf.rs` and `bpf.rs` are two ways to have the records written to memory, a ring a CPU; `asm.rs` is what the second
 //!   needs of an assembler;
-//! - `merge.rs` puts the rings in the order of time;
+//! - `ring.rs` is a ring as the two read it, `merge.rs` puts those of all CPUs in the order of time;
 //! - `sys.rs` holds the system calls.
 
 mod asm;
@@ -11,12 +11,13 @@ pub(super) mod bpf;
 pub mod format;
 pub(super) mod merge;
 pub(super) mod perf;
+mod ring;
 pub(super) mod sys;
 mod tracefs;
 
 use self::format::{Field, LockFormat, Missing, SignalFormat};
 use self::tracefs::TraceFs;
-use super::change::{Family, FileId, LockKey, Range, TaskId};
+use super::change::{Family, FileId, LockKey, Range};
 use crate::event::{LockKind, LockMode};
 
 /// `F_RDLCK`, as `type` of a record has it (include/uapi/asm-generic/fcntl.h).
@@ -236,13 +237,6 @@ fn parse_cpus(list: &str) -> Option<Vec<u32>> {
         cpus.extend(first..=last);
     }
     Some(cpus)
-}
-
-impl Record {
-    /// Who asks.
-    pub fn task(&self, request: &Request) -> TaskId {
-        TaskId { pid: request.pid, tid: self.tid }
-    }
 }
 
 /// Which locks to look at.

@@ -1,6 +1,7 @@
 //! Records by way of perf: perf_event_open(2), a ring a CPU.
 
 use super::merge::Lane;
+use super::ring::Ring;
 use super::sys::{self, Attr, Shared};
 use super::{Events, Record, Scope, TraceError, What, online_cpus};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -21,8 +22,6 @@ const RECORD_LOST: u32 = 2;
 const RECORD_SAMPLE: u32 = 9;
 /// No record of ours is longer.
 const LONGEST: u64 = 512;
-/// How much is taken before its room is given back while more is being taken.
-const GIVE_BACK: u64 = 32 << 10;
 /// A signal whose handler lets the call go on (`SA_RESTART`, sigaction(2)) changes nothing.
 const INTERRUPTS: &str = "sa_handler == 0 || !(sa_flags & 0x10000000)";
 /// A filter may be a page long; with more files than that the reader alone tells them apart.
@@ -65,7 +64,8 @@ impl Perf {
                 join(&exit, &owner)?;
                 this.others.push(exit);
             }
-            this.lanes.push(PerfLane::new(cpu, shared, page, size as u64, this.events.clone()));
+            let ring = Ring::new(shared, (HEAD, TAIL), page, size);
+            this.lanes.push(PerfLane::new(cpu, ring, this.events.clone()));
             this.rings.push(owner);
         }
         this.set_scope(scope)?;
@@ -91,7 +91,7 @@ impl Perf {
                 if scope == &Scope::Files(Vec::new()) {
                     continue;
                 }
-                let Some(event) = open(lock.id, lane.cpu, (lane.size / 4) as u32)? else { continue };
+                let Some(event) = open(lock.id, lane.cpu, (lane.ring.size / 4) as u32)? else { continue };
                 if let Some(text) = &filter_text {
                     filter(&event, text)?;
                 }
@@ -188,13 +188,7 @@ pub(super) fn page_size() -> usize {
 /// The ring of one CPU.
 pub(crate) struct PerfLane {
     cpu: u32,
-    shared: Shared,
-    /// Where the ring begins in the mapping.
-    data: usize,
-    size: u64,
-    head: u64,
-    tail: u64,
-    released: u64,
+    ring: Ring,
     next: Option<Next>,
     /// When the last record was written.
     last: u64,
@@ -213,42 +207,21 @@ struct Next {
 }
 
 impl PerfLane {
-    fn new(cpu: u32, shared: Shared, data: usize, size: u64, events: Arc<Events>) -> Self {
-        Self {
-            cpu,
-            shared,
-            data,
-            size,
-            head: 0,
-            tail: 0,
-            released: 0,
-            next: None,
-            last: 0,
-            full: false,
-            scratch: Vec::new(),
-            events,
-        }
-    }
-
-    /// Where a byte of the stream is in the mapping.
-    fn at(&self, position: u64) -> usize {
-        self.data + (position & (self.size - 1)) as usize
-    }
-
-    fn word(&self, position: u64) -> Option<u64> {
-        Some(u64::from_ne_bytes(self.shared.bytes(self.at(position), 8).try_into().ok()?))
+    fn new(cpu: u32, ring: Ring, events: Arc<Events>) -> Self {
+        Self { cpu, ring, next: None, last: 0, full: false, scratch: Vec::new(), events }
     }
 
     /// Steps to the next record that tells something.
     fn seek(&mut self) {
         self.next = None;
-        while self.tail < self.head {
-            let header = self.word(self.tail).unwrap_or(0).to_ne_bytes();
+        let ring = &mut self.ring;
+        while ring.tail < ring.head {
+            let header = ring.word(ring.tail).unwrap_or(0).to_ne_bytes();
             let [a, b, c, d, _, _, e, f] = header;
             let (kind, len) = (u32::from_ne_bytes([a, b, c, d]), u64::from(u16::from_ne_bytes([e, f])));
-            if len < 8 || len % 8 != 0 || len > self.head - self.tail {
+            if len < 8 || len % 8 != 0 || len > ring.head - ring.tail {
                 // Never seen; without a length there is no next record.
-                self.tail = self.head;
+                ring.tail = ring.head;
                 return;
             }
             let time = match kind {
@@ -257,27 +230,28 @@ impl PerfLane {
                 _ => len,
             };
             if time + 8 <= len {
-                let t = self.word(self.tail + time).unwrap_or(0);
+                let t = ring.word(ring.tail + time).unwrap_or(0);
                 self.next = Some(Next { t, kind, len });
                 return;
             }
-            self.tail += len;
+            ring.tail += len;
         }
     }
 
     fn decode(&mut self, next: Next) -> Option<Record> {
         if next.kind == RECORD_LOST {
-            let count = self.word(self.tail + 16)?;
+            let count = self.ring.word(self.ring.tail + 16)?;
             return Some(Record { t: next.t, cpu: self.cpu, tid: 0, what: What::Lost(count) });
         }
-        let (begin, len) = (self.at(self.tail), next.len as usize);
-        let room = self.size as usize - (begin - self.data);
+        let ring = &self.ring;
+        let (begin, len) = (ring.at(ring.tail), next.len as usize);
+        let room = ring.size as usize - (begin - ring.data);
         let sample = if len <= room {
-            self.shared.bytes(begin, len)
+            ring.shared.bytes(begin, len)
         } else {
             self.scratch.clear();
-            self.scratch.extend_from_slice(self.shared.bytes(begin, room));
-            self.scratch.extend_from_slice(self.shared.bytes(self.data, len - room));
+            self.scratch.extend_from_slice(ring.shared.bytes(begin, room));
+            self.scratch.extend_from_slice(ring.shared.bytes(ring.data, len - room));
             &self.scratch
         };
         // Header, time, length of what follows, the record as tracing has it.
@@ -288,8 +262,8 @@ impl PerfLane {
 
 impl Lane for PerfLane {
     fn fetch(&mut self) {
-        self.head = self.shared.load(HEAD);
-        self.full |= self.head - self.released.min(self.head) > self.size - LONGEST;
+        self.ring.fetch();
+        self.full |= self.ring.used() > self.ring.size - LONGEST;
         if self.next.is_none() {
             self.seek();
         }
@@ -311,18 +285,12 @@ impl Lane for PerfLane {
         };
         self.last = next.t;
         let record = self.decode(next);
-        self.tail += next.len;
-        if self.tail - self.released >= GIVE_BACK {
-            self.release();
-        }
+        self.ring.pass(next.len);
         self.seek();
         record
     }
 
     fn release(&mut self) {
-        if self.released != self.tail {
-            self.released = self.tail;
-            self.shared.store(TAIL, self.tail);
-        }
+        self.ring.release();
     }
 }

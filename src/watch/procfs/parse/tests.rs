@@ -1,3 +1,5 @@
+//! `/proc/locks` as kernels of several versions write it, and any text at all.
+
 use super::*;
 use proptest::prelude::*;
 use std::fmt::Write;
