@@ -105,6 +105,15 @@ fn exactly_so_many_acquisitions_as_asked_for() {
 }
 
 #[test]
+fn a_summary_says_how_the_lab_was_set_up() {
+    let args = ["-w", "2", "--hold", "1ms", "--think", "2ms", "--seed", "7", "-n", "4", "-o", "json"];
+    let told: serde_json::Value = serde_json::from_slice(&run(&args).stdout).unwrap();
+    let config = &told["config"];
+    assert_eq!((config["workers"].as_u64(), config["seed"].as_u64()), (Some(2), Some(7)), "{config}");
+    assert_eq!((&config["hold"], &config["think"]), (&"1ms".into(), &"2ms".into()), "{config}");
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_it_quietly() {
     let mut child = command(&["-w", "2", "--hold", "1ms"])
         .stdout(std::process::Stdio::piped())

@@ -214,6 +214,7 @@ fn a_recording_of_a_watch_is_as_the_schema_says_and_gives_the_same_figures() {
     assert_eq!((&live["source"], &live["watch"]["how"]), (&"watch".into(), &"sampled".into()));
     assert!(live["acquisitions"].as_u64().unwrap() >= 20, "{live}");
     assert_eq!(live["locks"][0]["acquisitions"], live["acquisitions"]);
+    assert_eq!(live["total"]["acquisitions"], live["acquisitions"], "there is but one lock");
     let again = run(&["replay", "-o", "json", record.to_str().unwrap()]);
     assert_eq!(String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&out.stdout));
     let copy = run(&["replay", "-o", "jsonl", record.to_str().unwrap()]);
