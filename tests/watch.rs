@@ -95,7 +95,8 @@ fn the_screen_names_the_holder_and_the_queue_in_its_order() {
     let text = t.see_that("a holder that blocks two", |s| s.contains("has held it for") && s.contains("blocks 2"));
     assert!(text.contains(&format!("sleep (pid {})", holder.pid())), "{text}");
     assert!(text.contains("sampled") && text.contains("watching"), "{text}");
-    let row = |pid: i32| text.lines().position(|l| l.contains(&format!(" {pid} "))).unwrap();
+    let tasks = |l: &str, pid: i32| l.contains(&format!(" {pid} ")) && !l.contains("has held it");
+    let row = |pid: i32| text.lines().position(|l| tasks(l, pid)).unwrap();
     assert!(row(holder.pid()) < row(first.pid()) && row(first.pid()) < row(second.pid()), "{text}");
     // The next in the queue gets it when the holder ends.
     drop(holder);

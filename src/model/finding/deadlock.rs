@@ -29,12 +29,16 @@ impl fmt::Display for Deadlock {
                 "{who} waits for a lock that it holds itself: it may wait for ever; end it, or mend its locking"
             );
         }
-        // Each holds what the one before it waits for.
-        for (n, (who, lock, whom)) in self.members.iter().enumerate() {
-            match n {
-                0 => write!(f, "deadlock, nothing will end it but a signal: {who} waits for {whom} at {lock}")?,
-                _ => write!(f, ", that for {whom} at {lock}")?,
+        f.write_str("deadlock, nothing will end it but a signal: ")?;
+        let mut before: Option<&str> = None;
+        for (who, lock, whom) in &self.members {
+            match before {
+                None => write!(f, "{who} waits for {whom} at {lock}")?,
+                // Mostly it is the holder itself that waits on, rather than another process that keeps its lock.
+                Some(holder) if holder == who => write!(f, ", that for {whom} at {lock}")?,
+                Some(_) => write!(f, ", {who} waits for {whom} at {lock}")?,
             }
+            before = Some(whom);
         }
         Ok(())
     }
