@@ -12,7 +12,7 @@ use crate::clock;
 use crate::dist::plain;
 use crate::event::{Begin, Command, Event, How, LockId, LockInfo, LockKind, Origin, Setup, Watching, What};
 use crate::source::{Batch, Question, Source};
-use anyhow::{Error, Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use crossbeam_channel::Receiver;
 use nix::sys::signal::Signal;
 use std::path::PathBuf;
@@ -124,7 +124,8 @@ fn choose(args: &WatchArgs, files: Option<&[super::change::FileId]>) -> Result<(
     let sampled = || Eyes::sampled(files, args.interval_ns());
     match args.how {
         Some(How::Sampled) => Ok((sampled()?, How::Sampled, None)),
-        Some(How::Exact) => Ok((Eyes::exact(files)?, How::Exact, None)),
+        // Its text has the cause in it.
+        Some(How::Exact) => Ok((Eyes::exact(files).map_err(|e| anyhow!("{e}"))?, How::Exact, None)),
         None => match Eyes::exact(files) {
             Ok(_) if args.interval.is_some() => bail!(
                 "--interval is for --how sampled, and here exact seeing is allowed, which has no interval: add --how sampled"
