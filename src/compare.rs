@@ -23,7 +23,8 @@ pub fn compare(a: &Path, b: &Path) -> Result<String> {
 
 fn figures(path: &Path) -> Result<RunFigures> {
     let shown = path.display();
-    let mut file = File::open(path).with_context(|| format!("cannot open {shown}"))?;
+    let mut file = File::open(path)
+        .with_context(|| format!("cannot open {shown}: give a summary (--output json) or a recording (--record)"))?;
     if file.metadata().with_context(|| format!("cannot look at {shown}"))?.is_dir() {
         bail!("cannot compare {shown}: it is a folder; give a summary (--output json) or a recording (--record)");
     }

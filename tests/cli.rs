@@ -7,7 +7,7 @@ use support::{command, refused, run};
 
 #[test]
 fn options_out_of_range_are_refused() {
-    refused(&["--workers", "0"], &["--workers", "1..=10000"]);
+    refused(&["--workers", "0"], &["--workers", "1 to 10000"]);
     refused(&["--workers", "10001"], &["--workers"]);
     refused(&["--hold", "-1s"], &["--hold", "not negative"]);
     refused(&["--hold", "soon"], &["not a duration"]);
@@ -21,6 +21,33 @@ fn options_out_of_range_are_refused() {
     refused(&["--lock", "spin"], &["flock", "posix", "ofd"]);
     refused(&["--wrokers", "3"], &["--wrokers", "--workers"]);
     refused(&["--fps", "0"], &["--fps"]);
+    refused(&["-w", "abc"], &["'abc' is no whole number from 1 to 10000"]);
+    refused(&["--shared", "50%"], &["0 to 100"]);
+    refused(&["--seed", "x"], &["no whole number"]);
+    refused(&["-n", "0"], &["from 1 on"]);
+    refused(&["watch", "--pid", "x"], &["no whole number"]);
+    refused(&["--threshold", "starv=1s"], &["did you mean starvation-wait or "]);
+    refused(&["replay", "nope"], &["nope", "--record"]);
+    refused(&["compare", "nope", "nope"], &["nope", "--output json"]);
+    refused(&["--hgrm", "/dev/null"], &["it is no folder"]);
+    refused(&["--scene", "greedy", "--log", "logs"], &["--log", "-- COMMAND"]);
+    refused(&["--hold", "1ms", "--stop-on-failure"], &["--stop-on-failure", "-- COMMAND"]);
+    let unknown = String::from_utf8(run(&["--bogus"]).stderr).unwrap();
+    assert!(unknown.contains("--bogus") && !unknown.contains("tip"), "{unknown}");
+}
+
+#[test]
+fn a_mistyped_subcommand_makes_no_lock_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |word: &str| command(&[word, "-w", "1", "-n", "1", "--hold", "0"]).current_dir(&folder).output().unwrap();
+    let out = run("wacth");
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{error}");
+    assert!(error.contains("did you mean flockmon watch?") && error.contains("./wacth"), "{error}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    for word in ["./wacth", "wacth"] {
+        assert_eq!(run(word).status.code(), Some(0), "{word} is there by the second time");
+    }
 }
 
 #[test]
@@ -75,6 +102,15 @@ fn exactly_so_many_acquisitions_as_asked_for() {
         assert!(text.contains("50 acquisitions in"), "{text}");
         assert_eq!(out.status.code(), Some(0));
     }
+}
+
+#[test]
+fn a_summary_says_how_the_lab_was_set_up() {
+    let args = ["-w", "2", "--hold", "1ms", "--think", "2ms", "--seed", "7", "-n", "4", "-o", "json"];
+    let told: serde_json::Value = serde_json::from_slice(&run(&args).stdout).unwrap();
+    let config = &told["config"];
+    assert_eq!((config["workers"].as_u64(), config["seed"].as_u64()), (Some(2), Some(7)), "{config}");
+    assert_eq!((&config["hold"], &config["think"]), (&"1ms".into(), &"2ms".into()), "{config}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn what_is_wrong_in_a_file_is_told_before_anything_is_touched() {
     let lock = folder.path().join("lock");
     for (text, words) in [
         ("fps = 30\nthme = \"dark\"\n", &["my.toml:2:", "thme", "did you mean theme?"][..]),
-        ("workers = 0\n", &["my.toml:1:", "--workers", "1..=10000"]),
+        ("workers = 0\n", &["my.toml:1:", "--workers", "1 to 10000"]),
         ("[keys]\nstep = \"n\"\n", &["my.toml:2:", "step and next-landmark both have the key n"]),
         ("theme = \"drak\"\n", &["my.toml:1:", "did you mean dark?"]),
         ("theme = \"none.toml\"\n", &["none.toml", "No such file", "flockmon theme dark > FILE"]),

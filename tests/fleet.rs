@@ -5,6 +5,7 @@ mod support;
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::Stdio;
 use support::{Headless, Terminal, children, command, proc_locks, signal, state, wait_for, wait_gone};
 
 fn lock_file() -> (tempfile::TempDir, PathBuf) {
@@ -204,6 +205,23 @@ fn a_thousand_workers_run() {
     let (text, status) = run.wait();
     assert_eq!(status, Some(0), "{text}");
     assert!(text.contains("20.0k acquisitions") && text.contains("and 900 more"), "{text}");
+}
+
+/// A signal that comes while workers are still being forked, as soon as there is anything to leave behind.
+#[test]
+fn a_signal_while_workers_start_is_a_clean_end() {
+    let temp = tempfile::tempdir().unwrap();
+    let args = ["-w", "300", "-d", "1h", "-o", "json"];
+    let mut started = command(&args);
+    let child = started.env("TMPDIR", temp.path()).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut run = Headless::over(child);
+    let made = || std::fs::read_dir(temp.path()).unwrap().next();
+    wait_for("the temporary folder", || made().map(|_| ()));
+    signal(run.pid(), Signal::SIGTERM);
+    let (text, status) = run.wait();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("\"acquisitions\""), "{text}");
+    assert!(made().is_none(), "left behind");
 }
 
 #[test]

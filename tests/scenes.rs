@@ -176,11 +176,18 @@ fn deadlock() {
         let (text, run) = play(&["deadlock", "--hold", "20ms", "--lock", kind], "deadlock");
         let named = pids(&text);
         let workers = children(run.pid());
-        assert!(named.len() == 4 && named.iter().all(|pid| workers.contains(pid)), "{text} {workers:?}");
+        // Each of two, and the first again.
+        assert!(named.len() == 3 && named.iter().all(|pid| workers.contains(pid)), "{text} {workers:?}");
         says(&text, &["/lock", "/second", "nothing will end it but a signal"]);
         let (_, status) = end(run);
         assert_eq!(status, Some(0));
     }
+}
+
+#[test]
+fn a_deadlock_that_cannot_be_is_refused() {
+    refused(&["--scene", "deadlock", "--lock", "posix"], &["EDEADLK", "--lock ofd"]);
+    refused(&["--scene", "deadlock", "--workers", "1"], &["--workers 2"]);
 }
 
 #[test]

@@ -9,8 +9,8 @@ mod svg;
 mod watched;
 
 use flockmon::cli::ThemeName;
-use flockmon::event::{Acquisition, Begin, How, LockMode, Setup, What};
-use flockmon::model::Locks;
+use flockmon::event::{Acquisition, Begin, Event, How, Keeper, LockInfo, LockMode, Setup, Task, What};
+use flockmon::model::{Locks, State};
 use flockmon::source::{Child, Children, Position};
 use flockmon::tui::keymap::Place;
 use flockmon::tui::{Column, Ui};
@@ -28,6 +28,7 @@ const LEFT: char = '\u{1}';
 const RIGHT: char = '\u{2}';
 const PAGE_UP: char = '\u{3}';
 const PAGE_DOWN: char = '\u{4}';
+const ESCAPE: char = '\u{5}';
 
 fn unicode() -> Ui {
     scene::ui(false, ThemeName::Auto)
@@ -43,6 +44,7 @@ fn press(ui: &mut Ui, model: &Locks, keys: &str) {
             RIGHT => KeyCode::Right,
             PAGE_UP => KeyCode::PageUp,
             PAGE_DOWN => KeyCode::PageDown,
+            ESCAPE => KeyCode::Esc,
             c => KeyCode::Char(c),
         };
         let _ = ui.on_key(KeyEvent::new(code, KeyModifiers::NONE), model);
@@ -178,6 +180,98 @@ fn killed() -> Locks {
     let holder = model.first().holders().next().unwrap().id;
     tell(&mut model, now, holder, What::Exited { code: None, signal: Some(9) });
     model
+}
+
+/// What was found out late stands where it happened; nothing is cut, and there is no heading above nothing.
+#[test]
+fn what_happened_lately_is_in_order() {
+    let mut model = busy();
+    let now = model.now();
+    let listed = |model: &Locks, width| {
+        let mut ui = unicode();
+        press(&mut ui, model, "!");
+        text(&buffer(model, &mut ui, width, 24))
+    };
+    assert!(!listed(&model, 80).contains("lately"));
+    tell(&mut model, now, 1, What::Exited { code: None, signal: Some(9) });
+    tell(&mut model, now - 5 * S, 2, What::Violation { seq: 9, other: 3, other_pid: 1903 });
+    let screen = listed(&model, 80);
+    let at = |what: &str| screen.find(what).unwrap_or_else(|| panic!("{what}: {screen}"));
+    assert!(at("was killed") < at("worker-2 (pid 1902) won the lock"), "{screen}");
+    let narrow = listed(&model, 40);
+    assert!(narrow.contains("00:01:18  worker-2 (pid") && narrow.contains("held it"), "{narrow}");
+}
+
+/// Two workers at two locks, each with what the other waits for; a third waits at the second one.
+fn crossed() -> Locks {
+    let mut model = empty(3);
+    let second = LockInfo { name: "/run/second.lock".into(), ..model.begin().lock.clone() };
+    let mut tell = |t, lock, actor: u32, what| {
+        model.apply(&Event { t, lock, actor, pid: if actor == 0 { 0 } else { 1900 + actor as i32 }, what });
+    };
+    tell(0, 1, 0, What::Announced(Box::new(second)));
+    (1..=3).for_each(|id| tell(0, 0, id, What::Spawned));
+    let mode = LockMode::Exclusive;
+    for (id, first, second) in [(1, 0, 1), (2, 1, 0)] {
+        let won = Acquisition { mode, seq: 1, waited_ns: 900, contended: false, handoff_ns: None, overtaken: 0 };
+        tell(S / 100, first, id, What::Acquired(won));
+        tell(S, second, id, What::Waiting { mode });
+    }
+    tell(S / 50, 1, 3, What::Waiting { mode });
+    model.advance(9 * S);
+    model
+}
+
+#[test]
+fn a_deadlock_is_seen_from_either_lock() {
+    shots("deadlock", &crossed(), "", &SIZES[..3]);
+    let mut ui = unicode();
+    press(&mut ui, &crossed(), &ESCAPE.to_string());
+    assert!(text(&buffer(&crossed(), &mut ui, 80, 24)).contains("locks \u{b7} 2"), "the list");
+    press(&mut ui, &crossed(), "v\r");
+    let screen = text(&buffer(&crossed(), &mut ui, 120, 36));
+    assert!(screen.contains("worker-3  1903 \u{25cc} waiting") && screen.contains("lock 2 of 2"), "{screen}");
+}
+
+/// While the release of one holder is yet to be told, there is but one; where exclusion is broken, there are two.
+#[test]
+fn two_that_hold_an_exclusive_lock() {
+    let mut model = busy();
+    let t = model.now();
+    let won = Acquisition {
+        mode: LockMode::Exclusive,
+        seq: 1000,
+        waited_ns: S,
+        contended: true,
+        handoff_ns: None,
+        overtaken: 0,
+    };
+    tell(&mut model, t, 2, What::Acquired(won));
+    let verdict = |model: &Locks| text(&buffer(model, &mut unicode(), 120, 36)).lines().nth(2).unwrap().to_owned();
+    assert!(verdict(&model).contains("worker-2 (pid 1902) has held it for"), "{}", verdict(&model));
+    tell(&mut model, t, 2, What::Violation { seq: 1000, other: 1, other_pid: 1901 });
+    let screen = text(&buffer(&model, &mut unicode(), 120, 36));
+    assert!(screen.contains("2 hold it at once, the first for"), "{screen}");
+}
+
+#[test]
+fn a_child_that_keeps_the_lock_of_a_dead_worker() {
+    let mut model = killed();
+    let t = model.now();
+    let dead = model.first().actors().iter().find(|a| a.state == State::Killed).unwrap();
+    let (name, pid) = (dead.name(), dead.pid);
+    let task = Task { comm: name.clone(), ..Task::default() };
+    let mut tell = |what| model.apply(&Event { t, lock: 0, actor: 11, pid, what });
+    tell(What::Seen(Box::new(task)));
+    tell(What::Found { mode: LockMode::Exclusive, holds: true });
+    tell(What::Keepers(Box::new([Keeper { pid: 1950, fd: 3, comm: "flockmon-child".into() }])));
+    model.advance(t + 2 * S);
+    shots("inherited", &model, "", &SIZES[..1]);
+    let screen = text(&buffer(&model, &mut unicode(), 120, 36));
+    assert!(screen.contains("10 workers"), "the child is none: {screen}");
+    assert!(screen.contains(&format!("flockmon-child (pid 1950) keeps what {name} took")), "{screen}");
+    let rows = |name: &str| screen.lines().filter(|l| l.starts_with(&format!("\u{2502}  {name} "))).count();
+    assert_eq!((rows(&name), rows("child of 10")), (1, 1), "{screen}");
 }
 
 #[test]
@@ -328,6 +422,24 @@ fn the_timeline_goes_back_in_time() {
     assert!(!timeline_of(&model, &RIGHT.to_string()).contains("FROZEN"), "there is nothing after the present");
     let thawed = timeline_of(&model, &format!("{LEFT}{LEFT}f"));
     assert_eq!(timeline_of(&model, ""), thawed);
+}
+
+#[test]
+fn a_short_recording_fills_the_timeline() {
+    let model = run(3, S / 2, 2 * S);
+    let mut ui = unicode();
+    ui.place = Place::Replay;
+    ui.position = Some(Position { t: 2 * S, length: Some(2 * S), speed: Some(1.0), paused: false, ended: true });
+    let screen = text(&buffer(&model, &mut ui, 120, 36));
+    assert!(screen.contains("timeline \u{b7} 2 s"), "{screen}");
+    for seconds in [7, 31, 59, 83, 218, 4000] {
+        let mut model = run(3, S / 2, S);
+        model.advance(seconds * S);
+        let timeline = timeline_of(&model, "w");
+        let lane = timeline.lines().find(|l| l.contains("worker-1 ")).unwrap();
+        let waits = lane.chars().filter(|c| *c == '\u{2591}' || *c == '\u{2588}').count();
+        assert!(waits >= 85 * 80 / 100, "{seconds} s: {timeline}");
+    }
 }
 
 #[test]

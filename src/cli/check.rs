@@ -1,5 +1,6 @@
 //! Options of `flockmon check`.
 
+use super::whole;
 use crate::dist::parse_positive;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ pub struct CheckArgs {
     pub duration: u64,
 
     /// How many processes contend in a round, 2 to 256
-    #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..=256))]
+    #[arg(short, long, value_name = "N", default_value_t = 4, value_parser = whole::<u32>(2..=256))]
     pub workers: u32,
 }
 

@@ -1,6 +1,6 @@
 //! Options of the lab.
 
-use super::{Cli, RunArgs, ShowArgs};
+use super::{Cli, RunArgs, ShowArgs, whole};
 use crate::dist::Dist;
 use crate::event::LockKind;
 use crate::lab::scene::{Scene, SceneArg};
@@ -20,7 +20,7 @@ pub struct LabArgs {
     pub command: Vec<OsString>,
 
     /// How many worker processes contend, 1 to 10000
-    #[arg(short, long, value_name = "N", default_value_t = 10, overrides_with = "workers", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(short, long, value_name = "N", default_value_t = 10, overrides_with = "workers", value_parser = whole::<u32>(1..=10_000))]
     pub workers: u32,
 
     /// How long a worker holds the lock: 1s | 500ms..2s (uniform) | exp:1s (exponential) | 0
@@ -43,7 +43,7 @@ pub struct LabArgs {
     pub lock: LockKind,
 
     /// Share of acquisitions that are shared (read) locks, 0 to 100
-    #[arg(long, value_name = "PERCENT", default_value_t = 0, overrides_with = "shared", value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, overrides_with = "shared", value_parser = whole::<u8>(0..=100))]
     pub shared: u8,
 
     /// How to wait: block | poll:DUR (non-blocking tries, DUR apart) | timeout:DUR (give up after DUR)
@@ -70,7 +70,7 @@ pub struct LabArgs {
     pub stop_on_failure: bool,
 
     /// The random choices repeat for the same N [default: another each run]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: Option<u64>,
 
     /// When it ends, and what is kept of it.

@@ -18,7 +18,8 @@ pub use theme::{ThemeChoice, ThemeName};
 pub use watch::WatchArgs;
 
 use crate::dist::parse_positive;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -49,7 +50,8 @@ under --stop-on-failure; 2 wrong use or bad input; 3 mutual exclusion was violat
     max_term_width = 100,
     after_help = AFTER_HELP,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    args_override_self = true
 )]
 pub struct Cli {
     /// Something else than a lab.
@@ -104,6 +106,27 @@ pub enum Shell {
     Fish,
 }
 
+/// The subcommand that `word` was meant for, where one or two letters are wrong.
+pub fn subcommand_like(word: &str) -> Option<String> {
+    let command = Cli::command();
+    let names = command.get_subcommands().map(|sub| sub.get_name().to_owned());
+    // In a short word two letters are most of it.
+    let near = |name: &String| strsim::damerau_levenshtein(word, name) <= if name.len() > 4 { 2 } else { 1 };
+    names.filter(near).min_by_key(|name| strsim::damerau_levenshtein(word, name))
+}
+
+/// Reads a whole number of that range.
+pub(crate) fn whole<N: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<N, String> + Clone {
+    move |text| {
+        let number = text.trim().parse().ok().filter(|n| range.contains(n)).and_then(|n| N::try_from(n).ok());
+        number.ok_or_else(|| match (*range.start(), *range.end()) {
+            (0, u64::MAX) => format!("'{text}' is no whole number: write one such as 42"),
+            (least, u64::MAX) => format!("'{text}' is no whole number from {least} on: write one such as 42"),
+            (least, most) => format!("'{text}' is no whole number from {least} to {most}"),
+        })
+    }
+}
+
 /// When a run ends, and what is kept of it.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
@@ -112,7 +135,7 @@ pub struct RunArgs {
     pub duration: Option<u64>,
 
     /// End after N acquisitions in all
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX))]
     pub acquisitions: Option<u64>,
 
     /// Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again
@@ -123,11 +146,33 @@ pub struct RunArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_of_several_counts() {
+        let cli =
+            Cli::parse_from(["flockmon", "-d", "1s", "-d", "2s", "-n", "3", "-n", "4", "-o", "log", "-o", "json"]);
+        let show = cli.lab.show;
+        assert_eq!((cli.lab.run.duration, cli.lab.run.acquisitions), (Some(2_000_000_000), Some(4)));
+        assert_eq!(show.output, Some(Output::Json));
+        let cli =
+            Cli::parse_from(["flockmon", "watch", "--interval", "1s", "--interval", "2s", "--pid", "1", "--pid", "2"]);
+        let Some(Sub::Watch(args)) = cli.sub else { panic!("no watch") };
+        assert_eq!((args.interval, args.pid), (Some(2_000_000_000), vec![1, 2]));
+    }
+
+    #[test]
+    fn a_mistyped_subcommand_is_known() {
+        for (word, meant) in [("wacth", "watch"), ("repaly", "replay"), ("chekc", "check"), ("mann", "man")] {
+            assert_eq!(subcommand_like(word).as_deref(), Some(meant));
+        }
+        for word in ["lock", "x", "jobs.lock", "a", "run", "watching-it"] {
+            assert_eq!(subcommand_like(word), None, "{word}");
+        }
     }
 
     #[test]

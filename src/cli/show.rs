@@ -1,9 +1,12 @@
 //! Options about what is printed and how: those of every kind of run.
 
 use super::theme::{ThemeChoice, ThemeParser};
-use crate::event::thresholds::{Setting, ThresholdError, Thresholds};
+use super::whole;
+use crate::event::thresholds::{Setting, THRESHOLDS, ThresholdError, Thresholds};
 use crate::tui::Look;
-use clap::{Args, ValueEnum};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Args, Command, ValueEnum};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -36,11 +39,11 @@ pub struct ShowArgs {
     pub no_color: bool,
 
     /// From when on a finding is said: NAME=VALUE, as often as needed; list names them all
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = ThresholdParser, hide_possible_values = true)]
     pub threshold: Vec<ThresholdArg>,
 
     /// Frames a second at most, 1 to 60
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = whole::<u32>(1..=60))]
     pub fps: u32,
 
     /// Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config
@@ -104,5 +107,22 @@ impl FromStr for ThresholdArg {
 
     fn from_str(text: &str) -> Result<Self, ThresholdError> {
         if text == "list" { Ok(Self::List) } else { text.parse().map(Self::Set) }
+    }
+}
+
+/// Reads a [`ThresholdArg`] and tells shells the names that they can complete.
+#[derive(Clone)]
+struct ThresholdParser;
+
+impl TypedValueParser for ThresholdParser {
+    type Value = ThresholdArg;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<ThresholdArg, clap::Error> {
+        TypedValueParser::parse_ref(&ThresholdArg::from_str, command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let names = THRESHOLDS.iter().map(|t| PossibleValue::new(format!("{}=", t.name)).help(t.about));
+        Some(Box::new(std::iter::once(PossibleValue::new("list").help("print the table and end")).chain(names)))
     }
 }

@@ -1,6 +1,6 @@
 //! Options of `flockmon watch`.
 
-use super::{RunArgs, ShowArgs};
+use super::{RunArgs, ShowArgs, whole};
 use crate::dist::parse_positive;
 use crate::event::How;
 use clap::Args;
@@ -18,6 +18,9 @@ Exact seeing needs CAP_PERFMON and CAP_DAC_READ_SEARCH (or root) and tracefs:
 Anyone else sees what /proc/locks shows each time it is read; the screen says so.
 No lock is ever taken, and no process is signalled before you have confirmed it.";
 
+/// The largest number that a process id can be (pid_t).
+const MOST_PID: u64 = i32::MAX as u64;
+
 /// Options of `flockmon watch`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = WATCH_HELP)]
@@ -26,7 +29,7 @@ pub struct WatchArgs {
     pub lockfiles: Vec<PathBuf>,
 
     /// Watch the locks that this process holds or waits for; may be given again
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..), conflicts_with = "lockfiles")]
+    #[arg(long, value_name = "PID", value_parser = whole::<i32>(1..=MOST_PID), conflicts_with = "lockfiles")]
     pub pid: Vec<i32>,
 
     /// How to see: exact (the kernel's tracepoints; needs privilege) | sampled (/proc/locks, read again and again)

@@ -17,6 +17,7 @@ use crate::tui::keymap::Keymap;
 use crate::tui::theme::{Depth, Theme};
 use anyhow::{Context, Error, anyhow};
 use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use file::File;
 use std::ffi::{OsStr, OsString};
@@ -79,7 +80,13 @@ impl Settings {
         let plain = command();
         let first = match plain.clone().try_get_matches_from(args) {
             Ok(matches) => matches,
-            Err(wrong) => return Ok(Err(wrong)),
+            Err(mut wrong) => {
+                if wrong.kind() == ErrorKind::UnknownArgument {
+                    // That it could be passed behind `--` is true, and would be a COMMAND of that name.
+                    wrong.remove(ContextKind::Suggested);
+                }
+                return Ok(Err(wrong));
+            }
         };
         let (asked, given) = innermost(&plain, &first);
         if !has(asked, "config") {
@@ -226,6 +233,7 @@ fn check(arg: &Arg, value: &OsStr) -> Result<OsString, String> {
     match Command::new("flockmon").no_binary_name(true).arg(alone).try_get_matches_from([given]) {
         Ok(matches) if is_flag(arg) => Ok(matches.get_flag("it").to_string().into()),
         Ok(_) => Ok(value.to_owned()),
+        Err(_) if is_flag(arg) => Err(format!("'{}' is neither true nor false", value.display())),
         Err(wrong) => {
             let text = wrong.render().to_string();
             let lines = text.lines().take_while(|l| !l.starts_with("For more")).map(str::trim);
@@ -358,7 +366,8 @@ mod tests {
     fn keys_are_bound_and_conflicts_told() {
         let file = "[keys]\nkill-holder = [\"K\", \"ctrl-k\"]\npause = \"f2\"\nfindings = []\n";
         let look = settle(&[], file, &[]).unwrap().cli.lab.show.look;
-        let help: Vec<_> = look.keys.help(crate::tui::keymap::Place::Lab).map(|(keys, _)| keys.to_owned()).collect();
+        let help: Vec<_> =
+            look.keys.help(crate::tui::keymap::Place::Lab, false).map(|(keys, _)| keys.to_owned()).collect();
         assert!(help.contains(&"K ctrl-k".to_owned()) && help.contains(&"f2".to_owned()));
         let told = |config: &str| settle(&[], config, &[]).unwrap_err();
         let clash = told("[keys]\nup = \"k\"\n");

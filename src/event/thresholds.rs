@@ -196,6 +196,11 @@ fn parse(name: &str, text: &str) -> Result<(&'static Threshold, u64), ThresholdE
 
 /// The name that was meant, where one is close.
 fn hint(name: &str) -> String {
+    let longer: Vec<&str> =
+        THRESHOLDS.iter().map(|t| t.name).filter(|n| name.len() > 2 && n.starts_with(name)).collect();
+    if !longer.is_empty() {
+        return format!("did you mean {}?", longer.join(" or "));
+    }
     nearest(name, THRESHOLDS.iter().map(|t| t.name))
         .map_or_else(|| "--threshold list names them all".into(), |meant| format!("did you mean {meant}?"))
 }

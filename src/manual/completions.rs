@@ -62,7 +62,19 @@ _flockmon_mended() {
     fi
 }
 "#;
-    script.replace("complete -F _flockmon ", "complete -F _flockmon_mended ") + mended
+    // Bash takes --lock=p for three words, of which the option is the one before the last but one.
+    let behind_equals = r#"
+    prev="$3"
+    if [[ "${prev}" == "=" ]]; then
+        prev="${COMP_WORDS[COMP_CWORD-2]}"
+    elif [[ "${cur}" == "=" ]]; then
+        cur=""
+    fi
+"#;
+    script
+        .replacen("\n    prev=\"$3\"\n", behind_equals, 1)
+        .replace("complete -F _flockmon ", "complete -F _flockmon_mended ")
+        + mended
 }
 
 /// A subcommand is the first word or none. What is made takes that word for LOCKFILE, and so never gets to a

@@ -99,6 +99,30 @@ impl Model {
         self.pauses.are_on()
     }
 
+    /// Those that have been at this lock, but for those removed: each has a row.
+    pub fn here(&self) -> impl Iterator<Item = &Actor> {
+        // Actors are numbered over all locks: one without a process was only ever at another.
+        self.actors.iter().filter(|a| a.state != State::Removed && a.pid != 0)
+    }
+
+    /// Workers of a lab or tasks of other programs, but for those removed; a child that a dead worker left is neither.
+    pub fn members(&self) -> impl Iterator<Item = &Actor> {
+        self.here().filter(|a| self.is_watched() || a.task.is_none())
+    }
+
+    /// What a row about `actor` is called, and its process: in a lab the row of what a dead worker left is about the child
+    /// that keeps it.
+    pub fn label(&self, actor: &Actor) -> (String, i32) {
+        let keeper = actor.keepers.as_deref().and_then(|k| k.first());
+        match (&actor.task, keeper) {
+            (Some(task), keeper) if !self.is_watched() => {
+                let whose = task.comm.strip_prefix("worker-").unwrap_or(&task.comm);
+                (format!("child of {whose}"), keeper.map_or(actor.pid, |k| k.pid))
+            }
+            _ => (actor.name(), actor.pid),
+        }
+    }
+
     /// All actors in order of their numbers, those that ended included.
     pub fn actors(&self) -> &[Actor] {
         &self.actors

@@ -168,6 +168,10 @@ impl Player {
         if !self.closed {
             out.push(Event::of_run(self.t, What::Ended));
         }
+        if matches!(self.goal, Some(Goal::Landmark)) {
+            let text = "no death, stop, violation or finding follows: this is the end".into();
+            self.reached = Some(Event::of_run(self.t, What::Warning { text }));
+        }
         let t = self.t;
         self.arrive(t);
         self.ended = true;

@@ -47,7 +47,11 @@ impl Tape {
             return Ok((tape, begin, chunks));
         }
         let name = path.display().to_string();
-        let file = File::open(path).with_context(|| format!("cannot open the recording {name}"))?;
+        let file = File::open(path).with_context(|| {
+            format!(
+                "cannot open the recording {name}: give a file that flockmon --record wrote, or - for standard input"
+            )
+        })?;
         let kind = file.metadata().with_context(|| format!("cannot look at the recording {name}"))?.file_type();
         if kind.is_dir() {
             bail!("cannot replay {name}: it is a folder; give a file that flockmon --record wrote");

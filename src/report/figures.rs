@@ -1,6 +1,6 @@
 //! A run in figures, as JSON has them: what `--output json` prints and `compare` reads.
 
-use crate::event::{FindingKind, Origin, Task, Watching};
+use crate::event::{FindingKind, Origin, Setup, Task, Watching};
 use crate::model::finding::findings;
 use crate::model::runs::{End, Runs};
 use crate::model::{Actor, Figures, Locks, Model};
@@ -69,6 +69,46 @@ pub struct FindingFigures {
     pub text: String,
 }
 
+/// How a lab was set up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigFigures {
+    /// Workers at the start.
+    pub workers: u32,
+    /// The rest, each value as its option would be written.
+    #[serde(flatten)]
+    pub setup: Setup,
+}
+
+/// Several locks together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "as in RunFigures")]
+pub struct TotalFigures {
+    /// How many there were.
+    pub locks: u64,
+    pub acquisitions: u64,
+    pub acquisitions_per_s: Option<f64>,
+    pub contended: u64,
+    pub gave_up: u64,
+    pub violations: u64,
+    pub dropped: u64,
+}
+
+impl TotalFigures {
+    fn of(locks: &Locks) -> Self {
+        let sum = |of: fn(&Model) -> u64| locks.all().iter().map(of).sum();
+        let (acquisitions, ns) = (locks.acquisitions(), locks.first().duration_active());
+        Self {
+            locks: locks.all().len() as u64,
+            acquisitions,
+            acquisitions_per_s: (ns > 0).then(|| acquisitions as f64 * 1e9 / ns as f64),
+            contended: sum(Model::contended),
+            gave_up: sum(Model::gave_up),
+            violations: sum(Model::violations),
+            dropped: sum(Model::dropped),
+        }
+    }
+}
+
 /// The summary of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunFigures {
@@ -116,6 +156,9 @@ pub struct RunFigures {
     pub workers: Vec<WorkerFigures>,
     /// What is wrong at the end.
     pub findings: Vec<FindingFigures>,
+    /// How the run was set up; a lab only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<ConfigFigures>,
     /// How the commands ended that workers ran while they held the lock; only where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<RunsFigures>,
@@ -125,14 +168,20 @@ pub struct RunFigures {
     /// Each lock that was watched, the first again included; a watch only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locks: Option<Vec<RunFigures>>,
+    /// Over all of them; a watch only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<TotalFigures>,
 }
 
 impl RunFigures {
     /// The figures of the lock that the run is about; in a watch, of every lock besides.
     pub fn of(locks: &Locks) -> Self {
-        let watch = locks.begin().watch.clone();
+        let begin = locks.begin();
+        let watch = begin.watch.clone();
+        let config = watch.is_none().then(|| ConfigFigures { workers: begin.workers, setup: begin.setup.clone() });
+        let total = watch.is_some().then(|| TotalFigures::of(locks));
         let each = watch.is_some().then(|| locks.all().iter().map(|m| Self::of_one(locks, m)).collect());
-        Self { watch, locks: each, ..Self::of_one(locks, locks.first()) }
+        Self { watch, locks: each, config, total, ..Self::of_one(locks, locks.first()) }
     }
 
     fn of_one(locks: &Locks, model: &Model) -> Self {
@@ -159,14 +208,17 @@ impl RunFigures {
             wait_ns: model.wait().all().figures(),
             hold_ns: model.hold().all().figures(),
             handoff_ns: model.handoff().all().figures(),
-            workers: model.actors().iter().map(|a| worker(model, a)).collect(),
+            // One without a process was only ever at another lock.
+            workers: model.actors().iter().filter(|a| a.pid != 0).map(|a| worker(model, a)).collect(),
             findings: findings(locks, model)
                 .iter()
                 .map(|f| FindingFigures { kind: f.kind(), text: f.text() })
                 .collect(),
             runs: RunsFigures::of(model, model.runs()),
+            config: None,
             watch: None,
             locks: None,
+            total: None,
         }
     }
 }

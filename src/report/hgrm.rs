@@ -20,7 +20,11 @@ fn files(folder: &Path) -> [PathBuf; 3] {
 /// Which file is there already, or why the folder cannot be made.
 pub fn prepare(folder: &Path, force: bool) -> Result<()> {
     let shown = folder.display();
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {shown} for --hgrm"))?;
+    if folder.exists() && !folder.is_dir() {
+        bail!("cannot write --hgrm into {shown}: it is no folder; name one, or one that does not exist yet");
+    }
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {shown} for --hgrm: name one where you may write"))?;
     if let Some(there) = files(folder).iter().find(|f| f.exists() && !force) {
         bail!("{} exists and is left as it is: name another folder, or add --force to overwrite it", there.display());
     }

@@ -68,6 +68,8 @@ impl<W: Write + Send> Report for Log<W> {
             self.line(0, 0, 0, &format!("watching {what}, {}", watch.how.as_str()))?;
             return watch.blind.iter().try_for_each(|text| self.line(0, 0, 0, &printable(text)));
         }
+        // Others are announced; a watch announces each.
+        self.locks.push(printable(&begin.lock.name));
         let file = begin.lock.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();
         let hold = match &begin.setup.command {
             Some(words) => format!("each holds it while it runs {}", shell(words)),
@@ -215,6 +217,35 @@ fn shared(mode: LockMode) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{LockInfo, LockKind, Origin, Setup};
+
+    #[test]
+    fn where_there_are_two_locks_each_has_its_name() {
+        let info = |name: &str| LockInfo { name: name.into(), kind: LockKind::Flock, file: None };
+        let begin = Begin {
+            origin: Origin::Lab,
+            version: String::new(),
+            started_at: String::new(),
+            lock: info("/tmp/first"),
+            workers: 1,
+            hold_ns: 0,
+            think_ns: 0,
+            setup: Setup::default(),
+            watch: None,
+        };
+        let mut out = Vec::new();
+        let mut log = Log::new(&mut out);
+        log.begin(&begin).unwrap();
+        let mut tell = |lock, actor, what| log.event(&Event { t: 0, lock, actor, pid: 7, what }).unwrap();
+        tell(1, 0, What::Announced(Box::new(info("/tmp/second"))));
+        tell(0, 1, What::Spawned);
+        tell(1, 1, What::Waiting { mode: LockMode::Exclusive });
+        log.flush().unwrap();
+        drop(log);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("started, pid 7  at /tmp/first\n"), "{text}");
+        assert!(text.contains("waits  at /tmp/second\n"), "{text}");
+    }
 
     #[test]
     fn a_task_of_another_program_is_told_by_its_name() {

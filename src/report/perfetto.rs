@@ -149,6 +149,10 @@ fn micros(ns: u64) -> Value {
 impl<W: Write + Send> Report for Perfetto<W> {
     fn begin(&mut self, begin: &Begin) -> io::Result<()> {
         self.out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
+        if begin.watch.is_some() {
+            // It announces each lock.
+            return Ok(());
+        }
         let name = format!("flockmon {} {} {}", begin.origin.as_str(), begin.lock.kind, begin.lock.name);
         self.process_name(0, &name)
     }

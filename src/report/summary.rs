@@ -1,9 +1,9 @@
 //! What the run came to: totals, then a row a worker.
 
 use super::Report;
-use crate::format::{count, dur_or_dash, percent, printable, rate, seconds, shell};
+use crate::format::{clock, count, dur_or_dash, percent, printable, rate, seconds, shell};
 use crate::model::finding::findings;
-use crate::model::{Actor, Latency, Locks, Model};
+use crate::model::{Actor, Latency, Locks, Model, State};
 use std::io::{self, Write};
 
 /// More workers than this are not listed one by one.
@@ -35,6 +35,10 @@ impl<W: Write> Summary<W> {
             model.info().kind,
             printable(&model.info().name)
         )?;
+        let since = model.now().saturating_sub(model.duration());
+        if since > 0 {
+            writeln!(out, "since {}, when the statistics before were forgotten:", clock(since))?;
+        }
         writeln!(
             out,
             "{} acquisitions in {} ({}/s), {} contended, lock held {} of the time",
@@ -125,12 +129,16 @@ impl<W: Write> Summary<W> {
             runs(None)
         )?;
         let all = model.acquisitions().max(1) as f64;
-        for a in model.actors().iter().take(ROWS) {
+        // Those removed count as far as they did anything; one that was never at this lock is none of its workers.
+        let rows = model.actors().iter().filter(|a| a.pid != 0 && (a.state != State::Removed || a.got > 0));
+        let rows: Vec<&Actor> = rows.collect();
+        for a in rows.iter().take(ROWS) {
+            let (name, pid) = model.label(a);
             writeln!(
                 self.out,
                 "{:<13}{:>8}{:>9}{:>7}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}{}  {}",
-                a.name(),
-                a.pid,
+                name,
+                pid,
                 a.restarts,
                 count(a.got),
                 percent(a.got as f64 / all),
@@ -140,10 +148,14 @@ impl<W: Write> Summary<W> {
                 dur_or_dash(a.hold.quantile(0.5), model.precision()),
                 count(a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0))),
                 runs(Some(a)),
-                a.state.as_str(),
+                if a.stopped_since.is_some() {
+                    format!("stopped, {}", a.state.as_str())
+                } else {
+                    a.state.as_str().into()
+                },
             )?;
         }
-        if let Some(more) = model.actors().len().checked_sub(ROWS).filter(|n| *n > 0) {
+        if let Some(more) = rows.len().checked_sub(ROWS).filter(|n| *n > 0) {
             writeln!(self.out, "... and {more} more")?;
         }
         Ok(())
@@ -169,5 +181,44 @@ impl<W: Write + Send> Report for Summary<W> {
             writeln!(self.out, "\n... and {more} more locks; --output json has them all")?;
         }
         self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
+
+    #[test]
+    fn since_when_and_for_whom_it_counts_is_said() {
+        let mut locks = Locks::new(Begin {
+            origin: Origin::Lab,
+            version: String::new(),
+            started_at: String::new(),
+            lock: LockInfo { name: "/x".into(), kind: LockKind::Flock, file: None },
+            workers: 2,
+            hold_ns: 0,
+            think_ns: 0,
+            setup: Setup::default(),
+            watch: None,
+        });
+        let mut tell = |t: u64, actor: u32, what| {
+            locks.apply(&Event { t: t * 1_000_000_000, lock: 0, actor, pid: 100 + actor as i32, what });
+        };
+        tell(0, 1, What::Spawned);
+        tell(0, 2, What::Spawned);
+        tell(3, 0, What::Reset);
+        tell(4, 2, What::Removed);
+        let mode = LockMode::Exclusive;
+        let won = Acquisition { mode, seq: 1, waited_ns: 0, contended: false, handoff_ns: None, overtaken: 0 };
+        tell(4, 1, What::Acquired(won));
+        tell(5, 1, What::Stopped);
+        let mut out = Vec::new();
+        Summary::new(&mut out).end(&locks).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("since 00:00:03, when the statistics before were forgotten"), "{text}");
+        assert!(text.contains("1 acquisitions in 2.000 s"), "{text}");
+        assert!(text.contains("  stopped, holding\n"), "{text}");
+        assert!(!text.contains("worker-2"), "removed, and it did nothing since: {text}");
     }
 }

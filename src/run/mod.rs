@@ -42,7 +42,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             let text = crate::compare::compare(a, b).map_err(Failure::BadInput)?;
             print(&text)
         }
-        Some(Sub::Check(args)) => crate::check::run(args, &forward_signals()?),
+        Some(Sub::Check(args)) => crate::check::run(args, &forward_signals(catch_signals()?)?),
         Some(Sub::Schema) => print(crate::record::SCHEMA_TEXT),
         Some(Sub::Theme { name: Some(name) }) => print(Theme::source(*name)),
         Some(Sub::Theme { name: None }) => print(&Theme::list()),
@@ -71,9 +71,12 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
     if args.scene == Some(SceneArg::List) {
         return print(&scene::list());
     }
+    suits(args).map_err(Failure::BadInput)?;
     let scene = args.scene();
     scene.map_or(Ok(()), |s| fits(s, args)).map_err(Failure::BadInput)?;
     let output = choose_output(&args.show)?;
+    // Before anything is made that must go again: what comes while workers are forked is heard when they are.
+    let signals = catch_signals()?;
     let program = Program::prepare(&args.command, args.log.as_deref(), args.show.force, args.stop_on_failure)
         .map_err(Failure::BadInput)?;
     let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
@@ -86,7 +89,7 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
         None => Lab::start_with(config, target, program)?,
     };
     // From here on there are threads; the first fleet was forked before.
-    let signals = forward_signals()?;
+    let signals = forward_signals(signals)?;
     let source = Box::new(LabSource::listen(lab)?);
     let mut run = live(source, signals, &args.run, &args.show, output, record)?;
     run.stop_on_failure = args.stop_on_failure;
@@ -104,7 +107,7 @@ fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
     let plan = Plan::of(args).map_err(Failure::BadInput)?;
     let record = prepare_recording(&args.run, &args.show, args.lockfiles.iter().map(PathBuf::as_path))?;
     prepare_hgrm(&args.show)?;
-    let signals = forward_signals()?;
+    let signals = forward_signals(catch_signals()?)?;
     live(Box::new(plan.start()?), signals, &args.run, &args.show, output, record)?.go()
 }
 
@@ -135,6 +138,26 @@ fn live(
     Ok(session)
 }
 
+/// Whether what was given belongs together, and the lock file is none by mistake.
+fn suits(args: &LabArgs) -> Result<(), Error> {
+    // Clap waives what an option requires where another one given excludes that.
+    let for_command = [(args.log.is_some(), "--log"), (args.stop_on_failure, "--stop-on-failure")];
+    if let Some((_, option)) = for_command.iter().find(|(given, _)| *given && args.command.is_empty()) {
+        return Err(anyhow!("{option} is for what workers run: add -- COMMAND, or leave {option} out"));
+    }
+    let Some(path) = &args.lockfile else { return Ok(()) };
+    let word = path.to_str().filter(|word| !word.contains('/')).unwrap_or_default();
+    if !word.is_empty()
+        && let Some(meant) = crate::cli::subcommand_like(word)
+        && path.symlink_metadata().is_err()
+    {
+        return Err(anyhow!(
+            "there is no command '{word}', and no file of that name: did you mean flockmon {meant}? To make that file and lock it, write ./{word}"
+        ));
+    }
+    Ok(())
+}
+
 /// Whether a scene can be played with what else is asked for.
 fn fits(scene: &Scene, args: &LabArgs) -> Result<(), Error> {
     match (scene.act, &args.lockfile) {
@@ -145,6 +168,12 @@ fn fits(scene: &Scene, args: &LabArgs) -> Result<(), Error> {
         (Some(Act::Inherit), _) if args.lock == LockKind::Posix => Err(anyhow!(
             "--scene inherited needs a lock that a child inherits, and a posix lock belongs to its process (fcntl(2)): use --lock flock or --lock ofd"
         )),
+        (Some(Act::Cross), _) if args.lock == LockKind::Posix => Err(anyhow!(
+            "--scene deadlock needs locks that may be waited for in a circle, and of posix locks the kernel refuses that with EDEADLK (fcntl(2)): use --lock flock or --lock ofd"
+        )),
+        (Some(Act::Cross), _) if args.workers < 2 => {
+            Err(anyhow!("--scene deadlock takes two workers that wait for each other: use --workers 2 or more"))
+        }
         _ => Ok(()),
     }
 }
@@ -162,7 +191,7 @@ fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     };
     prepare_hgrm(&args.show)?;
     let player = Player::open(&args.file, speed, on_screen).map_err(Failure::BadInput)?;
-    let signals = forward_signals()?;
+    let signals = forward_signals(catch_signals()?)?;
     Session::new(Box::new(player), signals, &args.show, output)?.go()
 }
 
@@ -182,9 +211,14 @@ fn choose_output(show: &ShowArgs) -> Result<Output, Failure> {
     }
 }
 
-fn forward_signals() -> Result<Receiver<i32>, Error> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGTSTP, SIGCONT])
-        .context("cannot install signal handlers")?;
+/// From now on signals end nothing by themselves: they are kept for [`forward_signals`]. Starts no thread.
+fn catch_signals() -> Result<Signals, Error> {
+    Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD, SIGTSTP, SIGCONT])
+        .context("cannot install signal handlers")
+}
+
+/// Starts the thread that hands on what has been caught, and what will be.
+fn forward_signals(mut signals: Signals) -> Result<Receiver<i32>, Error> {
     let (tx, rx): (Sender<i32>, _) = unbounded();
     let forward = move || {
         for signal in signals.forever() {

@@ -57,6 +57,26 @@ pub enum Action {
     Slower,
 }
 
+impl Action {
+    /// Whether it does anything in a list of locks: nothing is selected there that could be acted on, and there are no
+    /// panels.
+    pub fn is_of_list(self) -> bool {
+        use Action::*;
+        !matches!(
+            self,
+            KillHolder
+                | StallHolder
+                | KillSelected
+                | NextFigure
+                | PreviousFigure
+                | Window
+                | Enlarge
+                | TimeBack
+                | TimeForward
+        )
+    }
+}
+
 /// Where a key has its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -199,7 +219,7 @@ pub const BINDINGS: &[Binding] = bindings! {
     All Findings [ch('!')] "!" "" "list what is wrong";
     All Help [ch('?'), ch('h')] "?" "help" "this help";
     All Back [key(KeyCode::Esc)] "esc" "" "close what is open, go back to the list, else quit";
-    All Quit [ch('q'), ctrl('c')] "q ctrl-c" "quit" "stop the workers, give the terminal back, print a summary";
+    All Quit [ch('q'), ctrl('c')] "q ctrl-c" "quit" "end: workers of a lab stop, the terminal comes back, a summary is printed";
     All Suspend [ctrl('z')] "ctrl-z" "" "pause and go to the background; fg comes back";
 };
 

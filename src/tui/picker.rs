@@ -52,6 +52,8 @@ pub enum Outcome {
     Moved,
     /// This lock is to be opened.
     Open(LockId),
+    /// The key is for one lock.
+    NotHere,
 }
 
 /// The state of the list.
@@ -84,6 +86,10 @@ impl Picker {
         let mut rows: Vec<&Model> = locks.all().iter().filter(live).collect();
         // Among equals the busiest comes first, and then the one known longest: rows stay where they are.
         rows.sort_by_cached_key(|m| (Reverse(m.waiting()), Reverse(m.acquisitions()), m.lock()));
+        if self.reverse {
+            // Turned round below: equals are then as they were.
+            rows.reverse();
+        }
         match self.sort {
             LockColumn::Lock => rows.sort_by_key(|m| m.info().name.clone()),
             LockColumn::Kind => rows.sort_by_key(|m| m.info().kind.as_str()),
@@ -128,8 +134,7 @@ impl Picker {
                 self.selected = open;
                 return Some(open.map_or(Outcome::Moved, Outcome::Open));
             }
-            // Nothing is selected in the list that could be acted on, and there are no panels to enlarge.
-            Action::KillHolder | Action::StallHolder | Action::KillSelected | Action::Enlarge => {}
+            other if !other.is_of_list() => return Some(Outcome::NotHere),
             _ => return None,
         }
         Some(Outcome::Moved)
@@ -151,5 +156,49 @@ impl Picker {
         let at = all.iter().position(|c| *c == self.sort).unwrap_or(0);
         self.sort = all.get((at + all.len()).saturating_add_signed(step) % all.len()).copied().unwrap_or_default();
         self.reverse = self.sort.is_number();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Acquisition, Begin, Event, How, LockInfo, LockKind, LockMode, Origin, Setup, Watching, What};
+
+    /// Three locks that nobody waits for, used once, thrice and twice.
+    fn used() -> Locks {
+        let lock = LockInfo { name: String::new(), kind: LockKind::Flock, file: None };
+        let mut locks = Locks::new(Begin {
+            origin: Origin::Watch,
+            version: String::new(),
+            started_at: String::new(),
+            lock: lock.clone(),
+            workers: 0,
+            hold_ns: 0,
+            think_ns: 0,
+            setup: Setup::default(),
+            watch: Some(Watching { how: How::Exact, precision_ns: 0, list: true, blind: Vec::new() }),
+        });
+        for (lock_id, turns) in [(0, 1), (1, 3), (2, 2)] {
+            let mut tell = |t, actor, what| locks.apply(&Event { t, lock: lock_id, actor, pid: 7, what });
+            tell(0, 0, What::Announced(Box::new(lock.clone())));
+            for seq in 1..=turns {
+                let mode = LockMode::Exclusive;
+                let won = Acquisition { mode, seq, waited_ns: 0, contended: false, handoff_ns: None, overtaken: 0 };
+                tell(seq, 1, What::Cycle { acquired: won, held_ns: 0 });
+            }
+        }
+        locks
+    }
+
+    #[test]
+    fn among_equals_the_busiest_comes_first_either_way() {
+        let (mut picker, locks) = (Picker::default(), used());
+        assert_eq!(picker.order(&locks), [1, 2, 0], "nobody waits at any");
+        picker.reverse = false;
+        assert_eq!(picker.order(&locks), [1, 2, 0]);
+        (picker.sort, picker.reverse) = (LockColumn::Acquired, true);
+        assert_eq!(picker.order(&locks), [1, 2, 0]);
+        picker.reverse = false;
+        assert_eq!(picker.order(&locks), [0, 2, 1]);
     }
 }

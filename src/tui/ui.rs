@@ -11,7 +11,7 @@ use super::theme::{Glyphs, Theme};
 use crate::cli::ThemeName;
 use crate::event::{ActorId, Command, LockId};
 use crate::model::finding::Finding;
-use crate::model::{Locks, Model, Span, State};
+use crate::model::{Locks, Model, Span};
 use crate::source::{Children, Position, Question};
 use ratatui::layout::Rect;
 use std::cmp::Reverse;
@@ -118,6 +118,8 @@ pub struct Ui {
     pub sort: Column,
     /// From the largest down.
     pub reverse: bool,
+    /// The columns drawn last, from left to right.
+    pub columns: Vec<Column>,
     /// What the histogram shows.
     pub figure: Figure,
     /// How far back it looks.
@@ -169,6 +171,7 @@ impl Ui {
             scroll: 0,
             sort: Column::Worker,
             reverse: false,
+            columns: Vec::new(),
             figure: Figure::default(),
             span: Span::default(),
             span_chosen: false,
@@ -199,6 +202,12 @@ impl Ui {
     /// Whether the list of locks is shown rather than one of them.
     pub fn lists(&self) -> bool {
         self.opened.is_none()
+    }
+
+    /// Whether a list of locks is behind what is shown.
+    pub fn lists_on_escape(&self, locks: &Locks) -> bool {
+        let listed = locks.begin().watch.as_ref().is_some_and(|w| w.list) || locks.all().len() > 1;
+        listed && !self.lists()
     }
 
     /// The lock that is shown of `locks`, or of those frozen.
@@ -263,7 +272,11 @@ impl Ui {
     /// How long the timeline is, in ns; none is all of the run.
     pub fn timeline_ns(&self) -> Option<u64> {
         match self.span {
-            _ if !self.span_chosen => Some(TIMELINE_NS),
+            // A short recording fills it.
+            _ if !self.span_chosen => {
+                let length = self.position.and_then(|p| p.length).filter(|length| *length > 0);
+                Some(length.map_or(TIMELINE_NS, |length| length.min(TIMELINE_NS)))
+            }
             Span::Ten => Some(10 * SECOND),
             Span::Sixty => Some(60 * SECOND),
             Span::All => None,
@@ -277,8 +290,7 @@ impl Ui {
 
     /// The workers shown, in the order chosen. Those removed are left out.
     pub fn order(&self, model: &Model) -> Vec<ActorId> {
-        let rows = model.actors().iter().filter(|a| a.state != State::Removed);
-        let mut keyed: Vec<(u64, ActorId)> = rows.map(|a| (self.sort.key(model, a), a.id)).collect();
+        let mut keyed: Vec<(u64, ActorId)> = model.here().map(|a| (self.sort.key(model, a), a.id)).collect();
         if self.reverse {
             keyed.sort_unstable_by_key(|(key, id)| (Reverse(*key), *id));
         } else {

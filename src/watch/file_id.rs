@@ -92,7 +92,7 @@ fn refusal(path: &Path, error: std::io::Error) -> anyhow::Error {
         Some(libc::EMFILE | libc::ENFILE) => "too many files are open: raise the limit (ulimit -n)",
         _ => return anyhow!(error).context(format!("cannot find the lock file {shown}")),
     };
-    anyhow!(error).context(format!("cannot find the lock file {shown}: {hint}"))
+    anyhow!("cannot find the lock file {shown} ({error}): {hint}")
 }
 
 fn no_proc(error: std::io::Error) -> anyhow::Error {

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::dist::plain;
 use crate::event::{ActorId, Begin, Command, Event, How, LockId, LockInfo, LockKind, Origin, Setup, Watching, What};
 use crate::source::{Batch, Children, Question, Source};
-use anyhow::{Error, Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use crossbeam_channel::Receiver;
 use nix::sys::signal::Signal;
 use std::path::PathBuf;
@@ -142,8 +142,12 @@ fn choose(args: &WatchArgs, files: Option<&[super::change::FileId]>) -> Result<(
             )
         }
         None if inside => Ok((sampled()?, How::Sampled, Some(format!("exact is for the host: {OTHER_PIDS}")))),
-        Some(How::Exact) => Ok((Eyes::exact(files)?, How::Exact, None)),
+        // Its text has the cause in it.
+        Some(How::Exact) => Ok((Eyes::exact(files).map_err(|e| anyhow!("{e}"))?, How::Exact, None)),
         None => match Eyes::exact(files) {
+            Ok(_) if args.interval.is_some() => bail!(
+                "--interval is for --how sampled, and here exact seeing is allowed, which has no interval: add --how sampled"
+            ),
             Ok(eyes) => Ok((eyes, How::Exact, None)),
             Err(error) => Ok((sampled()?, How::Sampled, Some(error.to_string()))),
         },

@@ -30,9 +30,15 @@ impl fmt::Display for Deadlock {
             );
         }
         f.write_str("deadlock, nothing will end it but a signal: ")?;
-        for (n, (who, lock, whom)) in self.members.iter().enumerate() {
-            let and = if n == 0 { "" } else { ", " };
-            write!(f, "{and}{who} waits for {whom} at {lock}")?;
+        let mut before: Option<&str> = None;
+        for (who, lock, whom) in &self.members {
+            match before {
+                None => write!(f, "{who} waits for {whom} at {lock}")?,
+                // Mostly it is the holder itself that waits on, rather than another process that keeps its lock.
+                Some(holder) if holder == who => write!(f, ", that for {whom} at {lock}")?,
+                Some(_) => write!(f, ", {who} waits for {whom} at {lock}")?,
+            }
+            before = Some(whom);
         }
         Ok(())
     }

@@ -101,7 +101,7 @@ fn deadlock() {
     }
     assert_eq!(kinds(&mut locks, 299 * MS), []);
     let text = only(&mut locks, 300 * MS, FindingKind::Deadlock);
-    says(&text, &["pid 101) waits for", "pid 102) waits for", "signal"]);
+    says(&text, &["pid 102) waits for ", "pid 101) at x, that for ", "signal"]);
     // It concerns both locks and is told once.
     let mut news = News::default();
     assert_eq!(news.since(&locks).len(), 1);

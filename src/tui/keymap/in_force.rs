@@ -117,8 +117,10 @@ impl Keymap {
     }
 
     /// Keys as shown and what they do, for the help.
-    pub fn help(&self, place: Place) -> impl Iterator<Item = (&str, &'static str)> {
-        self.of(place).map(|r| (r.keys.as_ref(), r.binding.long))
+    pub fn help(&self, place: Place, lists: bool) -> impl Iterator<Item = (&str, &'static str)> {
+        self.of(place)
+            .filter(move |r| !lists || r.binding.action.is_of_list())
+            .map(|r| (r.keys.as_ref(), r.binding.long))
     }
 
     /// The first key of an action on this kind of screen, as shown; none where it has none there.
@@ -150,18 +152,41 @@ impl Keymap {
 
     /// Keys and labels for the footer. Pairs of keys that belong together share a label.
     pub fn footer(&self, place: Place) -> impl Iterator<Item = (String, &'static str)> {
-        self.of(place).filter(|r| !r.binding.short.is_empty()).map(move |r| {
-            let partner = match r.binding.action {
-                Action::AddWorker => Some(("/", Action::RemoveWorker)),
-                Action::Faster => Some(("/", Action::Slower)),
-                Action::JumpBack => Some(("/", Action::JumpForward)),
-                Action::HoldShorter => Some((" ", Action::HoldLonger)),
-                _ => None,
-            };
-            let (between, other) = partner.unzip();
-            let pair: Vec<Action> = std::iter::once(r.binding.action).chain(other).collect();
-            (self.keys(&pair, between.unwrap_or_default(), place).unwrap_or_default(), r.binding.short)
+        self.labelled(place, |b| b.short)
+    }
+
+    /// The same for a list of locks.
+    pub fn footer_of_list(&self, place: Place) -> impl Iterator<Item = (String, &'static str)> {
+        self.labelled(place, |b| match b.action {
+            Action::Detail => "open",
+            Action::SortLeft => "sort",
+            Action::Reverse => "reverse",
+            Action::Findings => "findings",
+            other if !other.is_of_list() => "",
+            _ => b.short,
         })
+    }
+
+    fn labelled(
+        &self,
+        place: Place,
+        label: impl Fn(&Binding) -> &'static str,
+    ) -> impl Iterator<Item = (String, &'static str)> {
+        self.of(place).map(move |r| (r, label(r.binding))).filter(|(_, label)| !label.is_empty()).map(
+            move |(r, label)| {
+                let partner = match r.binding.action {
+                    Action::AddWorker => Some(("/", Action::RemoveWorker)),
+                    Action::Faster => Some(("/", Action::Slower)),
+                    Action::JumpBack => Some(("/", Action::JumpForward)),
+                    Action::HoldShorter => Some((" ", Action::HoldLonger)),
+                    Action::SortLeft => Some((" ", Action::SortRight)),
+                    _ => None,
+                };
+                let (between, other) = partner.unzip();
+                let pair: Vec<Action> = std::iter::once(r.binding.action).chain(other).collect();
+                (self.keys(&pair, between.unwrap_or_default(), place).unwrap_or_default(), label)
+            },
+        )
     }
 
     /// As the table `[keys]` of a configuration, each action below what it does.
@@ -215,12 +240,12 @@ mod tests {
         assert_eq!(pressed(&keys, 'k', NONE), None);
         assert_eq!(pressed(&keys, 'K', KeyModifiers::SHIFT), Some(Action::KillHolder));
         assert_eq!(pressed(&keys, 'k', CTRL), Some(Action::KillHolder));
-        assert!(keys.help(Place::Lab).any(|(shown, _)| shown == "K ctrl-k"));
+        assert!(keys.help(Place::Lab, false).any(|(shown, _)| shown == "K ctrl-k"));
         assert!(keys.footer(Place::Lab).any(|(shown, label)| (shown.as_str(), label) == ("K", "kill holder")));
         keys.rebind("remove-worker", vec![ch('_')]).unwrap();
         assert!(keys.footer(Place::Lab).any(|(shown, _)| shown == "+/_"));
         keys.rebind("kill-holder", vec![]).unwrap();
-        assert!(!keys.help(Place::Lab).any(|(_, long)| long.contains("kill the process")));
+        assert!(!keys.help(Place::Lab, false).any(|(_, long)| long.contains("kill the process")));
         for binding in BINDINGS {
             keys.rebind(&binding.name(), binding.codes.to_vec()).unwrap();
         }

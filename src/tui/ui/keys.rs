@@ -1,8 +1,8 @@
 //! What keys and the mouse do: to what the screen remembers, and as a [`Request`] to the loop. Pure: no clock, no I/O.
 
 use super::{Overlay, Panel, Request, Ui};
-use crate::event::Command;
-use crate::model::Locks;
+use crate::event::{ActorId, Command};
+use crate::model::{Actor, Locks};
 use crate::tui::column::Column;
 use crate::tui::keymap::{Action, Place};
 use crate::tui::picker::Outcome;
@@ -42,8 +42,13 @@ impl Ui {
         if self.lists() && self.overlay.is_none() {
             let order = self.picker.order(self.shown(locks));
             if let Some(outcome) = self.picker.on_action(pressed, &order) {
-                if let Outcome::Open(id) = outcome {
-                    (self.opened, self.selected, self.scroll) = (Some(id), None, 0);
+                match outcome {
+                    Outcome::Open(id) => (self.opened, self.selected, self.scroll) = (Some(id), None, 0),
+                    Outcome::NotHere => {
+                        let key = self.key(Action::Detail).map(|key| format!(" ({key})")).unwrap_or_default();
+                        self.say(format!("this is for one lock: open one first{key}"));
+                    }
+                    Outcome::Moved => {}
                 }
                 return None;
             }
@@ -61,10 +66,13 @@ impl Ui {
             // Other programs are never paused: what they show is.
             Action::Pause if self.is_watch() => self.freeze(locks),
             Action::Pause => return source(Command::TogglePause),
+            Action::KillHolder | Action::StallHolder if self.frozen.is_some() => {
+                return self.aim_at_holder(pressed, locks).map(Request::Source);
+            }
             Action::KillHolder => return source(Command::KillHolder(lock)),
             Action::StallHolder => return source(Command::StallHolder(lock)),
             Action::KillSelected => match self.selected {
-                Some(id) => return source(Command::Kill(lock, id)),
+                Some(id) => return self.is_still_there(id, locks).then_some(Request::Source(Command::Kill(lock, id))),
                 None => {
                     let keys = self.keys.arrows(self.place).map(|keys| format!("{keys} or ")).unwrap_or_default();
                     self.say(format!("select a worker first, with {keys}the mouse"));
@@ -160,6 +168,51 @@ impl Ui {
         self.frozen = if self.frozen.is_some() { None } else { Some(Box::new(locks.clone())) };
     }
 
+    /// What a key does to the holder that a frozen view shows: nothing where that one holds it no more, since nobody else is
+    /// meant. What comes of it is to be seen, so the view goes on.
+    fn aim_at_holder(&mut self, pressed: Action, locks: &Locks) -> Option<Command> {
+        let lock = self.opened.unwrap_or(0);
+        let goes_on = self.key(Action::Freeze).map(|key| format!(": {key} goes on")).unwrap_or_default();
+        let Some(shown) = self.model(locks).holders().next() else {
+            self.say(format!("nobody holds it in the frozen view{goes_on}"));
+            return None;
+        };
+        let (id, seq, name) = (shown.id, shown.holding_seq, shown.name());
+        let same = |a: &&Actor| (a.id, a.pid, a.holding_seq) == (id, shown.pid, seq);
+        let now = locks.get(lock).map(|m| (m.holders().find(same).is_some(), m.holders().next().map(Actor::full_name)));
+        match now.unwrap_or((false, None)) {
+            (true, _) if pressed == Action::StallHolder => {
+                (self.frozen, self.back) = (None, 0);
+                Some(Command::StallHolder(lock))
+            }
+            (true, _) => {
+                (self.frozen, self.back) = (None, 0);
+                Some(Command::Kill(lock, id))
+            }
+            (false, whose) => {
+                let whose = whose.map_or("nobody does".into(), |who| format!("{who} does"));
+                self.say(format!("{name} of the frozen view holds it no more, {whose}{goes_on}"));
+                None
+            }
+        }
+    }
+
+    /// Whether the process that a frozen view shows as `id` is the one of now; then the view goes on.
+    fn is_still_there(&mut self, id: ActorId, locks: &Locks) -> bool {
+        let Some(frozen) = &self.frozen else { return true };
+        let lock = self.opened.unwrap_or(0);
+        let of = |locks: &Locks| locks.get(lock).and_then(|m| m.actor(id)).map(|a| (a.pid, a.state.is_alive()));
+        let (shown, now) = (of(frozen), of(locks));
+        if shown == now {
+            (self.frozen, self.back) = (None, 0);
+            return true;
+        }
+        let pid = shown.map_or(0, |(pid, _)| pid);
+        let goes_on = self.key(Action::Freeze).map(|key| format!(": {key} goes on")).unwrap_or_default();
+        self.say(format!("process {pid} of the frozen view is gone{goes_on}"));
+        false
+    }
+
     fn step(&mut self, by: isize, locks: &Locks) {
         if self.overlay == Some(Overlay::Help) {
             let to = isize::try_from(self.help_scroll).unwrap_or(0).saturating_add(by).clamp(0, 200);
@@ -214,10 +267,13 @@ impl Ui {
         self.overlay = if self.overlay == Some(overlay) { None } else { Some(overlay) };
     }
 
+    /// Sorts by the next column that is shown, round and round.
     fn sort_by(&mut self, step: isize) {
-        let at = Column::ALL.iter().position(|c| *c == self.sort).unwrap_or(0);
-        let to = (at + Column::ALL.len()).saturating_add_signed(step) % Column::ALL.len();
-        self.sort = Column::ALL.get(to).copied().unwrap_or(Column::Worker);
+        let shown = |c: &Column| self.columns.is_empty() || self.columns.contains(c) || *c == self.sort;
+        let all: Vec<Column> = Column::ALL.into_iter().filter(shown).collect();
+        let at = all.iter().position(|c| *c == self.sort).unwrap_or(0);
+        let to = (at + all.len()).saturating_add_signed(step) % all.len().max(1);
+        self.sort = all.get(to).copied().unwrap_or(Column::Worker);
         self.reverse = self.sort.falls();
     }
 
@@ -230,8 +286,8 @@ impl Ui {
             self.back = 0;
             return None;
         }
-        let listed = locks.begin().watch.as_ref().is_some_and(|w| w.list) || locks.all().len() > 1;
-        if listed && self.opened.take().is_some() {
+        if self.lists_on_escape(locks) {
+            self.opened = None;
             return None;
         }
         Some(Request::Quit)
@@ -241,7 +297,7 @@ impl Ui {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
+    use crate::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
     use crate::tui::Look;
     use ratatui::crossterm::event::KeyModifiers;
 
@@ -320,13 +376,76 @@ mod tests {
     }
 
     #[test]
-    fn sorting_goes_round() {
+    fn a_frozen_view_aims_at_whom_it_shows_or_at_nobody() {
+        let won = |seq| {
+            What::Acquired(Acquisition {
+                mode: LockMode::Exclusive,
+                seq,
+                waited_ns: 1,
+                contended: true,
+                handoff_ns: None,
+                overtaken: 0,
+            })
+        };
+        let (mut ui, mut locks) = (ui(), model(3));
+        let tell = |locks: &mut Locks, t, actor, what| locks.apply(&Event { t, lock: 0, actor, pid: 100, what });
+        tell(&mut locks, 1000, 2, won(1));
+        press(&mut ui, &locks, KeyCode::Char('f'));
+        // It still holds it: that one is meant, and what comes of it is seen.
+        assert_eq!(press(&mut ui, &locks, KeyCode::Char('k')), Some(Request::Source(Command::Kill(0, 2))));
+        assert!(ui.frozen.is_none());
+        press(&mut ui, &locks, KeyCode::Char('f'));
+        assert_eq!(press(&mut ui, &locks, KeyCode::Char('s')), Some(Request::Source(Command::StallHolder(0))));
+
+        press(&mut ui, &locks, KeyCode::Char('f'));
+        tell(&mut locks, 2000, 2, What::Released { seq: 1, held_ns: 1000 });
+        tell(&mut locks, 2001, 3, won(2));
+        for key in ['k', 's'] {
+            assert_eq!(press(&mut ui, &locks, KeyCode::Char(key)), None);
+            let said = ui.message.clone().unwrap();
+            assert!(said.contains("worker-2 ") && said.contains("worker-3 (pid 100) does"), "{said}");
+            assert!(ui.frozen.is_some());
+        }
+        // It holds it again, but this is another hold.
+        tell(&mut locks, 3000, 3, What::Released { seq: 2, held_ns: 999 });
+        tell(&mut locks, 3001, 2, won(3));
+        assert_eq!(press(&mut ui, &locks, KeyCode::Char('k')), None);
+
+        ui.selected = Some(1);
+        assert_eq!(press(&mut ui, &locks, KeyCode::Char('x')), Some(Request::Source(Command::Kill(0, 1))));
+        press(&mut ui, &locks, KeyCode::Char('f'));
+        locks.apply(&Event { t: 4000, lock: 0, actor: 1, pid: 200, what: What::Spawned });
+        assert_eq!(press(&mut ui, &locks, KeyCode::Char('x')), None, "another process by now");
+        assert!(ui.message.as_ref().unwrap().contains("process 100"));
+    }
+
+    #[test]
+    fn keys_for_one_lock_do_nothing_in_the_list() {
+        let (mut ui, locks) = (ui(), model(3));
+        ui.opened = None;
+        for code in [KeyCode::Char('k'), KeyCode::Char('x'), KeyCode::Tab, KeyCode::Char('w'), KeyCode::Left] {
+            assert_eq!(press(&mut ui, &locks, code), None);
+            assert!(ui.message.as_ref().is_some_and(|m| m.contains("open one first")), "{code:?}");
+            assert!(ui.frozen.is_none() && !ui.span_chosen);
+        }
+    }
+
+    #[test]
+    fn sorting_goes_round_the_columns_that_are_shown() {
         let mut ui = ui();
         for _ in 0..Column::ALL.len() {
             ui.sort_by(1);
         }
         assert_eq!(ui.sort, Column::Worker);
+        ui.columns = vec![Column::Worker, Column::State, Column::Got];
         ui.sort_by(-1);
-        assert_eq!(ui.sort, Column::Container);
+        assert_eq!(ui.sort, Column::Got);
+        ui.sort_by(1);
+        ui.sort_by(1);
+        assert_eq!(ui.sort, Column::State);
+        // One that went when there was less room.
+        ui.sort = Column::Pid;
+        ui.sort_by(1);
+        assert_eq!(ui.sort, Column::State);
     }
 }

@@ -1,26 +1,30 @@
 //! The first line, the line below it where something is wrong, and the last.
 
-use super::{cut, elide};
+use super::{STANDARD, cut, elide, folded};
 use crate::dist::plain;
 use crate::event::How;
 use crate::format::{clock, count};
 use crate::model::finding::Finding;
-use crate::model::{Locks, Model, State};
+use crate::model::{Locks, Model};
 use crate::source::Position;
 use crate::tui::keymap::Action;
 use crate::tui::ui::Ui;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
 
 /// Columns that the command takes at most.
 const COMMAND: usize = 24;
+
+/// Below this width words are spared.
+const NARROW: usize = 60;
 
 /// What is watched, how it is set, and for how long it has run.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Model, ui: &Ui, frozen: bool) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let begin = model.begin();
-    let workers = model.actors().iter().filter(|a| a.state != State::Removed).count();
+    let workers = if model.is_watched() { model } else { locks.first() }.members().count();
     let dot = glyphs.dot;
 
     let played = ui.position;
@@ -65,6 +69,19 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
     let room = width.saturating_sub(right + 1);
     let lead = match ui.lists() {
         true => format!(" {} {dot} {kind}", begin.origin.as_str()),
+        // That there is another is told where no list led here.
+        false
+            if ui.lists_on_escape(locks)
+                && begin.watch.as_ref().is_none_or(|w| !w.list)
+                && width >= STANDARD.0.into() =>
+        {
+            format!(
+                " {} {dot} {kind} {dot} lock {} of {} {dot} ",
+                begin.origin.as_str(),
+                model.lock() + 1,
+                locks.all().len()
+            )
+        }
         false => format!(" {} {dot} {kind} {dot} ", begin.origin.as_str()),
     };
     let name = " flockmon ";
@@ -88,20 +105,61 @@ fn program(words: &[String]) -> &str {
     words.first().and_then(|w| w.rsplit('/').next()).unwrap_or_default()
 }
 
-/// The gravest finding, and how many more there are.
+/// Rows that the gravest finding takes: two where it needs them and there is room.
+pub(super) fn finding_rows(area: Rect, found: &[Finding], ui: &Ui) -> u16 {
+    let Some(first) = found.first() else { return 0 };
+    let width = usize::from(area.width);
+    let wide = first_line(first, ui).chars().count() + more(found, width, false, ui).len();
+    if wide >= width && area.height >= STANDARD.1 { 2 } else { 1 }
+}
+
+fn first_line(first: &Finding, ui: &Ui) -> String {
+    format!("! {}", ui.told(first))
+}
+
+/// What is said behind the gravest finding: how many more there are, or else where the rest of it is.
+fn more(found: &[Finding], width: usize, is_cut: bool, ui: &Ui) -> String {
+    let others = found.len().saturating_sub(1);
+    match (ui.key(Action::Findings).unwrap_or_default(), others, width < NARROW) {
+        (_, 0, _) if !is_cut => String::new(),
+        ("", 0, _) => String::new(),
+        ("", n, _) => format!("  (and {n} more)"),
+        (key, 0, false) => format!("  ({key} shows all)"),
+        (key, 0, true) => format!("  ({key} all)"),
+        (key, n, false) => format!("  ({key} lists {n} more)"),
+        (key, n, true) => format!("  ({key} +{n})"),
+    }
+}
+
+/// The gravest finding, in as many rows as there are for it, and how many more there are.
 pub(super) fn finding(frame: &mut Frame<'_>, area: Rect, found: &[Finding], ui: &Ui) {
     let Some(first) = found.first() else { return };
-    let more = match found.len() {
-        0 | 1 => String::new(),
-        n => match ui.key(Action::Findings) {
-            None => format!("  (and {} more)", n - 1),
-            Some(key) => format!("  ({key} lists {} more)", n - 1),
-        },
+    let (rows, width) = (usize::from(area.height), usize::from(area.width));
+    // The first row begins after a blank, the next one below the first word.
+    let room = width.saturating_sub(if rows > 1 { 3 } else { 1 });
+    let lay = |behind: &str| {
+        let mut lines = folded(&first_line(first, ui), room, rows, &ui.glyphs);
+        let last = lines.pop().unwrap_or_default();
+        let left = room.saturating_sub(behind.len());
+        let is_cut = last.chars().count() > left || last.ends_with(ui.glyphs.ellipsis);
+        lines.push(cut(&last, left, &ui.glyphs));
+        (lines, is_cut)
     };
-    let text = format!(" ! {}", ui.told(first));
-    let room = usize::from(area.width).saturating_sub(more.len());
-    let spans = vec![Span::styled(cut(&text, room, &ui.glyphs), ui.theme.alarm), Span::styled(more, ui.theme.dim)];
-    frame.render_widget(Line::from(spans), area);
+    let mut behind = more(found, width, false, ui);
+    let (mut lines, is_cut) = lay(&behind);
+    if is_cut {
+        behind = more(found, width, true, ui);
+        (lines, _) = lay(&behind);
+    }
+    let mut shown: Vec<Line<'_>> = Vec::new();
+    for line in lines {
+        let indent = if shown.is_empty() { " " } else { "   " };
+        shown.push(Line::styled(format!("{indent}{line}"), ui.theme.alarm));
+    }
+    if let Some(last) = shown.last_mut() {
+        last.push_span(Span::styled(behind, ui.theme.dim));
+    }
+    frame.render_widget(Paragraph::new(shown), area);
 }
 
 /// How far a recording has been shown: speed, place, a bar, length.
@@ -132,8 +190,20 @@ pub(super) fn position(frame: &mut Frame<'_>, area: Rect, at: Position, ui: &Ui)
     );
 }
 
+/// Keys and labels: of the list of locks, or of one of them and the way back to the list.
+fn keys<'a>(locks: &Locks, ui: &'a Ui) -> Vec<(String, &'a str)> {
+    if ui.lists() {
+        return ui.keys.footer_of_list(ui.place).collect();
+    }
+    let mut keys: Vec<_> = ui.keys.footer(ui.place).collect();
+    if let Some(back) = ui.key(Action::Back).filter(|_| ui.lists_on_escape(locks)) {
+        keys.insert(1.min(keys.len()), (back.to_owned(), "list"));
+    }
+    keys
+}
+
 /// What was said last, else the keys.
-pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
+pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, locks: &Locks, ui: &Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     if let Some(message) = &ui.message {
         let text = format!(" {}", glyphs.plain(message));
@@ -142,10 +212,10 @@ pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
     }
     let mut room = usize::from(area.width);
     // Help and quit are worth more than the rest: they are always there.
-    let entry = |(keys, label): (String, &'static str)| (format!(" {}", glyphs.plain(&keys)), format!(" {label} "));
+    let entry = |(keys, label): (String, &str)| (format!(" {}", glyphs.plain(&keys)), format!(" {label} "));
     let width = |(a, b): &(String, String)| a.len() + b.len();
     let (vital, usual): (Vec<_>, Vec<_>) =
-        ui.keys.footer(ui.place).partition(|(_, label)| matches!(*label, "help" | "quit"));
+        keys(locks, ui).into_iter().partition(|(_, label)| matches!(*label, "help" | "quit"));
     let vital: Vec<_> = vital.into_iter().map(entry).collect();
     room = room.saturating_sub(vital.iter().map(width).sum());
     let mut shown = Vec::new();

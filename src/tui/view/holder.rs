@@ -57,8 +57,7 @@ fn verdict(model: &Model, ui: &Ui, width: usize) -> (String, Style) {
     };
     let oldest =
         model.longest_waiter().map(|(a, _)| format!("; {} waits {}", called(a), in_state(a))).unwrap_or_default();
-    let mut holders = model.holders();
-    let Some(first) = holders.next() else {
+    let Some(first) = shown(model) else {
         if model.is_watched() && model.waiting() == 0 {
             return ("nobody holds it and nobody waits".into(), theme.text);
         }
@@ -69,8 +68,11 @@ fn verdict(model: &Model, ui: &Ui, width: usize) -> (String, Style) {
             (n, _) => (format!("nobody holds it just now; {n} wait{oldest}"), theme.text),
         };
     };
+    let several = model.holder_count();
+    let parts = model.holders().any(|a| a.range().is_some());
+    let at_once = several > 1 && !parts && first.mode() == LockMode::Exclusive;
+    let several = if at_once && !model.was_violated() { 1 } else { several };
     let held = in_state(first);
-    let several = 1 + holders.count();
     let state = match (first.stopped_since, first.condition.0, model.is_paused()) {
         (Some(_), ..) => ", is stopped",
         (None, Condition::Uninterruptible, _) => ", hangs in the kernel",
@@ -79,24 +81,33 @@ fn verdict(model: &Model, ui: &Ui, width: usize) -> (String, Style) {
         (None, Condition::Alive, true) => ", paused",
         (None, Condition::Alive, false) => "",
     };
-    let ill = first.stopped_since.is_some() || first.condition.0 != Condition::Alive;
+    let ill = first.stopped_since.is_some() || first.condition.0 != Condition::Alive || several > 1 && at_once;
     let style = if ill { theme.alarm } else { theme.holding };
     let name = first.name();
     let subject = match (several, first.mode()) {
         (1, _) => format!("{name} has held it for"),
         (_, LockMode::Shared) => format!("{several} readers hold it, the first for"),
-        (_, LockMode::Exclusive) => format!("{several} hold parts of it, the first for"),
+        (_, LockMode::Exclusive) if parts => format!("{several} hold parts of it, the first for"),
+        (_, LockMode::Exclusive) => format!("{several} hold it at once, the first for"),
     };
     let mut variants = vec![
         format!("{subject} {held}{state}{blocks}{oldest}"),
         format!("{subject} {held}{state}{blocks}"),
         format!("{name} holds {held}{state}{blocks}"),
     ];
-    if several == 1 {
+    let keeper = first.keepers.as_deref().filter(|k| k.iter().all(|k| k.pid != first.pid)).and_then(<[_]>::first);
+    if let (1, Some(keeper)) = (several, keeper) {
+        let keeps = format!("{} (pid {}) keeps what {name} took", keeper.comm, keeper.pid);
+        variants = vec![
+            format!("{keeps}, for {held}{blocks}{oldest}"),
+            format!("{keeps}, for {held}{blocks}"),
+            format!("pid {} keeps it for {held}{blocks}", keeper.pid),
+        ];
+    } else if several == 1 {
         if let Some((waiter, _)) = model.longest_waiter().filter(|_| first.task.is_some()) {
-            let longest = in_state(waiter);
-            variants
-                .insert(0, format!("{} has held it for {held}{state}{blocks}, one for {longest}", first.full_name()));
+            let (pid, longest) = (waiter.pid, in_state(waiter));
+            let full = first.full_name();
+            variants.insert(0, format!("{full} has held it for {held}{state}{blocks}, pid {pid} for {longest}"));
         }
         variants.insert(0, format!("{} has held it for {held}{state}{blocks}{oldest}", first.full_name()));
     } else {
@@ -107,9 +118,20 @@ fn verdict(model: &Model, ui: &Ui, width: usize) -> (String, Style) {
     (ui.glyphs.plain(&text), style)
 }
 
+/// The first of those that hold it. An exclusive lock that nobody was seen to break into has but one holder: the one that
+/// got it last; the release of another is yet to be told.
+fn shown(model: &Model) -> Option<&Actor> {
+    let first = model.holders().next()?;
+    let several = model.was_violated() || model.holders().any(|a| a.range().is_some());
+    if several || first.mode() == LockMode::Shared {
+        return Some(first);
+    }
+    model.holders().max_by_key(|a| a.holding_seq)
+}
+
 /// Who the holder is: command, user, container, and which processes keep the lock if not it alone.
 fn who(model: &Model) -> String {
-    let Some((holder, task)) = model.holders().next().and_then(|h| Some((h, h.task.as_ref()?))) else {
+    let Some((holder, task)) = shown(model).and_then(|h| Some((h, h.task.as_ref()?))) else {
         return String::new();
     };
     let mut text = if task.cmdline.is_empty() { task.comm.clone() } else { task.cmdline.clone() };
@@ -145,7 +167,7 @@ fn progress(model: &Model, ui: &Ui, width: usize) -> Line<'static> {
         false => model.settings().0,
     };
     let bar = BAR.min(width / 3);
-    let share = match model.holders().next() {
+    let share = match shown(model) {
         Some(holder) if hold > 0 => (model.in_state(holder) as f64 / hold as f64).min(1.0),
         _ => 0.0,
     };
@@ -204,5 +226,6 @@ fn facts(model: &Model, width: usize) -> String {
         line.push_str(&fact);
         line.push_str("  ");
     }
+    line.truncate(line.trim_end().len());
     line
 }

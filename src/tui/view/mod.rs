@@ -24,6 +24,7 @@ mod runs;
 mod table;
 mod timeline;
 
+use super::keymap::Action;
 use super::theme::{Glyphs, Theme};
 use super::ui::{Overlay, Panel, Ui};
 use crate::format::dur_within;
@@ -90,7 +91,7 @@ fn panels(
     ui: &mut Ui,
     frozen: bool,
 ) {
-    let finding_rows = u16::from(!found.is_empty());
+    let finding_rows = header::finding_rows(area, found, ui);
     let position_rows = u16::from(ui.position.is_some());
     // What cannot be seen is said where there is room to see anything.
     let blind = locks.begin().watch.as_ref().filter(|_| area.height >= STANDARD.1).and_then(|w| w.blind.first());
@@ -111,13 +112,13 @@ fn panels(
     if let Some(at) = ui.position {
         header::position(frame, position, at, ui);
     }
-    header::footer(frame, bottom, ui);
+    header::footer(frame, bottom, locks, ui);
 
     if ui.lists() {
         return locks::draw(frame, body, locks, ui);
     }
     match ui.enlarged {
-        Some(Panel::Table) => return table::draw(frame, body, model, ui),
+        Some(Panel::Table) => return table::draw(frame, body, locks, model, ui),
         Some(Panel::Histogram) => return histogram::draw(frame, body, model, ui),
         Some(Panel::Timeline) => return timeline::draw(frame, body, model, ui),
         None => {}
@@ -128,7 +129,8 @@ fn panels(
     if !fits(STANDARD) {
         let [holder, table] = body.layout(&Layout::vertical([Constraint::Length(holder_rows), Constraint::Fill(1)]));
         holder::draw(frame, holder, model, ui);
-        return table::draw(frame, table, model, ui);
+        table::draw(frame, table, locks, model, ui);
+        return more_panels(frame, table, "histogram, timeline", ui);
     }
     let full = fits(FULL);
     let timeline_rows = if full { timeline::rows(model, body.height) } else { 0 };
@@ -143,11 +145,23 @@ fn panels(
     let [holder, table] =
         left.layout(&Layout::vertical([Constraint::Length(holder::rows(model)), Constraint::Fill(1)]));
     holder::draw(frame, holder, model, ui);
-    table::draw(frame, table, model, ui);
+    table::draw(frame, table, locks, model, ui);
     histogram::draw(frame, right, model, ui);
     if full {
         timeline::draw(frame, lower, model, ui);
+    } else {
+        more_panels(frame, table, "timeline", ui);
     }
+}
+
+/// Says below `area` which key shows the panels that have no room.
+fn more_panels(frame: &mut Frame<'_>, area: Rect, panels: &str, ui: &Ui) {
+    let Some(key) = ui.key(Action::Enlarge) else { return };
+    let text = Line::styled(format!(" {key} {panels} "), ui.theme.dim).right_aligned();
+    let row =
+        Rect { x: area.x + 1, y: area.bottom().saturating_sub(1), height: 1, width: area.width.saturating_sub(2) };
+    let width = u16::try_from(text.width()).unwrap_or(u16::MAX).min(row.width);
+    frame.render_widget(text, Rect { x: row.right().saturating_sub(width), width, ..row });
 }
 
 fn too_small(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {

@@ -1,17 +1,20 @@
 //! What lies over the panels: the keys, what is wrong, what is to be confirmed.
 
-use super::{block, cut, folded, title};
+use super::{block, folded, title};
 use crate::event::What;
 use crate::format::clock;
 use crate::model::finding::Finding;
 use crate::model::{Model, Note};
 use crate::source::Question;
 use crate::tui::keymap::Action;
+use crate::tui::theme::Glyphs;
 use crate::tui::ui::Ui;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Clear, Paragraph, Wrap};
+use ratatui::widgets::{Clear, Paragraph};
+use std::cmp::Reverse;
 
 /// Columns of the keys in the help, at least.
 const KEYS: usize = 11;
@@ -24,16 +27,21 @@ pub(super) fn window(area: Rect, width: u16, height: u16) -> Rect {
 /// All keys; scrolls where they do not fit.
 pub(super) fn help(frame: &mut Frame<'_>, area: Rect, ui: &mut Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
-    let keys: Vec<_> = ui.keys.help(ui.place).map(|(shown, long)| (glyphs.plain(shown), long)).collect();
+    let keys: Vec<_> = ui.keys.help(ui.place, ui.lists()).map(|(shown, long)| (glyphs.plain(shown), long)).collect();
     let wide = keys.iter().map(|(shown, _)| shown.chars().count() + 1).max().unwrap_or(0).max(KEYS);
     let area = window(area, 92, u16::try_from(keys.len() + 6).unwrap_or(u16::MAX));
     let about = ui.hint([Action::Help, Action::Back], &[(ui.keys.arrows(ui.place), " scroll")]);
     let outer = block(title("keys", &about, theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
-    let mut lines: Vec<Line<'_>> = keys
-        .iter()
-        .map(|(shown, long)| Line::from(vec![Span::styled(format!(" {shown:<wide$}"), theme.key), Span::raw(*long)]))
-        .collect();
+    let width = usize::from(inner.width);
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for (shown, long) in &keys {
+        let rows = folded(long, width.saturating_sub(wide + 1), usize::MAX, glyphs);
+        for (number, row) in rows.into_iter().enumerate() {
+            let shown = if number == 0 { shown.as_str() } else { "" };
+            lines.push(Line::from(vec![Span::styled(format!(" {shown:<wide$}"), theme.key), Span::raw(row)]));
+        }
+    }
     lines.push(Line::default());
     lines.extend(
         [
@@ -41,7 +49,8 @@ pub(super) fn help(frame: &mut Frame<'_>, area: Rect, ui: &mut Ui) {
             " overtaken: acquisitions by others since it began to wait    share: of all acquisitions",
             " same holder: how often the last holder won again    handoff: release to next acquisition",
         ]
-        .map(|text| Line::styled(text, theme.dim)),
+        .into_iter()
+        .flat_map(|text| hanging(text.trim_start(), 0, width, glyphs, theme.dim)),
     );
     let most = lines.len().saturating_sub(usize::from(inner.height));
     ui.help_scroll = ui.help_scroll.min(u16::try_from(most).unwrap_or(u16::MAX));
@@ -58,28 +67,39 @@ pub(super) fn findings(frame: &mut Frame<'_>, area: Rect, model: &Model, found: 
     let outer = block(title("findings", &about, theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
     let width = usize::from(inner.width);
-    let mut lines: Vec<Line<'_>> =
-        found.iter().map(|f| Line::styled(format!(" ! {}", ui.told(f)), theme.alarm)).collect();
+    let alarms = found.iter().map(|f| (format!("! {}", ui.told(f)), 2, theme.alarm));
+    let blind = model.begin().watch.iter().flat_map(|w| &w.blind);
+    let blind = blind.map(|text| (format!("{} {text}", glyphs.dot), 2, theme.text));
+    let sentence = |(text, indent, style): (String, usize, Style)| hanging(&text, indent, width, glyphs, style);
+    let mut lines: Vec<Line<'_>> = alarms.flat_map(sentence).collect();
     if lines.is_empty() {
         lines.push(Line::styled(" nothing is wrong", theme.text));
     }
-    // Rows that sentences take beyond their first.
-    let mut hidden: usize = lines.iter().map(|l| l.width().saturating_sub(1) / width.max(1)).sum();
-    for text in model.begin().watch.iter().flat_map(|w| &w.blind) {
-        let sentence = Line::styled(format!(" {} {}", glyphs.dot, glyphs.plain(text)), theme.text);
-        hidden += sentence.width().saturating_sub(1) / width.max(1);
-        lines.push(sentence);
+    lines.extend(blind.flat_map(sentence));
+    // What was found out late stands where it happened.
+    let mut notes: Vec<&Note> = model.notes().rev().collect();
+    notes.sort_by_key(|n| Reverse(n.event.t));
+    if !notes.is_empty() {
+        lines.push(Line::default());
+        lines.push(Line::styled(" lately, newest first:", theme.dim));
     }
-    lines.push(Line::default());
-    lines.push(Line::styled(" lately, newest first:", theme.dim));
-    let room = usize::from(inner.height).saturating_sub(lines.len() + hidden);
-    lines.extend(model.notes().rev().take(room).map(|n| {
-        let text = format!(" {}  {}", clock(n.event.t), glyphs.plain(&told(n, model)));
-        Line::styled(cut(&text, width, glyphs), theme.text)
-    }));
+    let notes = notes.into_iter().map(|n| (format!("{}  {}", clock(n.event.t), told(n, model)), 10, theme.text));
+    lines.extend(notes.flat_map(sentence));
+    lines.truncate(usize::from(inner.height));
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), inner);
+    frame.render_widget(Paragraph::new(lines), inner);
+}
+
+/// A sentence in as many rows as it takes, those after the first indented.
+fn hanging(text: &str, indent: usize, width: usize, glyphs: &Glyphs, style: Style) -> Vec<Line<'static>> {
+    let rows = folded(&glyphs.plain(text), width.saturating_sub(indent + 1), usize::MAX, glyphs);
+    let mut lines = Vec::new();
+    for row in rows {
+        let before = if lines.is_empty() { 1 } else { indent + 1 };
+        lines.push(Line::styled(format!("{}{row}", " ".repeat(before)), style));
+    }
+    lines
 }
 
 fn told(note: &Note, model: &Model) -> String {
@@ -130,11 +150,14 @@ pub(super) fn question(frame: &mut Frame<'_>, area: Rect, question: &Question, u
     let inner = outer.inner(area);
     let mut lines: Vec<Line<'_>> = told.iter().map(|t| Line::styled(format!(" {t}"), theme.text)).collect();
     lines.push(Line::default());
+    let mut no = [" leave it as it is", " leave it"]
+        .into_iter()
+        .filter(|no| question.yes.chars().count() + no.len() + 7 <= usize::from(inner.width));
     lines.push(Line::from(vec![
         Span::styled(" y", theme.strong),
         Span::styled(format!(" {}   ", question.yes), theme.text),
         Span::styled("n", theme.strong),
-        Span::styled(" leave it as it is", theme.text),
+        Span::styled(no.next().unwrap_or(" no"), theme.text),
     ]));
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);

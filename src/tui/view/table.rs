@@ -3,7 +3,8 @@
 use super::{block, elide, time, title};
 use crate::format::{count, percent};
 use crate::model::runs::End;
-use crate::model::{Actor, Model, State};
+use crate::model::{Actor, Locks, Model, State};
+use crate::tui::theme::Glyphs;
 use crate::tui::{Column, Ui};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -13,7 +14,7 @@ use ratatui::text::{Line, Span};
 /// Least widths of the columns, and the order in which they go when there is no room: the last first.
 const COLUMNS: [(Column, usize); 12] = [
     (Column::Worker, 8),
-    (Column::State, 9),
+    (Column::State, 10),
     (Column::Now, 7),
     (Column::Pid, 4),
     (Column::Got, 5),
@@ -52,16 +53,16 @@ const GAP: usize = 1;
 /// Columns for the pointer at the selected row.
 const POINTER: usize = 2;
 
-pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui) {
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Model, ui: &mut Ui) {
     let order = ui.order(model);
     let outer = block("", &ui.theme, &ui.glyphs);
     let inner = outer.inner(area);
     let height = usize::from(inner.height.saturating_sub(1));
     ui.rows = Rect { y: inner.y.saturating_add(1), height: inner.height.saturating_sub(1), ..inner };
     ui.reveal(&order, height);
-    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
-
     let columns = fitting(usize::from(inner.width).saturating_sub(POINTER), model);
+    ui.columns = columns.iter().map(|(column, _)| *column).collect();
+    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let shown = ui.scroll..(ui.scroll + height).min(order.len());
     let about = if shown.len() < order.len() {
         format!("{}{}{} of {}", shown.start + 1, glyphs.dash, shown.end, order.len())
@@ -84,14 +85,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui
         let area = Rect { y, height: 1, ..inner }.intersection(inner);
         let selected = ui.selected == Some(*id);
         let style = if selected { theme.selected } else { Style::new() };
-        frame.render_widget(line(&columns, model, actor, all, ui, selected).style(style), area);
+        let elsewhere = elsewhere(locks, model, actor);
+        frame.render_widget(line(&columns, model, (actor, elsewhere), all, ui, selected).style(style), area);
     }
 }
 
 /// Columns of the longest name and the longest pid: what grows with the fleet, not with time.
 fn widest(model: &Model) -> [(Column, usize); 2] {
-    // Other programs choose their names: those get a fixed width.
-    let name = model.actors().last().filter(|_| !model.is_watched()).map_or(0, |a| a.name().len());
+    // Other programs choose their names: those get a fixed width. Of workers the last has the longest one, but for what
+    // a dead one left.
+    let named = model.actors().iter().filter(|a| a.task.is_some()).chain(model.actors().last());
+    let name = named.filter(|_| !model.is_watched()).map(|a| model.label(a).0.len()).max().unwrap_or(0);
     let pid = model.actors().iter().map(|a| a.pid).max().unwrap_or(0).to_string().len();
     [(Column::Worker, name), (Column::Pid, pid.max(5))]
 }
@@ -148,13 +152,41 @@ fn heading(columns: &[(Column, usize)], watched: bool, ui: &Ui) -> Line<'static>
     Line::from(spans)
 }
 
-fn line(columns: &[(Column, usize)], model: &Model, a: &Actor, all: u64, ui: &Ui, selected: bool) -> Line<'static> {
+/// Where a worker of a lab with two locks is that is not at this one.
+fn elsewhere<'a>(locks: &'a Locks, model: &Model, a: &Actor) -> Option<(&'a Model, &'a Actor)> {
+    let busy = |a: &Actor| a.state.is_holding() || a.state.is_waiting();
+    if locks.all().len() < 2 || model.is_watched() || busy(a) || !a.state.is_alive() {
+        return None;
+    }
+    let others = locks.all().iter().filter(|m| m.lock() != model.lock());
+    others.filter_map(|m| Some((m, m.actor(a.id)?))).find(|(_, there)| busy(there))
+}
+
+/// A worker here, and where it is if not here.
+type Whereabouts<'a> = (&'a Actor, Option<(&'a Model, &'a Actor)>);
+
+fn line(
+    columns: &[(Column, usize)],
+    model: &Model,
+    (a, elsewhere): Whereabouts<'_>,
+    all: u64,
+    ui: &Ui,
+    selected: bool,
+) -> Line<'static> {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let pointer = if selected { glyphs.pointer } else { " " };
     let mut spans = vec![Span::styled(format!("{pointer:<POINTER$}"), theme.strong)];
     for &(column, width) in columns {
-        let text = cell(column, model, a, all, ui);
+        let there = elsewhere.filter(|_| matches!(column, Column::State | Column::Now));
+        let text = match there {
+            Some((lock, there)) if column == Column::State => {
+                format!("{} lock {}", glyphs.state(there.state, there.stopped_since.is_some()), lock.lock() + 1)
+            }
+            Some((lock, there)) => cell(column, lock, there, all, ui),
+            None => cell(column, model, a, all, ui),
+        };
         let style = match column {
+            _ if there.is_some() => theme.dim,
             Column::State => theme.state(a.state),
             Column::Now if a.state.is_alive() => theme.state(a.state),
             Column::Status | Column::Failed if failed(column, a) => theme.alarm,
@@ -162,11 +194,31 @@ fn line(columns: &[(Column, usize)], model: &Model, a: &Actor, all: u64, ui: &Ui
             _ if !a.state.is_alive() => theme.dim,
             _ => theme.text,
         };
-        let text = if model.is_watched() { elide(&glyphs.plain(&text), width, glyphs) } else { text };
+        let text = match column {
+            Column::Range => range(&text, width, glyphs),
+            _ if model.is_watched() => elide(&glyphs.plain(&text), width, glyphs),
+            _ => text,
+        };
         let text = if left_aligned(column) { format!("{text:<width$}") } else { format!("{text:>width$}") };
         spans.extend([Span::styled(text, style), Span::raw(" ".repeat(GAP))]);
     }
     Line::from(spans)
+}
+
+/// A range of bytes in so many columns: what two large numbers have in common at their begin tells least.
+fn range(text: &str, width: usize, glyphs: &Glyphs) -> String {
+    let Some((from, to)) = text.split_once('-').filter(|_| text.len() > width) else {
+        return elide(text, width, glyphs);
+    };
+    let ends = width.saturating_sub(1 + 2 * glyphs.ellipsis.chars().count()) / 2;
+    let end = |number: &str| {
+        if number.len() <= ends + 1 {
+            return number.to_owned();
+        }
+        let digits = number.get(number.len().saturating_sub(ends)..).unwrap_or_default();
+        format!("{}{digits}", glyphs.ellipsis)
+    };
+    elide(&format!("{}-{}", end(from), end(to)), width, glyphs)
 }
 
 /// Whether a cell tells that a command failed.
@@ -184,13 +236,13 @@ fn left_aligned(column: Column) -> bool {
 fn cell(column: Column, model: &Model, a: &Actor, all: u64, ui: &Ui) -> String {
     let time = |ns: Option<u64>| ns.map_or("-".into(), |ns| time(ns, model, &ui.glyphs));
     match column {
-        Column::Worker => a.name(),
-        Column::Pid => a.pid.to_string(),
+        Column::Worker => model.label(a).0,
+        Column::Pid => model.label(a).1.to_string(),
         Column::State => {
             let word = match a.state {
                 _ if a.stopped_since.is_some() => "stopped",
                 State::Waiting(_) if a.polls() => "polling",
-                State::Thinking if model.is_watched() => "idle",
+                State::Thinking | State::Starting if model.is_watched() => "idle",
                 state => state.as_str(),
             };
             format!("{} {word}", ui.glyphs.state(a.state, a.stopped_since.is_some()))
@@ -218,6 +270,7 @@ fn cell(column: Column, model: &Model, a: &Actor, all: u64, ui: &Ui) -> String {
         Column::User => a.task.as_ref().map_or(String::new(), |t| t.user.clone()),
         Column::Range => match a.range() {
             None => "all".into(),
+            Some((from, Some(to))) if from == to => from.to_string(),
             Some((from, Some(to))) => format!("{from}-{to}"),
             Some((from, None)) => format!("{from}-end"),
         },
@@ -227,6 +280,25 @@ fn cell(column: Column, model: &Model, a: &Actor, all: u64, ui: &Ui) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::LockMode;
+
+    #[test]
+    fn every_state_fits_its_column() {
+        let (_, wide) = COLUMNS.into_iter().find(|(c, _)| *c == Column::State).unwrap();
+        for state in [State::Starting, State::Thinking, State::Removed, State::Holding(LockMode::Shared)] {
+            assert!(2 + state.as_str().len() <= wide, "{}", state.as_str());
+        }
+    }
+
+    #[test]
+    fn ranges_in_one_large_file_are_told_apart() {
+        let glyphs = Glyphs::new(false);
+        let shown = |text| range(text, 12, &glyphs);
+        // Of SQLite (os_unix.c): PENDING_BYTE, RESERVED_BYTE, and 510 bytes from SHARED_FIRST on.
+        let locks = ["1073741824", "1073741825", "1073741826-1073742335", "120-123"].map(shown);
+        assert_eq!(locks, ["1073741824", "1073741825", "\u{2026}1826-\u{2026}2335", "120-123"]);
+        assert!(locks.iter().all(|text| text.chars().count() <= 12));
+    }
 
     #[test]
     fn every_column_has_its_place_and_the_worker_goes_last() {

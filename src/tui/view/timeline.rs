@@ -9,7 +9,7 @@ use crate::event::ActorId;
 use crate::format::{clock, dur_in};
 use crate::model::history::{Became, Hold, NAMED_NS};
 use crate::model::timeline::Marks;
-use crate::model::{Actor, Model};
+use crate::model::{Actor, Model, State};
 use crate::tui::theme::Glyphs;
 use crate::tui::ui::Ui;
 use ratatui::Frame;
@@ -26,6 +26,9 @@ const NOTHING: f64 = 0.02;
 const EXPLAINED: f64 = 0.1;
 /// Gaps of a hold that are not seen, as a part of a cell.
 const UNSEEN: u64 = 8;
+
+/// Lengths of a cell of the whole run, up to the next power of ten.
+const STEPS: [u64; 13] = [10, 12, 14, 17, 20, 24, 29, 35, 42, 50, 60, 72, 86];
 
 /// How many rows the panel wants of `height`: one a worker, one for the holders, no more than two fifths.
 pub(super) fn rows(model: &Model, height: u16) -> u16 {
@@ -67,8 +70,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     for (number, id) in order.iter().skip(start).take(lanes).enumerate() {
         let Some(actor) = model.actor(*id) else { continue };
         let name = match &actor.task {
-            Some(task) => cut(&glyphs.plain(&format!("{} {}", actor.pid, task.comm)), NAME, glyphs),
-            None => actor.name(),
+            Some(task) if model.is_watched() => {
+                cut(&glyphs.plain(&format!("{} {}", actor.pid, task.comm)), NAME - 1, glyphs)
+            }
+            _ => model.label(actor).0,
         };
         let style = if ui.selected == Some(*id) { theme.selected } else { theme.text };
         let name = Span::styled(format!(" {name:<NAME$}"), style);
@@ -133,9 +138,9 @@ impl Window {
                 Self { first, width, cells, now, length: Some(length), back }
             }
             None => {
-                // In steps, so that what is past stays where it is while the run grows.
+                // In steps, so that what is past stays where it is while the run grows; small ones, so that it fills the width.
                 let least = (now / cells.max(1) as u64).max(1);
-                let steps = (0..19u32).flat_map(|p| [1, 2, 5].map(|d| d * 10u64.pow(p)));
+                let steps = (0..17u32).flat_map(|p| STEPS.map(|d| d * 10u64.pow(p)));
                 let width = steps.into_iter().find(|w| *w > least).unwrap_or(u64::MAX);
                 Self { first: 0, width, cells, now, length: None, back: 0 }
             }
@@ -248,7 +253,12 @@ fn lane(actor: &Actor, model: &Model, ui: &Ui, window: &Window) -> Vec<Span<'sta
             cell.ends = 0;
         }
         (cell.held, cell.waited) = (cell.held / length, cell.waited / length);
-        let absent = to <= actor.born || !actor.state.is_alive() && from >= since;
+        let absent = match actor.state {
+            // It has only just started, or was never at this lock.
+            State::Starting => to > since,
+            state => !state.is_alive() && from >= since,
+        };
+        let absent = absent || to <= actor.born;
         let (sign, style) = match portion.marks {
             marks if marks.has(Marks::DIED) => (ui.glyphs.died, ui.theme.alarm),
             marks if marks.has(Marks::VIOLATED) => (ui.glyphs.violated, ui.theme.alarm),
@@ -416,7 +426,7 @@ fn holders(model: &Model, ui: &Ui, window: &Window) -> Vec<Span<'static>> {
 /// What a holder is called where there is hardly room: a worker's number, a task's process.
 fn label(id: ActorId, model: &Model) -> String {
     match model.actor(id).filter(|a| a.task.is_some()) {
-        Some(task) => task.pid.to_string(),
+        Some(task) => model.label(task).1.to_string(),
         None => id.to_string(),
     }
 }
