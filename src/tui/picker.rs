@@ -144,8 +144,10 @@ impl Picker {
     pub fn step(&mut self, by: isize, order: &[LockId]) {
         let Some(last) = order.len().checked_sub(1) else { return };
         let to = match self.selected.and_then(|id| order.iter().position(|o| *o == id)) {
-            None if by < 0 => last,
-            None => 0,
+            // The first press shows where the selection is; only the next moves it.
+            None if by == 1 => 0,
+            None if by == -1 => last,
+            None => 0usize.saturating_add_signed(by).min(last),
             Some(at) => at.saturating_add_signed(by).min(last),
         };
         self.selected = order.get(to).copied();
@@ -188,6 +190,15 @@ mod tests {
             }
         }
         locks
+    }
+
+    #[test]
+    fn the_last_one_is_the_last_also_where_none_was_selected() {
+        for (action, lock) in [(Action::Last, 0), (Action::First, 1), (Action::Down, 1), (Action::Up, 0)] {
+            let (mut picker, locks) = (Picker::default(), used());
+            picker.on_action(action, &picker.order(&locks));
+            assert_eq!(picker.selected, Some(lock), "{action:?}");
+        }
     }
 
     #[test]
