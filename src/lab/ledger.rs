@@ -6,7 +6,6 @@
 
 use super::clock::{self, Clock};
 use crate::dist::Dist;
-use crate::event::LockMode;
 use nix::errno::Errno;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
@@ -33,19 +32,25 @@ impl Owner {
     }
 }
 
-/// Written under the lock under test.
+/// Written under the lock under test. One cache line: whoever gets the lock needs all of it.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct Ledger {
     owner: AtomicU64,
     last_release: AtomicU64,
-    seq: Apart,
+    seq: AtomicU64,
 }
 
-/// A cache line of its own: whoever begins to wait reads it, and shall not take from the holder what that writes at its release.
-#[repr(C, align(64))]
-#[derive(Debug, Default)]
-struct Apart(AtomicU64);
+/// What a holder finds when it enters itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the total order of acquisitions, from 1.
+    pub seq: u64,
+    /// Who stood there as the exclusive holder, which should be nobody.
+    pub other: Option<Owner>,
+    /// When the lock was released before, in ns of [`Clock::now`].
+    pub last_release: u64,
+}
 
 impl Ledger {
     /// The exclusive holder's process, as it entered itself.
@@ -55,7 +60,7 @@ impl Ledger {
 
     /// Number of the latest acquisition.
     pub fn seq(&self) -> u64 {
-        self.seq.0.load(Relaxed)
+        self.seq.load(Relaxed)
     }
 
     /// When the lock was last released, in ns of [`Clock::now`].
@@ -63,29 +68,40 @@ impl Ledger {
         self.last_release.load(Relaxed)
     }
 
-    /// Gives the next acquisition its number.
-    pub fn next_seq(&self, mode: LockMode) -> u64 {
-        if mode == LockMode::Exclusive && self.owner.load(Relaxed) == 0 {
+    /// Enters `me` as the exclusive holder. The swap comes first: it fetches the line to be written, once.
+    #[inline]
+    pub fn enter(&self, me: Owner) -> Entry {
+        let other = Owner::from_word(self.owner.swap(me.word(), AcqRel));
+        let seq = if other.is_none() {
             // Nobody else may be here, so that load and store need not be one. Where the lock does not exclude, two may
             // get the same number; that they were here together, the owner's entry tells.
-            let seq = self.seq.0.load(Acquire).wrapping_add(1);
-            self.seq.0.store(seq, Release);
-            return seq;
-        }
-        self.seq.0.fetch_add(1, AcqRel) + 1
+            let seq = self.seq.load(Acquire).wrapping_add(1);
+            self.seq.store(seq, Release);
+            seq
+        } else {
+            self.count()
+        };
+        Entry { seq, other, last_release: self.last_release() }
     }
 
-    /// Enters `me` as the exclusive holder; tells who stood there, which should be nobody.
-    pub fn enter(&self, me: Owner) -> Option<Owner> {
-        Owner::from_word(self.owner.swap(me.word(), AcqRel))
+    /// Counts a shared holder, who enters itself in its slot.
+    pub fn enter_shared(&self) -> Entry {
+        Entry { seq: self.count(), other: self.owner(), last_release: self.last_release() }
     }
 
-    /// Takes `me` out again, but nobody else. Load and store need not be one: whoever enters between them holds the
-    /// lock together with `me`, and has been told so by [`Ledger::enter`].
-    pub fn leave(&self, me: Owner) {
+    fn count(&self) -> u64 {
+        self.seq.fetch_add(1, AcqRel).wrapping_add(1)
+    }
+
+    /// Takes `me` out again, but nobody else, and notes the time of the release that is about to be made. Load and
+    /// store need not be one: whoever enters between them holds the lock together with `me`, and has been told so by
+    /// [`Ledger::enter`].
+    #[inline]
+    pub fn leave(&self, me: Owner, now: u64) {
         if self.owner.load(Relaxed) == me.word() {
             self.owner.store(0, Release);
         }
+        self.releasing(now);
     }
 
     /// Notes the time of a release that is about to be made.
@@ -173,10 +189,15 @@ impl Control {
         self.active.load(Acquire) & 1 == 1
     }
 
+    /// The clock that stands still while paused.
+    #[inline]
+    pub fn active(&self) -> Active {
+        Active(self.active.load(Acquire))
+    }
+
     /// Time `now` (of [`Clock::now`]) on the clock that stands still while paused, in ns.
     pub fn active_at(&self, now: u64) -> u64 {
-        let word = self.active.load(Acquire);
-        if word & 1 == 1 { word >> 1 } else { now.saturating_sub(word >> 1) }
+        self.active().at(now)
     }
 
     /// No acquisition beyond this number counts; 0 is no limit.
@@ -232,6 +253,19 @@ impl Control {
         self.generation.fetch_add(1, AcqRel);
         // Fails only for an address that is none.
         let _ = clock::futex_wake_all(&self.generation);
+    }
+}
+
+/// The clock that stands still while paused, as long as nobody pauses or goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Active(u64);
+
+impl Active {
+    /// What it shows at time `now` (of [`Clock::now`]), in ns.
+    #[inline]
+    pub fn at(self, now: u64) -> u64 {
+        let Self(word) = self;
+        if word & 1 == 1 { word >> 1 } else { now.saturating_sub(word >> 1) }
     }
 }
 
@@ -412,22 +446,24 @@ mod tests {
     fn the_ledger_tells_who_stood_there() {
         let shared = Shared::new().unwrap();
         let (a, b) = (Owner { worker: 1, pid: 100 }, Owner { worker: 2, pid: 200 });
-        assert_eq!(shared.ledger().enter(a), None);
-        assert_eq!(shared.ledger().enter(b), Some(a));
-        shared.ledger().leave(a);
+        assert_eq!(shared.ledger().enter(a).other, None);
+        assert_eq!(shared.ledger().enter(b).other, Some(a));
+        shared.ledger().leave(a, 5);
         assert_eq!(shared.ledger().owner(), Some(b));
-        shared.ledger().leave(b);
+        shared.ledger().leave(b, 7);
         assert_eq!(shared.ledger().owner(), None);
+        assert_eq!(shared.ledger().enter(a), Entry { seq: 3, other: None, last_release: 7 });
     }
 
     #[test]
     fn numbers_run_on_whoever_asks() {
         let shared = Shared::new().unwrap();
         let ledger = shared.ledger();
-        let all = [LockMode::Exclusive, LockMode::Shared, LockMode::Shared, LockMode::Exclusive];
-        assert_eq!(all.map(|mode| ledger.next_seq(mode)), [1, 2, 3, 4]);
-        ledger.enter(Owner { worker: 1, pid: 100 });
-        assert_eq!(ledger.next_seq(LockMode::Exclusive), 5);
+        let me = Owner { worker: 1, pid: 100 };
+        assert_eq!([ledger.enter_shared(), ledger.enter_shared(), ledger.enter(me)].map(|e| e.seq), [1, 2, 3]);
+        // Whoever finds somebody there counts on as well.
+        let two = [ledger.enter_shared(), ledger.enter(Owner { worker: 2, pid: 200 })];
+        assert_eq!(two.map(|e| (e.seq, e.other)), [(4, Some(me)), (5, Some(me))]);
     }
 
     #[test]

@@ -29,7 +29,10 @@ impl<T, const N: usize> Ring<T, N> {
     #[inline]
     fn push(&mut self, item: T) {
         if self.items.len() < N {
-            return self.grow(item);
+            if self.items.capacity() == 0 {
+                self.make_room();
+            }
+            return self.items.push(item);
         }
         if let Some(oldest) = self.items.get_mut(self.next) {
             *oldest = item;
@@ -37,10 +40,10 @@ impl<T, const N: usize> Ring<T, N> {
         self.next = (self.next + 1) % N;
     }
 
+    /// Takes no item: one handed on would go through memory, on the way that is taken each time too.
     #[cold]
-    fn grow(&mut self, item: T) {
-        self.items.reserve_exact(if self.items.is_empty() { N } else { 0 });
-        self.items.push(item);
+    fn make_room(&mut self) {
+        self.items.reserve_exact(N);
     }
 
     fn last_mut(&mut self) -> Option<&mut T> {

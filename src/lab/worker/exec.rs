@@ -4,7 +4,8 @@
 use super::super::command::KEPT;
 use super::super::errand::Errand;
 use super::super::wire::Body;
-use super::{Held, Worker};
+use super::Worker;
+use super::hold::Held;
 use nix::errno::Errno;
 use std::ffi::{c_int, c_void};
 use std::os::fd::RawFd;

@@ -2,7 +2,8 @@
 
 mod sys;
 
-use super::{EXIT_OK, End, Held, Worker, exit_now};
+use super::hold::Held;
+use super::{EXIT_OK, End, Worker, exit_now};
 use crate::event::LockMode;
 use crate::lab::ledger::Shared;
 use crate::lab::mischief::{Act, Mischief};

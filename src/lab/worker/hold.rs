@@ -1,0 +1,220 @@
+//! What a worker does with the lock: it enters itself in the ledger, lets the hold time pass, releases, and tells.
+
+use super::wait::Got;
+use super::{End, SEEN_NS, Worker};
+use crate::dist::Dist;
+use crate::event::LockMode;
+use crate::lab::clock::Line;
+use crate::lab::ledger::{Doing, Entry, Owner};
+use crate::lab::wire::{Body, Won};
+use crate::lock::Lock;
+
+/// No record stays unwritten for longer while the worker runs (ns).
+const OLDEST_NS: u64 = 10_000_000;
+/// Shorter holds (ns) are spun, not slept: a sleep is longer than that by itself.
+const SPIN_NS: u64 = 50_000;
+
+/// A lock just won.
+pub(super) struct Held {
+    pub(super) won: Won,
+    /// The clock as looked at when it was won.
+    line: Line,
+    pub(super) at: u64,
+    active: u64,
+    pub(super) waited: u64,
+    /// Whether the wait was told already.
+    told_wait: bool,
+    /// Whether the acquisition was told already.
+    pub(super) told: bool,
+}
+
+impl Held {
+    /// Won at `at`, which is `active` on the clock that stands still while paused.
+    #[inline]
+    fn new(mode: LockMode, got: &Got, entry: &Entry, at: u64, active: u64) -> Self {
+        let contended = got.before.is_some();
+        let released = contended.then_some(entry.last_release).filter(|t| *t > got.start);
+        let won = Won {
+            seq: entry.seq,
+            shared: mode == LockMode::Shared,
+            contended,
+            handoff: released.map(|t| clamp32(at.saturating_sub(t))),
+            overtaken: got.before.map_or(0, |before| clamp32(entry.seq.saturating_sub(before).saturating_sub(1))),
+        };
+        let waited = active.saturating_sub(got.active);
+        Self { won, line: got.line, at, active, waited, told_wait: got.told, told: false }
+    }
+}
+
+impl Worker<'_> {
+    /// A turn in which there is nothing to be done while the lock is held. What can wait is done after the release:
+    /// the longer the lock is held, the more often others find it taken, which is what costs at full speed.
+    #[inline]
+    pub(super) fn turn_at_once(&mut self) -> Result<(), End> {
+        let mode = LockMode::Exclusive;
+        let Some(got) = self.wait(mode)? else { return Ok(()) };
+        let (job, ledger, active) = (self.job, self.job.shared.ledger(), self.job.shared.control().active());
+        let at = got.line.now();
+        let entry = ledger.enter(job.me);
+        let end = got.line.now();
+        ledger.leave(job.me, end);
+        self.release()?;
+        job.slot.set_doing(Doing::Else, end.saturating_sub(job.epoch));
+        if self.is_after_the_end(&entry) {
+            return Err(End::Told);
+        }
+        self.accuse(at, &entry);
+        job.slot.count();
+        let held = Held::new(mode, &got, &entry, at, active.at(at));
+        self.tell_turn(&held, active.at(end).saturating_sub(held.active), end, false)
+    }
+
+    /// Enters this holder in the ledger; tells of anyone found there.
+    pub(super) fn check_in(&mut self, mode: LockMode, got: &Got) -> Result<Held, End> {
+        let (job, ledger) = (self.job, self.job.shared.ledger());
+        let (at, active) = (got.line.now(), job.shared.control().active());
+        let entry = match mode {
+            LockMode::Exclusive => {
+                let mut entry = ledger.enter(job.me);
+                if entry.other.is_none() && job.shared_percent > 0 {
+                    entry.other = job.shared.readers(job.slots_used).find(|o| *o != job.me);
+                }
+                entry
+            }
+            LockMode::Shared => {
+                job.slot.set_reader(Some(job.me));
+                ledger.enter_shared()
+            }
+        };
+        if self.is_after_the_end(&entry) {
+            // Closing gives the lock back.
+            self.check_out(mode, at);
+            self.close();
+            return Err(End::Told);
+        }
+        self.accuse(at, &entry);
+        job.slot.set_doing(Doing::Holds, at.saturating_sub(job.epoch));
+        job.slot.count();
+        Ok(Held::new(mode, got, &entry, at, active.at(at)))
+    }
+
+    /// Takes this holder out of the ledger; a release at `now` follows.
+    fn check_out(&self, mode: LockMode, now: u64) {
+        let ledger = self.job.shared.ledger();
+        match mode {
+            LockMode::Exclusive => ledger.leave(self.job.me, now),
+            LockMode::Shared => {
+                self.job.slot.set_reader(None);
+                ledger.releasing(now);
+            }
+        }
+    }
+
+    fn release(&mut self) -> Result<(), End> {
+        if self.job.keep_open {
+            return self.job.kind.release(self.fd).map_err(|e| End::Failed(2, e));
+        }
+        self.close();
+        Ok(())
+    }
+
+    /// Whether it was won after the end, and so is nobody's acquisition.
+    fn is_after_the_end(&self, entry: &Entry) -> bool {
+        let control = self.job.shared.control();
+        let limit = control.limit();
+        control.stopping() || limit != 0 && entry.seq > limit
+    }
+
+    fn accuse(&mut self, at: u64, entry: &Entry) {
+        if let Some(Owner { worker, pid }) = entry.other {
+            self.telling.push(at, Body::Conflict { seq: entry.seq, other: worker, other_pid: pid });
+        }
+    }
+
+    /// Holds the lock for as long as the settings say, releases it, tells of both.
+    pub(super) fn hold(&mut self, mode: LockMode, held: &Held) -> Result<(), End> {
+        let job = self.job;
+        let settings = self.settings();
+        let at_once = settings.running && settings.hold == Dist::Fixed(0);
+        let (mut told, mut over, mut line) = (held.told, false, held.line);
+        if let Some(errand) = job.errand {
+            (told, over) = self.run_command(errand, held);
+            line = self.clock.line();
+        } else if !at_once {
+            (told, over) = self.pass_hold(held);
+            line = self.clock.line();
+        }
+        let end = line.now();
+        let lasted = job.shared.control().active_at(end).saturating_sub(held.active);
+        self.check_out(mode, end);
+        self.release()?;
+        job.slot.set_doing(Doing::Else, end.saturating_sub(job.epoch));
+        if over {
+            // A hold that the end of the run cut short is not a hold that anyone asked about.
+            if !told {
+                self.telling.push(held.at, Body::Acquired { won: held.won, waited: held.waited });
+            }
+            self.still_wanted()?;
+            return Err(End::Orphaned);
+        }
+        self.tell_turn(held, lasted, end, told)
+    }
+
+    /// Lets the hold time pass: whether the acquisition has been told, and whether the run is over.
+    fn pass_hold(&mut self, held: &Held) -> (bool, bool) {
+        let (control, clock) = (self.job.shared.control(), self.clock);
+        let (mut told, mut u) = (held.told, None);
+        loop {
+            let generation = control.generation();
+            let paused = control.paused();
+            let over = self.still_wanted().is_err();
+            let want = self.random.of(control.hold(), &mut u);
+            if over || want == 0 && !paused {
+                return (told, over);
+            }
+            let left = want.saturating_sub(control.active_at(clock.now()).saturating_sub(held.active));
+            if left == 0 && !paused {
+                return (told, false);
+            }
+            if !told && (paused || left >= SEEN_NS) {
+                told = true;
+                self.telling.push(held.at, Body::Acquired { won: held.won, waited: held.waited });
+                // Holding the lock, a full pipe must not stop us: what cannot be written stays in the batch.
+                if self.telling.flush(clock.now()).is_err() {
+                    return (told, true);
+                }
+            }
+            if paused || left > SPIN_NS {
+                control.sleep(generation, (!paused).then_some(left));
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    fn tell_turn(&mut self, held: &Held, lasted: u64, end: u64, told: bool) -> Result<(), End> {
+        let (won, waited) = (held.won, held.waited);
+        match (u32::try_from(waited), u32::try_from(lasted)) {
+            (Ok(waited), Ok(held_ns)) if !told && !held.told_wait => {
+                self.telling.push(held.at, Body::Cycle { won, waited, held: held_ns });
+            }
+            _ => {
+                if !told {
+                    self.telling.push(held.at, Body::Acquired { won, waited });
+                }
+                self.telling.push(end, Body::Released { seq: won.seq, held: lasted });
+            }
+        }
+        if self.telling.full() {
+            self.telling.flush_soon(end, self.job.shared.control())?;
+        } else if self.job.errand.is_some() || self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
+            // That it runs a command has been told: that it does no more must be, before it waits again.
+            self.telling.flush(end)?;
+        }
+        Ok(())
+    }
+}
+
+fn clamp32(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
