@@ -156,6 +156,8 @@ impl Lab {
         if let Some(program) = &lab.program {
             program.logs().clear()?;
         }
+        // Nobody begins before all are there: thousands that contend would leave no time to fork the rest.
+        lab.shared.control().set_paused(true, lab.epoch);
         for id in 1..=lab.config.workers {
             lab.members.push(Member::default());
             lab.fork(id).with_context(|| {
@@ -166,6 +168,7 @@ impl Lab {
                 )
             })?;
         }
+        lab.shared.control().set_paused(false, lab.clock_now());
         Ok(lab)
     }
 
