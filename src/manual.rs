@@ -230,15 +230,28 @@ fn files(roff: &mut Roff) {
     }
 }
 
-/// `Exit status: 0 fine; 1 …` of the help, an entry each.
+/// `Exit status: 0 fine; 1 …` of the help, an entry each; then what a subcommand says otherwise, and what signals do.
 fn exit_status(roff: &mut Roff, root: &Command) {
     roff.control("SH", ["EXIT STATUS"]);
-    let help = root.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let line = help.lines().find_map(|line| line.strip_prefix("Exit status: ")).unwrap_or_default();
-    for (status, what) in line.trim_end_matches('.').split("; ").filter_map(|part| part.split_once(' ')) {
-        roff.control("TP", []);
-        roff.text([bold(status)]);
-        roff.text([roman(sentence(what))]);
+    for command in std::iter::once(root).chain(root.get_subcommands()) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        // Each is a paragraph of several lines.
+        let paragraph = |start: &str| help.split("\n\n").find(|p| p.starts_with(start)).map(|p| p.replace('\n', " "));
+        let Some(text) = paragraph("Exit status: ") else { continue };
+        if command.get_name() != root.get_name() {
+            roff.control("PP", []);
+            roff.text([roman("Of "), bold(format!("flockmon {}", command.get_name())), roman(":")]);
+        }
+        let statuses = text.trim_start_matches("Exit status: ").trim_end_matches('.');
+        for (status, what) in statuses.split("; ").filter_map(|part| part.split_once(' ')) {
+            roff.control("TP", []);
+            roff.text([bold(status)]);
+            roff.text([roman(sentence(what))]);
+        }
+        if let Some(signals) = paragraph("SIG") {
+            roff.control("PP", []);
+            roff.text([roman(signals)]);
+        }
     }
 }
 
@@ -268,6 +281,10 @@ mod tests {
         }
         for binding in BINDINGS {
             assert!(page.contains(&binding.name()), "{}", binding.name());
+        }
+        let (_, statuses) = page.split_once("EXIT STATUS").unwrap();
+        for status in 0..=3 {
+            assert_eq!(statuses.matches(&format!("\\fB{status}\\fR\n")).count(), 2, "{status}: a lab's, a check's");
         }
         for section in ["EXIT STATUS", "EXAMPLES", "ENVIRONMENT", "FILES", "KEYS", "COMMANDS", "SEE ALSO"] {
             let (_, after) = page

@@ -40,7 +40,7 @@ poll:\t''
 timeout:\t''"
 complete -c flockmon -n "__fish_flockmon_in_lab" -l restart -d 'Whether a worker that ends is started again: always | never' -r -f -a "always\t'Always, as containers do under `restart: always`'
 never\t'Never: the run ends when the last one has ended'"
-complete -c flockmon -n "__fish_flockmon_in_lab" -l scene -d 'A preset that shows one thing; options given beside it override it; list names them all' -r -f -a "list\t'print the scenes and end'
+complete -c flockmon -n "__fish_flockmon_in_lab" -l scene -d 'A preset that shows one thing; options given beside it override it; --scene list names them all' -r -f -a "list\t'print the scenes and end'
 containers\t'ten containers on one lock, restarted when they die: the default; waits are unequal, nothing is wrong'
 greedy\t'kept open, no think time: whoever releases barges back in, waits have two humps'
 courteous\t'1 ms of think time: strict turns, everybody waits the same, and the queue never empties'
@@ -50,24 +50,24 @@ split\t'in the fifth turn the path is unlinked and made anew: two locks, two hol
 inherited\t'the holder of the fifth turn forks and is killed: its child keeps the lock; k kills the child'
 pollers\t'every other worker polls beside those that block: pollers hardly ever find the lock free'
 deadlock\t'two locks taken in opposite order; k kills a holder, and the rest goes on until the next time'"
-complete -c flockmon -n "__fish_flockmon_in_lab" -l log -d 'Keep what COMMAND writes, all of it, in DIR/worker-N.log [default: the last 64 KiB, until the end]' -r -f -a "(__fish_complete_directories)"
-complete -c flockmon -n "__fish_flockmon_in_lab" -l seed -d 'The random choices repeat for the same N [default: another each run]' -r -f
-complete -c flockmon -n "__fish_flockmon_in_lab" -s d -l duration -d 'End after this time' -r -f
+complete -c flockmon -n "__fish_flockmon_in_lab" -l log -d 'Keep all that COMMAND writes, in DIR/worker-N.log [default: only the last 64 KiB, until the end]' -r -f -a "(__fish_complete_directories)"
+complete -c flockmon -n "__fish_flockmon_in_lab" -l seed -d 'The same N makes the same random choices again [default: new ones each run]' -r -f
+complete -c flockmon -n "__fish_flockmon_in_lab" -s d -l duration -d 'End this long after the start; pauses count' -r -f
 complete -c flockmon -n "__fish_flockmon_in_lab" -s n -l acquisitions -d 'End after N acquisitions in all' -r -f
 complete -c flockmon -n "__fish_flockmon_in_lab" -l record -d 'Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again' -r -F
-complete -c flockmon -n "__fish_flockmon_in_lab" -s o -l output -d 'What to print: tui | log | jsonl | json | summary | perfetto [default: tui where stdout is a terminal, else log]' -r -f -a "tui\t'The screen'
+complete -c flockmon -n "__fish_flockmon_in_lab" -s o -l output -d 'What to print: tui (the screen) | log (one line per event, then the summary) | jsonl (one JSON object per event) | summary (figures at the end) | json (the same as one object) | perfetto (a trace) [default: tui where stdout is a terminal, else log]' -r -f -a "tui\t'The screen'
 log\t'A line an event, and a summary at the end'
 jsonl\t'A line of JSON an event; see `flockmon schema`'
 json\t'One JSON object at the end'
 summary\t'A summary at the end'
 perfetto\t'A trace for ui.perfetto.dev'"
-complete -c flockmon -n "__fish_flockmon_in_lab" -l hgrm -d 'In the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters' -r -f -a "(__fish_complete_directories)"
+complete -c flockmon -n "__fish_flockmon_in_lab" -l hgrm -d 'At the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters' -r -f -a "(__fish_complete_directories)"
 complete -c flockmon -n "__fish_flockmon_in_lab" -l theme -d 'Colours: auto (the terminal\'s own 16) | dark | light | safe (for the colour-blind) | mono | a file (its name has a / or ends in .toml); see flockmon theme' -r -f -a "auto\t'The 16 colours of the terminal'
 dark\t'For dark backgrounds'
 light\t'For light backgrounds'
 safe\t'For the colour-blind, on black'
 mono\t'No colours, only bold and reverse'"
-complete -c flockmon -n "__fish_flockmon_in_lab" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r -f -a "list\t'print them all and end'
+complete -c flockmon -n "__fish_flockmon_in_lab" -l threshold -d 'Set a threshold that decides when a finding is said; may be given again; --threshold list names them all' -r -f -a "list\t'print them all and end'
 deadlock-time=\t'each wait of the circle is this old: a real one does not pass (20 times, where threads are not told apart)'
 crash-loop-deaths=\t'a worker died so often in a row without the lock'
 dead-time=\t'the holder has been dead, or a zombie, for so long, and its lock is still taken'
@@ -90,35 +90,35 @@ complete -c flockmon -n "__fish_flockmon_in_lab" -l stop-on-failure -d 'End at t
 complete -c flockmon -n "__fish_flockmon_in_lab" -l print-config -d 'Print the settings in force as a configuration file, and end'
 complete -c flockmon -n "__fish_flockmon_in_lab" -l force -d 'Overwrite files that are there (--record, --hgrm, --log)'
 complete -c flockmon -n "__fish_flockmon_in_lab" -l ascii -d 'Draw with ASCII characters only'
-complete -c flockmon -n "__fish_flockmon_in_lab" -l no-color -d 'No colours; so does a non-empty NO_COLOR in the environment'
+complete -c flockmon -n "__fish_flockmon_in_lab" -l no-color -d 'No colours, as with a non-empty NO_COLOR in the environment'
 complete -c flockmon -n "__fish_flockmon_in_lab" -l no-config -d 'Read no configuration file'
 complete -c flockmon -n "__fish_flockmon_in_lab" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flockmon -n "__fish_flockmon_in_lab" -s V -l version -d 'Print version'
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "replay" -d 'Show a recording on the same screen, or compute reports from it'
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "watch" -d 'Show locks that other programs use, on the same screen'
-complete -c flockmon -n "__fish_flockmon_needs_command" -a "compare" -d 'Print two runs side by side, a row a figure, with the ratio'
-complete -c flockmon -n "__fish_flockmon_needs_command" -a "check" -d 'Find out whether the locks of a file system can be trusted, a verdict a promise'
+complete -c flockmon -n "__fish_flockmon_needs_command" -a "compare" -d 'Print two runs side by side, one row per figure, with the ratio'
+complete -c flockmon -n "__fish_flockmon_needs_command" -a "check" -d 'Find out whether the locks of a file system can be trusted, one verdict per promise'
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "schema" -d 'Print the JSON Schema of recordings, summaries and verdicts'
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "theme" -d 'Print a built-in theme as a file to start from, for --theme FILE; without NAME, list them'
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "completions" -d 'Print completions for a shell: bash | zsh | fish'
 complete -c flockmon -n "__fish_flockmon_needs_command" -a "man" -d 'Print the manual page; flockmon man | man -l -'
-complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l speed -d 'Recorded time a second: 1 | 0.5 | 4 | max [default: 1 on the screen, else max]' -r -f -a "0.5\t''
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l speed -d 'How many times as fast as it was: 0.01 to 1000, or max [default: 1 on the screen, else max]' -r -f -a "0.5\t''
 1\t''
 4\t''
 max\t''"
-complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -s o -l output -d 'What to print: tui | log | jsonl | json | summary | perfetto [default: tui where stdout is a terminal, else log]' -r -f -a "tui\t'The screen'
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -s o -l output -d 'What to print: tui (the screen) | log (one line per event, then the summary) | jsonl (one JSON object per event) | summary (figures at the end) | json (the same as one object) | perfetto (a trace) [default: tui where stdout is a terminal, else log]' -r -f -a "tui\t'The screen'
 log\t'A line an event, and a summary at the end'
 jsonl\t'A line of JSON an event; see `flockmon schema`'
 json\t'One JSON object at the end'
 summary\t'A summary at the end'
 perfetto\t'A trace for ui.perfetto.dev'"
-complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l hgrm -d 'In the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters' -r -f -a "(__fish_complete_directories)"
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l hgrm -d 'At the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters' -r -f -a "(__fish_complete_directories)"
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l theme -d 'Colours: auto (the terminal\'s own 16) | dark | light | safe (for the colour-blind) | mono | a file (its name has a / or ends in .toml); see flockmon theme' -r -f -a "auto\t'The 16 colours of the terminal'
 dark\t'For dark backgrounds'
 light\t'For light backgrounds'
 safe\t'For the colour-blind, on black'
 mono\t'No colours, only bold and reverse'"
-complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r -f -a "list\t'print them all and end'
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l threshold -d 'Set a threshold that decides when a finding is said; may be given again; --threshold list names them all' -r -f -a "list\t'print them all and end'
 deadlock-time=\t'each wait of the circle is this old: a real one does not pass (20 times, where threads are not told apart)'
 crash-loop-deaths=\t'a worker died so often in a row without the lock'
 dead-time=\t'the holder has been dead, or a zombie, for so long, and its lock is still taken'
@@ -138,29 +138,29 @@ complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l fps -d 'Fra
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l force -d 'Overwrite files that are there (--record, --hgrm, --log)'
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l ascii -d 'Draw with ASCII characters only'
-complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l no-color -d 'No colours; so does a non-empty NO_COLOR in the environment'
+complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l no-color -d 'No colours, as with a non-empty NO_COLOR in the environment'
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -l no-config -d 'Read no configuration file'
 complete -c flockmon -n "__fish_flockmon_using_subcommand replay" -s h -l help -d 'Print help'
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l pid -d 'Watch the locks that this process holds or waits for; may be given again' -r -f
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l how -d 'How to see: exact (the kernel\'s tracepoints; needs privilege) | sampled (/proc/locks, read again and again) [default: exact where allowed]' -r -f -a "exact\t'Each request and release, as the kernel\'s tracepoints tell them'
 sampled\t'What stands in `/proc/locks` each time it is read'"
-complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l interval -d 'Time between two readings of /proc/locks when sampled, 1ms to 1m [default: 100ms]' -r -f
-complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -s d -l duration -d 'End after this time' -r -f
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l interval -d 'Time between two readings of /proc/locks where it is sampled, 1ms to 1m [default: 100ms]' -r -f
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -s d -l duration -d 'End this long after the start; pauses count' -r -f
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -s n -l acquisitions -d 'End after N acquisitions in all' -r -f
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l record -d 'Also write every event to FILE, as JSON lines; flockmon replay FILE shows it again' -r -F
-complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -s o -l output -d 'What to print: tui | log | jsonl | json | summary | perfetto [default: tui where stdout is a terminal, else log]' -r -f -a "tui\t'The screen'
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -s o -l output -d 'What to print: tui (the screen) | log (one line per event, then the summary) | jsonl (one JSON object per event) | summary (figures at the end) | json (the same as one object) | perfetto (a trace) [default: tui where stdout is a terminal, else log]' -r -f -a "tui\t'The screen'
 log\t'A line an event, and a summary at the end'
 jsonl\t'A line of JSON an event; see `flockmon schema`'
 json\t'One JSON object at the end'
 summary\t'A summary at the end'
 perfetto\t'A trace for ui.perfetto.dev'"
-complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l hgrm -d 'In the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters' -r -f -a "(__fish_complete_directories)"
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l hgrm -d 'At the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters' -r -f -a "(__fish_complete_directories)"
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l theme -d 'Colours: auto (the terminal\'s own 16) | dark | light | safe (for the colour-blind) | mono | a file (its name has a / or ends in .toml); see flockmon theme' -r -f -a "auto\t'The 16 colours of the terminal'
 dark\t'For dark backgrounds'
 light\t'For light backgrounds'
 safe\t'For the colour-blind, on black'
 mono\t'No colours, only bold and reverse'"
-complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l threshold -d 'From when on a finding is said: NAME=VALUE, as often as needed; list names them all' -r -f -a "list\t'print them all and end'
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l threshold -d 'Set a threshold that decides when a finding is said; may be given again; --threshold list names them all' -r -f -a "list\t'print them all and end'
 deadlock-time=\t'each wait of the circle is this old: a real one does not pass (20 times, where threads are not told apart)'
 crash-loop-deaths=\t'a worker died so often in a row without the lock'
 dead-time=\t'the holder has been dead, or a zombie, for so long, and its lock is still taken'
@@ -178,10 +178,10 @@ convoy-turns=\t'nor in so many acquisitions'
 lost-events=\t'so many events were lost'"
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l fps -d 'Frames a second at most, 1 to 60' -r -f
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l config -d 'Read FILE instead of flockmon/config.toml in $XDG_CONFIG_HOME, else in ~/.config' -r -F
-complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l read-only -d 'Take the keys away that signal processes'
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l read-only -d 'Take away the keys that signal processes'
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l force -d 'Overwrite files that are there (--record, --hgrm, --log)'
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l ascii -d 'Draw with ASCII characters only'
-complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l no-color -d 'No colours; so does a non-empty NO_COLOR in the environment'
+complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l no-color -d 'No colours, as with a non-empty NO_COLOR in the environment'
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -l no-config -d 'Read no configuration file'
 complete -c flockmon -n "__fish_flockmon_using_subcommand watch" -s h -l help -d 'Print help'
 complete -c flockmon -n "__fish_flockmon_using_subcommand compare" -s h -l help -d 'Print help'

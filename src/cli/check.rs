@@ -6,21 +6,22 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 const CHECK_HELP: &str = "\
-Checks flock(2), POSIX record locks and open-file-description locks (fcntl(2)): a verdict a promise that the
-manual makes, and how fast it is beside a tmpfs. The three take about 5 s; a longer --duration sees more.
+Checks flock(2), POSIX record locks and open-file-description locks (fcntl(2)): one verdict per
+promise of their manual pages, and how fast they are beside a tmpfs. It takes about 5 s; with a
+longer --duration it sees more.
 
 Examples:
   flockmon check /mnt/share                 before you trust a lock file there
   flockmon check -o json . > verdicts.json  for scripts; see flockmon schema
 
-Exit status: 0 nothing is broken; 1 failed while running, or no kind of lock is supported there; 2 bad input;
-3 mutual exclusion was violated or another promise is broken.";
+Exit status: 0 nothing is broken; 1 failed while running, was interrupted, or no kind of lock is
+supported there; 2 wrong use or bad input; 3 a promise is broken.";
 
 /// Options of `flockmon check`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = CHECK_HELP)]
 pub struct CheckArgs {
-    /// A folder on the file system in question; one private file is made in it, and removed in the end
+    /// A folder on the file system in question; one private file is made in it, and removed at the end
     pub dir: PathBuf,
 
     /// What to print: text | json

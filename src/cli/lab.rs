@@ -15,7 +15,7 @@ pub struct LabArgs {
     /// The file to lock; made if it is missing, never changed or removed [default: a temporary file]
     pub lockfile: Option<PathBuf>,
 
-    /// Run this while holding the lock, instead of holding it for a time; its output goes into logs
+    /// Run this while holding the lock, instead of holding it for a time; its output goes into logs, not to the screen
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 
@@ -58,10 +58,10 @@ pub struct LabArgs {
     #[arg(long, value_name = "WHEN", default_value = "always", overrides_with = "restart")]
     pub restart: Restart,
 
-    /// A preset that shows one thing; options given beside it override it; list names them all
+    /// A preset that shows one thing; options given beside it override it; --scene list names them all
     #[arg(long, value_name = "NAME", hide_possible_values = true, conflicts_with = "command")]
     pub scene: Option<SceneArg>,
-    /// Keep what COMMAND writes, all of it, in DIR/worker-N.log [default: the last 64 KiB, until the end]
+    /// Keep all that COMMAND writes, in DIR/worker-N.log [default: only the last 64 KiB, until the end]
     #[arg(long, value_name = "DIR", requires = "command")]
     pub log: Option<PathBuf>,
 
@@ -69,7 +69,7 @@ pub struct LabArgs {
     #[arg(long, requires = "command")]
     pub stop_on_failure: bool,
 
-    /// The random choices repeat for the same N [default: another each run]
+    /// The same N makes the same random choices again [default: new ones each run]
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: Option<u64>,
 

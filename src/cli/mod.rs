@@ -35,14 +35,16 @@ Examples:
 Press ? on the screen for the keys.
 
 Exit status: 0 fine, though runs of COMMAND may have failed; 1 failed while running, or COMMAND did
-under --stop-on-failure; 2 wrong use or bad input; 3 mutual exclusion was violated.";
+under --stop-on-failure; 2 wrong use or bad input; 3 mutual exclusion was violated.
+
+SIGINT, SIGTERM, SIGHUP and SIGQUIT end a run as q does: with its report, and the same status.";
 
 /// See who holds a file lock, who waits for it, how long, and whether it is fair.
 ///
 /// Forks N worker processes that contend on LOCKFILE and shows, live, who holds the lock, how long
-/// each worker waits, and how waits are spread. Without options: ten workers, each looping
-/// open the file, lock it, work 1 s, close it. Without LOCKFILE a private temporary file is used;
-/// an existing file is only locked, never changed.
+/// each worker waits, and how waits are spread. Without options: ten workers, each of which opens the
+/// file, locks it, works 1 s and closes it, again and again. Without LOCKFILE a private temporary file
+/// is used; an existing file is only locked, never changed.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "flockmon",
@@ -70,14 +72,14 @@ pub enum Sub {
     Replay(ReplayArgs),
     /// Show locks that other programs use, on the same screen
     Watch(WatchArgs),
-    /// Print two runs side by side, a row a figure, with the ratio
+    /// Print two runs side by side, one row per figure, with the ratio
     Compare {
         /// A summary (--output json) or a recording (--record)
         a: PathBuf,
         /// Another one
         b: PathBuf,
     },
-    /// Find out whether the locks of a file system can be trusted, a verdict a promise
+    /// Find out whether the locks of a file system can be trusted, one verdict per promise
     Check(CheckArgs),
     /// Print the JSON Schema of recordings, summaries and verdicts
     Schema,
@@ -130,7 +132,7 @@ pub(crate) fn whole<N: TryFrom<u64>>(range: RangeInclusive<u64>) -> impl Fn(&str
 /// When a run ends, and what is kept of it.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// End after this time
+    /// End this long after the start; pauses count
     #[arg(short, long, value_name = "DUR", value_parser = parse_positive, allow_hyphen_values = true)]
     pub duration: Option<u64>,
 

@@ -9,7 +9,9 @@ const REPLAY_HELP: &str = "\
 Examples:
   flockmon replay run.jsonl                              watch it again
   flockmon replay --output json run.jsonl                the summary that the live run printed
-  ssh host flockmon --output jsonl | flockmon replay -   watch a lab on another machine";
+  ssh host flockmon --output jsonl | flockmon replay -   watch a lab on another machine
+
+Press ? on the screen for the keys.";
 
 /// Options of `flockmon replay`.
 #[derive(Debug, Clone, Args)]
@@ -18,7 +20,7 @@ pub struct ReplayArgs {
     /// The recording; - is standard input
     pub file: PathBuf,
 
-    /// Recorded time a second: 1 | 0.5 | 4 | max [default: 1 on the screen, else max]
+    /// How many times as fast as it was: 0.01 to 1000, or max [default: 1 on the screen, else max]
     #[arg(long, value_name = "N")]
     pub speed: Option<Speed>,
 

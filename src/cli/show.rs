@@ -13,11 +13,13 @@ use std::str::FromStr;
 /// Options about what is printed and how.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
-    /// What to print: tui | log | jsonl | json | summary | perfetto [default: tui where stdout is a terminal, else log]
+    /// What to print: tui (the screen) | log (one line per event, then the summary) | jsonl (one JSON object per event) |
+    /// summary (figures at the end) | json (the same as one object) | perfetto (a trace) [default: tui where stdout is a
+    /// terminal, else log]
     #[arg(short, long, value_name = "HOW", hide_possible_values = true)]
     pub output: Option<Output>,
 
-    /// In the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters
+    /// At the end, write wait.hgrm, hold.hgrm and handoff.hgrm into DIR, for HdrHistogram plotters
     #[arg(long, value_name = "DIR")]
     pub hgrm: Option<PathBuf>,
 
@@ -34,11 +36,11 @@ pub struct ShowArgs {
     #[arg(long)]
     pub ascii: bool,
 
-    /// No colours; so does a non-empty NO_COLOR in the environment
+    /// No colours, as with a non-empty NO_COLOR in the environment
     #[arg(long)]
     pub no_color: bool,
 
-    /// From when on a finding is said: NAME=VALUE, as often as needed; list names them all
+    /// Set a threshold that decides when a finding is said; may be given again; --threshold list names them all
     #[arg(long, value_name = "NAME=VALUE", value_parser = ThresholdParser, hide_possible_values = true)]
     pub threshold: Vec<ThresholdArg>,
 

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 
 const WATCH_HELP: &str = "\
 Examples:
-  flockmon watch                              every lock of the system, the busiest first; enter opens one
+  flockmon watch                              every lock of the system, most waiters first
   flockmon watch /var/lib/dpkg/lock-frontend  one lock: who holds it, who waits, how long
   flockmon watch --pid 4711                   the locks that a process holds or waits for
   flockmon watch -d 60s -o json /run/x.lock   figures of a minute, for scripts
 
 Exact seeing needs CAP_PERFMON and CAP_DAC_READ_SEARCH (or root) and tracefs:
   sudo mount -t tracefs tracefs /sys/kernel/tracing
-Anyone else sees what /proc/locks shows each time it is read; the screen says so.
+Without them it reads /proc/locks again and again; the screen says so, and why.
 No lock is ever taken, and no process is signalled before you have confirmed it.";
 
 /// The largest number that a process id can be (pid_t).
@@ -37,11 +37,11 @@ pub struct WatchArgs {
     #[arg(long, value_name = "HOW", hide_possible_values = true)]
     pub how: Option<How>,
 
-    /// Time between two readings of /proc/locks when sampled, 1ms to 1m [default: 100ms]
+    /// Time between two readings of /proc/locks where it is sampled, 1ms to 1m [default: 100ms]
     #[arg(long, value_name = "DUR", value_parser = parse_interval)]
     pub interval: Option<u64>,
 
-    /// Take the keys away that signal processes
+    /// Take away the keys that signal processes
     #[arg(long)]
     pub read_only: bool,
 
