@@ -42,10 +42,11 @@ fn main() {
         ("cost", cost),
         ("hold", hold),
         ("prompt", prompt),
+        // While this process is small: what it has is copied with each fork.
+        ("fleet", fleet),
         ("fold", fold),
         ("screen", screen),
         ("memory", memory),
-        ("fleet", fleet),
         ("rivals", rivals::all),
     ];
     parts.into_iter().filter(|(name, _)| wanted(name)).for_each(|(_, part)| part(&mut rows));
