@@ -4,7 +4,7 @@
 use super::clock::Tuner;
 use super::collector::{Collector, Order};
 use super::command::Program;
-use super::config::{Acquire, Config, Restart};
+use super::config::{Config, Restart};
 use super::errand::Errand;
 use super::ledger::{MAX_WORKERS, Owner, Shared};
 use super::mischief::{Act, Mischief};
@@ -13,7 +13,7 @@ use super::target::Target;
 use super::warden::Warden;
 use super::worker;
 use crate::dist::Dist;
-use crate::event::{Begin, Command, Event, Keeper, LockId, LockMode, Origin, Setup, Task, What};
+use crate::event::{Begin, Event, Keeper, LockMode, Origin, Setup, Task, What};
 use crate::source::Batch;
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::{Receiver, Sender};
@@ -21,7 +21,7 @@ use nix::fcntl::OFlag;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{ForkResult, Pid};
 use std::ffi::CString;
 use std::fs::File;
@@ -29,6 +29,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+mod command;
 mod reap;
 
 /// A worker that ends within this time of its birth without an acquisition is in a crash loop, in ns.
@@ -264,62 +265,6 @@ impl Lab {
         self.members.iter().all(|m| m.pid.is_none() && m.due.is_none())
     }
 
-    /// Carries out a command; tells in words what was done where the screen does not show it by itself.
-    ///
-    /// # Errors
-    /// In words, why it could not be done; the run goes on.
-    pub fn command(&mut self, command: Command) -> Result<Option<String>> {
-        match command {
-            Command::TogglePause => self.pause(!self.paused),
-            Command::KillHolder(lock) => {
-                let Some(holder) = self.holder_of(lock) else {
-                    return Ok(Some("nobody holds the lock just now".into()));
-                };
-                return self.kill(holder.worker).map(Some);
-            }
-            Command::StallHolder(lock) => return self.stall(lock).map(Some),
-            Command::Kill(_, id) => return self.kill(id).map(Some),
-            Command::AddWorker => return self.add().map(Some),
-            Command::RemoveWorker => return self.remove().map(Some),
-            Command::StepHold(_) if self.program.is_some() => {
-                return Ok(Some("the lock is held as long as the command runs".into()));
-            }
-            Command::StepHold(longer) => {
-                self.config.hold = self.config.hold.stepped(longer);
-                self.shared.control().set_hold(self.config.hold);
-                self.say_settings();
-            }
-            Command::StepThink(longer) => {
-                self.config.think = self.config.think.stepped(longer);
-                self.shared.control().set_think(self.config.think);
-                self.say_settings();
-            }
-            Command::Reset => self.order(Order::Say(Event::of_run(self.now(), What::Reset))),
-            Command::Answer(_) => {}
-            Command::Step | Command::Jump(_) | Command::NextLandmark | Command::Pace(_) => {
-                return Ok(Some("a lab cannot do this; it is for recordings (flockmon replay)".into()));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Pauses or goes on. Nobody is signalled: holders stay in their critical section, waiters in the kernel's queue.
-    pub fn pause(&mut self, paused: bool) {
-        if paused == self.paused {
-            return;
-        }
-        self.paused = paused;
-        let now = self.clock_now();
-        self.shared.control().set_paused(paused, now);
-        let what = if paused { What::Paused } else { What::Resumed };
-        self.order(Order::Say(Event::of_run(now.saturating_sub(self.epoch), what)));
-        if !paused && matches!(self.config.acquire, Acquire::Timeout(_)) {
-            for pid in self.members.iter().filter_map(|m| m.pid) {
-                let _ = kill(pid, Signal::SIGALRM);
-            }
-        }
-    }
-
     /// When the next worker is to be started again, in ns from now.
     pub fn next_due(&self) -> Option<u64> {
         let due = self.members.iter().filter_map(|m| m.due).min()?;
@@ -375,109 +320,6 @@ impl Lab {
             let _ = collector.join();
         }
         received();
-    }
-
-    /// The process that holds the lock now, by the ledger; among readers the first.
-    fn holder(&self) -> Option<Owner> {
-        let readers = || self.shared.readers(self.members.len() as u32).next();
-        let alive = |o: &Owner| self.member(o.worker).is_some_and(|m| m.pid == Some(Pid::from_raw(o.pid as i32)));
-        let orphan = || {
-            let keeps = |(id, m): (u32, &Member)| Some(Owner { worker: id, pid: m.pid?.as_raw() as u32 });
-            (1..).zip(&self.members).filter(|(_, m)| m.orphan).find_map(keeps)
-        };
-        self.shared.ledger().owner().filter(alive).or_else(|| readers().filter(alive)).or_else(orphan)
-    }
-
-    fn holder_of(&self, lock: LockId) -> Option<Owner> {
-        match lock {
-            0 => self.holder(),
-            _ => self.mischief.as_ref()?.second_holder(),
-        }
-    }
-
-    fn kill(&mut self, id: u32) -> Result<String> {
-        let Some(pid) = self.member(id).and_then(|m| m.pid) else {
-            return Ok(format!("worker-{id} has no process to kill"));
-        };
-        // The pid is that of a child not yet reaped, so it cannot have been given to anyone else.
-        self.signal(pid, Signal::SIGKILL).with_context(|| format!("cannot kill worker-{id} (pid {pid})"))?;
-        let too = if self.program.is_some() { " and its command" } else { "" };
-        Ok(format!("killed worker-{id} (pid {pid}){too}"))
-    }
-
-    fn stall(&mut self, lock: LockId) -> Result<String> {
-        let stopped: Vec<(u32, Pid)> =
-            (1..).zip(&self.members).filter(|(_, m)| m.stopped).filter_map(|(id, m)| Some((id, m.pid?))).collect();
-        if !stopped.is_empty() {
-            for (id, pid) in &stopped {
-                self.signal(*pid, Signal::SIGCONT).with_context(|| format!("cannot resume worker-{id} (pid {pid})"))?;
-            }
-            return Ok(format!(
-                "resumed {}",
-                stopped.iter().map(|(id, _)| format!("worker-{id}")).collect::<Vec<_>>().join(", ")
-            ));
-        }
-        let Some(holder) = self.holder_of(lock) else { return Ok("nobody holds the lock just now".into()) };
-        let pid = Pid::from_raw(holder.pid as i32);
-        self.signal(pid, Signal::SIGSTOP)
-            .with_context(|| format!("cannot stop worker-{} (pid {pid})", holder.worker))?;
-        Ok(format!("stopped worker-{} (pid {pid}): it keeps what it holds; s resumes it", holder.worker))
-    }
-
-    fn add(&mut self) -> Result<String> {
-        let vacant = self.members.iter().position(|m| m.removed && m.pid.is_none() && !m.orphan);
-        let id = match vacant {
-            Some(index) => index as u32 + 1,
-            None if self.members.len() as u32 >= MAX_WORKERS => bail!("{MAX_WORKERS} workers are the most"),
-            None => {
-                self.members.push(Member::default());
-                self.members.len() as u32
-            }
-        };
-        if let Some(member) = self.member_mut(id) {
-            member.removed = false;
-            member.stillborn = 0;
-        }
-        if let Err(error) = raise_limits(self.members.len() as u32).and_then(|()| self.fork(id)) {
-            if let Some(member) = self.member_mut(id) {
-                member.removed = true;
-            }
-            return Err(error.context(format!("cannot add worker-{id}")));
-        }
-        Ok(format!("added worker-{id}"))
-    }
-
-    fn remove(&mut self) -> Result<String> {
-        let staying = (1..).zip(&self.members).filter(|(_, m)| !m.removed).map(|(id, _)| id);
-        let (count, last) = staying.fold((0, 0), |(n, _), id| (n + 1, id));
-        if count <= 1 {
-            return Ok("the last worker stays; q quits".into());
-        }
-        if let Some(slot) = self.shared.slot(last) {
-            slot.set_retired(true);
-        }
-        let mut pid = None;
-        if let Some(member) = self.member_mut(last) {
-            member.removed = true;
-            member.due = None;
-            pid = member.pid;
-        }
-        match pid {
-            // It may be deep in the kernel's queue: leaving the queue at once is what removing means.
-            Some(pid) if self.holder().is_none_or(|h| h.worker != last) => {
-                // One that runs commands leaves by itself when the signal has ended its wait.
-                self.shared.control().announce();
-                kill(pid, Signal::SIGTERM).with_context(|| format!("cannot end worker-{last} (pid {pid})"))?;
-            }
-            Some(_) => {
-                self.shared.control().announce();
-                if self.program.is_some() {
-                    return Ok(format!("worker-{last} leaves when its command has ended"));
-                }
-            }
-            None => self.say(last, 0, What::Removed),
-        }
-        Ok(format!("removed worker-{last}"))
     }
 
     #[allow(unsafe_code)]

@@ -176,7 +176,8 @@ mod tests {
         let pid = sleeper.id() as i32;
         let mark = life(pid).unwrap().mark;
         let former = Mark { start: mark.start - 1, ..mark };
-        let began_later = mark.began().saturating_sub(1);
+        // More than two readings of the clocks may be apart.
+        let began_later = mark.began().saturating_sub(1_000_000_000);
         let cases = [
             (row(pid, Some(mark), u64::MAX, false), true, "sleep"),
             (row(pid, Some(former), u64::MAX, false), false, "another process by now"),

@@ -5,10 +5,13 @@
 
 use super::change::{Change, Deed, Family, FileId, LockKey, Range, TaskId};
 use super::process::Mark;
-use crate::event::{Acquisition, ActorId, Event, LockId, LockInfo, LockKind, LockMode, MAX_LOCKS, Task, What};
+use crate::event::{Acquisition, ActorId, Event, LockId, LockInfo, LockKind, LockMode, MAX_LOCKS, What};
 use std::collections::HashMap;
 
 mod naming;
+mod telling;
+
+use telling::{Telling, seen, take_cut};
 
 /// So many locks are told apart; beyond that, numbers of locks that nobody uses any more are given anew.
 const LOCKS: usize = 1 << 12;
@@ -509,106 +512,6 @@ impl Roster {
     pub fn number(&self, key: LockKey) -> Option<LockId> {
         self.by_key.get(&key).map(|n| *n as LockId)
     }
-}
-
-/// Where events of one change go.
-struct Telling<'a> {
-    number: usize,
-    t: u64,
-    epoch: u64,
-    who: &'a mut dyn Informant,
-    out: &'a mut Vec<Event>,
-}
-
-impl Telling<'_> {
-    fn event(&mut self, index: usize, row: &mut Row, what: What) {
-        row.used = self.t;
-        let (lock, actor) = (self.number as LockId, index as ActorId + 1);
-        self.out.push(Event { t: self.t, lock, actor, pid: row.task.pid, what });
-    }
-
-    /// A row for a new request, told where it is new.
-    fn place(&mut self, lock: &mut Lock, task: TaskId, kind: LockKind, range: Option<Range>) -> usize {
-        let (index, fresh) = lock.place(task, kind, range, self.t);
-        if let Some(row) = lock.rows.get_mut(index).filter(|_| fresh) {
-            // Whoever began after the deed is another one that has its pid now.
-            let known = self.who.process(task.pid).filter(|k| k.began <= self.t.saturating_add(self.epoch));
-            row.mark = known.as_ref().map(|k| k.mark);
-            self.out.push(seen(self.t, self.number, index, row, known.unwrap_or_default()));
-        }
-        index
-    }
-
-    fn release(&mut self, lock: &mut Lock, index: usize, fresh: &mut HashMap<(usize, usize), usize>) -> Option<Cut> {
-        lock.released = self.t;
-        let row = lock.rows.get_mut(index)?;
-        let hold = row.hold.take()?;
-        let cut = Cut { number: self.number, index, t: self.t, hold, at: self.out.len(), cycle: false };
-        let held_ns = self.t.saturating_sub(hold.since);
-        // One that was taken and let go within a batch, with nobody in its way, is told as one.
-        if let Some(at) = fresh.remove(&(self.number, index))
-            && let Some(Event { what, .. }) = self.out.get_mut(at)
-            && let What::Acquired(acquired) = what
-        {
-            row.used = self.t;
-            *what = What::Cycle { acquired: *acquired, held_ns };
-            return Some(Cut { at, cycle: true, ..cut });
-        }
-        self.event(index, row, What::Released { seq: hold.seq, held_ns });
-        Some(cut)
-    }
-
-    /// The hold is not over: it goes on in its row, with these bytes only.
-    fn keep(&mut self, lock: &mut Lock, cut: &Cut, range: Option<Range>, fresh: &mut HashMap<(usize, usize), usize>) {
-        let Some(row) = lock.rows.get_mut(cut.index) else { return };
-        (row.hold, row.range) = (Some(Hold { range, ..cut.hold }), range);
-        let known = self.who.process(row.task.pid).filter(|k| k.began <= row.acted.saturating_add(self.epoch));
-        row.mark = known.as_ref().map(|k| k.mark);
-        let event = seen(self.t, self.number, cut.index, row, known.unwrap_or_default());
-        match self.out.get_mut(cut.at) {
-            Some(Event { what, .. }) if cut.cycle => {
-                if let What::Cycle { acquired, .. } = what {
-                    *what = What::Acquired(*acquired);
-                }
-                self.out.push(event);
-                // The end of it is an event of its own: what lies between them tells the range.
-                fresh.remove(&(self.number, cut.index));
-            }
-            Some(place) => *place = event,
-            None => {}
-        }
-    }
-}
-
-/// The hold of which `kept` is the rest, if it has just ended and its row is free.
-fn take_cut(cuts: &mut Vec<Cut>, lock: &Lock, told: &Telling<'_>, kept: &Change) -> Option<Cut> {
-    let covers = |all: Range, part: Range| {
-        all.start <= part.start && all.end.is_none_or(|end| part.end.is_some_and(|last| last <= end))
-    };
-    let at = cuts.iter().position(|cut| {
-        (cut.number, cut.t) == (told.number, told.t)
-            && lock
-                .rows
-                .get(cut.index)
-                .is_some_and(|row| row.task == kept.task && row.kind == kept.kind && row.is_idle())
-            && cut.hold.range.zip(kept.range).is_some_and(|(all, part)| covers(all, part))
-    })?;
-    Some(cuts.swap_remove(at))
-}
-
-fn seen(t: u64, number: usize, index: usize, row: &Row, known: Known) -> Event {
-    let Known { comm, cmdline, user, container, .. } = known;
-    let task = Task {
-        tid: (row.task.tid != 0).then_some(row.task.tid),
-        comm,
-        cmdline,
-        user,
-        container,
-        kind: row.kind,
-        range: row.range.map(|r| (r.start, r.end)),
-    };
-    let (lock, actor) = (number as LockId, index as ActorId + 1);
-    Event { t, lock, actor, pid: row.task.pid, what: What::Seen(Box::new(task)) }
 }
 
 #[cfg(test)]
