@@ -89,7 +89,15 @@ fn a_long_command_line_is_cut() {
         .stdin(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let identity = Names::new().of(sleeper.id() as i32).unwrap().clone();
+    // For an instant after execve(2) it has no command line yet.
+    let began = std::time::Instant::now();
+    let identity = loop {
+        let identity = Names::new().of(sleeper.id() as i32).unwrap().clone();
+        if identity.command.contains("read x") || began.elapsed().as_secs() > 60 {
+            break identity;
+        }
+        std::thread::yield_now();
+    };
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
     assert!(identity.command.starts_with("sh -c 'read x' xxx") && identity.command.ends_with("x..."), "{identity:?}");
