@@ -27,6 +27,22 @@ pub struct Begin {
     pub watch: Option<Watching>,
 }
 
+#[cfg(test)]
+impl Begin {
+    /// A lab of so many workers, for tests.
+    pub(crate) fn of_lab(lock: LockInfo, workers: u32) -> Self {
+        let text = String::new;
+        let (origin, setup) = (Origin::Lab, Setup::default());
+        Self { origin, version: text(), started_at: text(), lock, workers, hold_ns: 0, think_ns: 0, setup, watch: None }
+    }
+
+    /// An exact watch, of a list of locks or of one, for tests.
+    pub(crate) fn of_watch(lock: LockInfo, list: bool) -> Self {
+        let watch = Some(Watching { how: How::Exact, precision_ns: 0, list, blind: Vec::new() });
+        Self { origin: Origin::Watch, watch, ..Self::of_lab(lock, 0) }
+    }
+}
+
 /// Where events came from first; a replay keeps what the recording says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

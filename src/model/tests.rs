@@ -1,22 +1,18 @@
 //! Event lists in, facts out.
 
 use super::*;
-use crate::event::{Acquisition, LockKind, LockMode, Origin, Setup, What};
+use crate::event::{Acquisition, LockKind, LockMode, What};
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
 
 fn begin() -> Begin {
     Begin {
-        origin: Origin::Lab,
-        version: String::new(),
-        started_at: String::new(),
-        lock: LockInfo { name: "/run/jobs.lock".into(), kind: LockKind::Flock, file: Some(("254:0".into(), 42)) },
-        workers: 10,
         hold_ns: S,
-        think_ns: 0,
-        setup: Setup::default(),
-        watch: None,
+        ..Begin::of_lab(
+            LockInfo { name: "/run/jobs.lock".into(), kind: LockKind::Flock, file: Some(("254:0".into(), 42)) },
+            10,
+        )
     }
 }
 

@@ -217,22 +217,12 @@ fn shared(mode: LockMode) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{LockInfo, LockKind, Origin, Setup};
+    use crate::event::{LockInfo, LockKind};
 
     #[test]
     fn where_there_are_two_locks_each_has_its_name() {
         let info = |name: &str| LockInfo { name: name.into(), kind: LockKind::Flock, file: None };
-        let begin = Begin {
-            origin: Origin::Lab,
-            version: String::new(),
-            started_at: String::new(),
-            lock: info("/tmp/first"),
-            workers: 1,
-            hold_ns: 0,
-            think_ns: 0,
-            setup: Setup::default(),
-            watch: None,
-        };
+        let begin = Begin::of_lab(info("/tmp/first"), 1);
         let mut out = Vec::new();
         let mut log = Log::new(&mut out);
         log.begin(&begin).unwrap();
@@ -249,19 +239,9 @@ mod tests {
 
     #[test]
     fn a_task_of_another_program_is_told_by_its_name() {
-        use crate::event::{How, LockInfo, LockKind, Origin, Setup, Watching};
+        use crate::event::{LockInfo, LockKind};
         let info = |n: u64| LockInfo { name: format!("/{n}"), kind: LockKind::Flock, file: Some(("8:1".into(), n)) };
-        let mut locks = Locks::new(Begin {
-            origin: Origin::Watch,
-            version: String::new(),
-            started_at: String::new(),
-            lock: info(0),
-            workers: 0,
-            hold_ns: 0,
-            think_ns: 0,
-            setup: Setup::default(),
-            watch: Some(Watching { how: How::Exact, precision_ns: 0, list: true, blind: Vec::new() }),
-        });
+        let mut locks = Locks::new(Begin::of_watch(info(0), true));
         let event = |lock, actor, what| Event { t: 1_000_000_000, lock, actor, pid: 7, what };
         let waits = event(1, 1, What::Waiting { mode: LockMode::Exclusive });
         let task = Task { comm: "cron".into(), ..Task::default() };

@@ -187,21 +187,11 @@ impl<W: Write + Send> Report for Summary<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
+    use crate::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, What};
 
     #[test]
     fn since_when_and_for_whom_it_counts_is_said() {
-        let mut locks = Locks::new(Begin {
-            origin: Origin::Lab,
-            version: String::new(),
-            started_at: String::new(),
-            lock: LockInfo { name: "/x".into(), kind: LockKind::Flock, file: None },
-            workers: 2,
-            hold_ns: 0,
-            think_ns: 0,
-            setup: Setup::default(),
-            watch: None,
-        });
+        let mut locks = Locks::new(Begin::of_lab(LockInfo { name: "/x".into(), kind: LockKind::Flock, file: None }, 2));
         let mut tell = |t: u64, actor: u32, what| {
             locks.apply(&Event { t: t * 1_000_000_000, lock: 0, actor, pid: 100 + actor as i32, what });
         };

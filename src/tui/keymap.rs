@@ -58,6 +58,24 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether it changes what is watched or run, rather than how that is shown.
+    pub fn changes_something(self) -> bool {
+        use Action::*;
+        matches!(
+            self,
+            KillHolder
+                | StallHolder
+                | KillSelected
+                | AddWorker
+                | RemoveWorker
+                | HoldShorter
+                | HoldLonger
+                | ThinkShorter
+                | ThinkLonger
+                | Reset
+        )
+    }
+
     /// Whether it does anything in a list of locks: nothing is selected there that could be acted on, and there are no
     /// panels.
     pub fn is_of_list(self) -> bool {

@@ -164,22 +164,12 @@ impl Picker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Acquisition, Begin, Event, How, LockInfo, LockKind, LockMode, Origin, Setup, Watching, What};
+    use crate::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, What};
 
     /// Three locks that nobody waits for, used once, thrice and twice.
     fn used() -> Locks {
         let lock = LockInfo { name: String::new(), kind: LockKind::Flock, file: None };
-        let mut locks = Locks::new(Begin {
-            origin: Origin::Watch,
-            version: String::new(),
-            started_at: String::new(),
-            lock: lock.clone(),
-            workers: 0,
-            hold_ns: 0,
-            think_ns: 0,
-            setup: Setup::default(),
-            watch: Some(Watching { how: How::Exact, precision_ns: 0, list: true, blind: Vec::new() }),
-        });
+        let mut locks = Locks::new(Begin::of_watch(lock.clone(), true));
         for (lock_id, turns) in [(0, 1), (1, 3), (2, 2)] {
             let mut tell = |t, actor, what| locks.apply(&Event { t, lock: lock_id, actor, pid: 7, what });
             tell(0, 0, What::Announced(Box::new(lock.clone())));

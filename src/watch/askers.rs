@@ -4,8 +4,8 @@
 use super::ofd::{Candidates, Tasks};
 use super::process::pids;
 use super::procfs::{Reader, Row, Snapshot};
+use crate::clock;
 use crate::event::LockKind;
-use crate::lab::clock;
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::thread::JoinHandle;

@@ -12,15 +12,9 @@ const MS: u64 = 1_000_000;
 
 fn lab(think_ns: u64) -> Locks {
     Locks::new(Begin {
-        origin: Origin::Lab,
-        version: String::new(),
-        started_at: String::new(),
-        lock: LockInfo { name: "x".into(), kind: LockKind::Flock, file: Some(("8:1".into(), 42)) },
-        workers: 3,
         hold_ns: S,
         think_ns,
-        setup: Setup::default(),
-        watch: None,
+        ..Begin::of_lab(LockInfo { name: "x".into(), kind: LockKind::Flock, file: Some(("8:1".into(), 42)) }, 3)
     })
 }
 

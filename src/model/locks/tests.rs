@@ -1,23 +1,13 @@
 //! Who waits for whom across locks.
 
 use super::*;
-use crate::event::{Acquisition, How, LockInfo, LockKind, LockMode, Origin, Setup, Task, Watching};
+use crate::event::{Acquisition, LockInfo, LockKind, LockMode, Task};
 
 const S: u64 = 1_000_000_000;
 
 fn watch(locks: u32) -> Locks {
     let info = |n: u32| LockInfo { name: format!("/{n}"), kind: LockKind::Flock, file: Some(("8:1".into(), n.into())) };
-    let mut all = Locks::new(Begin {
-        origin: Origin::Watch,
-        version: String::new(),
-        started_at: String::new(),
-        lock: info(0),
-        workers: 0,
-        hold_ns: 0,
-        think_ns: 0,
-        setup: Setup::default(),
-        watch: Some(Watching { how: How::Exact, precision_ns: 0, list: false, blind: Vec::new() }),
-    });
+    let mut all = Locks::new(Begin::of_watch(info(0), false));
     for lock in 0..locks {
         all.apply(&Event { t: 0, lock, actor: 0, pid: 0, what: What::Announced(Box::new(info(lock))) });
     }

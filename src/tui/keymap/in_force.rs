@@ -152,18 +152,18 @@ impl Keymap {
 
     /// Keys and labels for the footer. Pairs of keys that belong together share a label.
     pub fn footer(&self, place: Place) -> impl Iterator<Item = (String, &'static str)> {
-        self.labelled(place, |b| b.short)
+        self.labelled(place, move |b| label(b, place))
     }
 
     /// The same for a list of locks.
     pub fn footer_of_list(&self, place: Place) -> impl Iterator<Item = (String, &'static str)> {
-        self.labelled(place, |b| match b.action {
+        self.labelled(place, move |b| match b.action {
             Action::Detail => "open",
             Action::SortLeft => "sort",
             Action::Reverse => "reverse",
             Action::Findings => "findings",
             other if !other.is_of_list() => "",
-            _ => b.short,
+            _ => label(b, place),
         })
     }
 
@@ -203,6 +203,14 @@ impl Keymap {
             let _ = writeln!(out, "\n# {}\n{} = [{}]", row.binding.long, row.binding.name(), keys.join(", "));
         }
         out
+    }
+}
+
+/// Other programs are never paused: what is shown of them is.
+fn label(binding: &Binding, place: Place) -> &'static str {
+    match (binding.action, place) {
+        (Action::Pause, Place::Watch | Place::ReadOnly) => "freeze",
+        _ => binding.short,
     }
 }
 

@@ -53,6 +53,13 @@ impl Ui {
                 return None;
             }
         }
+        if self.overlay == Some(Overlay::Help) && pressed.changes_something() {
+            // Whoever reads what a key does, and tries it, cannot see whom it would hit.
+            let close = self.keys.keys(&[Action::Help, Action::Back], " or ", self.place);
+            let close = close.map(|keys| format!(", with {keys}")).unwrap_or_default();
+            self.say(format!("the help hides what this would act on: close it first{close}"));
+            return None;
+        }
         let lock = self.opened.unwrap_or(0);
         match pressed {
             Action::Step => return source(Command::Step),
@@ -297,7 +304,7 @@ impl Ui {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, Origin, Setup, What};
+    use crate::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, What};
     use crate::tui::Look;
     use ratatui::crossterm::event::KeyModifiers;
 
@@ -307,17 +314,7 @@ mod tests {
 
     fn model(workers: u32) -> Locks {
         let lock = LockInfo { name: "x".into(), kind: LockKind::Flock, file: None };
-        let mut model = Locks::new(Begin {
-            origin: Origin::Lab,
-            version: String::new(),
-            started_at: String::new(),
-            lock,
-            workers,
-            hold_ns: 1,
-            think_ns: 0,
-            setup: Setup::default(),
-            watch: None,
-        });
+        let mut model = Locks::new(Begin { hold_ns: 1, ..Begin::of_lab(lock, workers) });
         for actor in 1..=workers {
             let what = What::Waiting { mode: LockMode::Exclusive };
             model.apply(&Event { t: u64::from(actor), lock: 0, actor, pid: 100, what });
@@ -341,6 +338,19 @@ mod tests {
         assert_eq!(ui.order(model.first()).iter().position(|id| *id == 2), Some(18));
         ui.reveal(&ui.order(model.first()), 5);
         assert!((14..=18).contains(&ui.scroll));
+    }
+
+    #[test]
+    fn under_the_help_nothing_is_done_to_anybody() {
+        let (mut ui, model) = (ui(), model(3));
+        press(&mut ui, &model, KeyCode::Char('?'));
+        for key in "ksx+-[]{}0".chars() {
+            assert_eq!(press(&mut ui, &model, KeyCode::Char(key)), None, "{key}");
+            assert!(ui.message.as_deref().is_some_and(|text| text.ends_with("close it first, with ? or esc")), "{key}");
+        }
+        assert!(press(&mut ui, &model, KeyCode::Char(' ')).is_some());
+        press(&mut ui, &model, KeyCode::Esc);
+        assert!(press(&mut ui, &model, KeyCode::Char('k')).is_some());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Changes in, events out.
 
 use super::*;
-use crate::event::{Begin, How, Origin, Setup, Watching};
+use crate::event::Begin;
 use crate::model::Locks;
 use crate::watch::change::Family;
 use proptest::prelude::*;
@@ -50,17 +50,7 @@ fn events_in_one_batch(changes: &[Change]) -> Vec<Event> {
 }
 
 fn begin() -> Begin {
-    Begin {
-        origin: Origin::Watch,
-        version: String::new(),
-        started_at: String::new(),
-        lock: LockInfo { name: "x".into(), kind: LockKind::Flock, file: None },
-        workers: 0,
-        hold_ns: 0,
-        think_ns: 0,
-        setup: Setup::default(),
-        watch: Some(Watching { how: How::Exact, precision_ns: 0, list: true, blind: Vec::new() }),
-    }
+    Begin::of_watch(LockInfo { name: "x".into(), kind: LockKind::Flock, file: None }, true)
 }
 
 fn folded(events: &[Event]) -> Locks {

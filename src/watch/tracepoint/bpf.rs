@@ -363,7 +363,7 @@ impl Lane for BpfLane {
     }
 
     fn next(&self) -> Option<u64> {
-        // Losses are told after what was in the ring before them: nothing could be written after them yet.
+        // Where in the ring something is missing is not known: losses are told after all that was fetched with them.
         self.next.or((self.gap > 0).then_some(self.last))
     }
 
