@@ -2,7 +2,7 @@
 #![allow(missing_docs, unsafe_code, clippy::unwrap_used)]
 
 use flockmon::dist::Dist;
-use flockmon::event::{LockKind, What};
+use flockmon::event::{Event, LockKind, What};
 use flockmon::lab::puppet::{Answer, Ask, Puppet};
 use flockmon::lab::scene::SCENES;
 use flockmon::lab::target::Target;
@@ -69,7 +69,8 @@ fn workers_allocate_nothing() {
         lab.listen(tx).unwrap();
         let mut acquired = 0;
         while acquired < 60 {
-            for event in batches.recv_timeout(Duration::from_secs(60)).expect("events").events {
+            let batch = batches.recv_timeout(Duration::from_secs(60)).expect("events");
+            for event in batch.events.into_iter().flat_map(Event::singly) {
                 acquired += u32::from(matches!(event.what, What::Acquired(_) | What::Cycle { .. }));
                 // SIGABRT would be the allocator's.
                 assert!(!matches!(event.what, What::Exited { signal: Some(_), .. } | What::Failed { .. }), "{event:?}");
@@ -129,7 +130,8 @@ fn nor_do_those_that_misbehave() {
         lab.listen(tx).unwrap();
         let (mut turns, mut over) = (0, false);
         while !over {
-            for event in batches.recv_timeout(Duration::from_secs(60)).expect("events").events {
+            let batch = batches.recv_timeout(Duration::from_secs(60)).expect("events");
+            for event in batch.events.into_iter().flat_map(Event::singly) {
                 turns += u32::from(matches!(event.what, What::Acquired(_) | What::Cycle { .. }));
                 // A holder that was stopped, the new file, the child, a try in vain, a wait at the second lock.
                 over |= match scene.name {
@@ -172,7 +174,8 @@ fn nor_do_those_that_run_a_command() {
         lab.listen(tx).unwrap();
         let mut ran = 0;
         while ran < 20 {
-            for event in batches.recv_timeout(Duration::from_secs(60)).expect("events").events {
+            let batch = batches.recv_timeout(Duration::from_secs(60)).expect("events");
+            for event in batch.events.into_iter().flat_map(Event::singly) {
                 let wanted = [(Some(3), None), (None, Some(9))];
                 if let What::Ran { code, signal, .. } = event.what {
                     ran += 1;

@@ -3,7 +3,7 @@
 
 mod support;
 use flockmon::dist::Dist;
-use flockmon::event::{LockKind, What};
+use flockmon::event::{Event, LockKind, What};
 use flockmon::lab::target::Target;
 use flockmon::lab::{Acquire, Config, Lab, Restart};
 use support::wait_for;
@@ -37,7 +37,7 @@ fn nothing_is_lost_before_the_monitor_listens() {
     lab.listen(tx).unwrap();
     let (mut told, mut highest) = (0u64, 0);
     let mut take = |batch: flockmon::source::Batch| {
-        for event in batch.events {
+        for event in batch.events.into_iter().flat_map(Event::singly) {
             match event.what {
                 What::Acquired(won) | What::Cycle { acquired: won, .. } => {
                     told += 1;

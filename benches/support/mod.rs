@@ -1,8 +1,8 @@
 //! What the benches share: traffic as workers at full speed write it, and a screen that goes nowhere.
 #![allow(dead_code, missing_docs, clippy::expect_used, reason = "each bench uses a part of it")]
 
-use flockmon::event::{Begin, Event, LockInfo, LockKind, Origin, Setup, What};
-use flockmon::lab::decode::{Stream, in_order};
+use flockmon::event::{Begin, Event, LockInfo, LockKind, Origin, Setup, What, in_order};
+use flockmon::lab::decode::Stream;
 use flockmon::lab::judge::Judge;
 use flockmon::lab::ledger::Owner;
 use flockmon::lab::wire::{Body, Record, SIZE, Won};
@@ -48,8 +48,9 @@ impl Random {
     }
 }
 
-/// What so many workers write at zero hold, two at a time: mostly waits of some hundred ns, each fiftieth one of
-/// up to a second, the next write of a worker when all others had theirs.
+/// What so many workers write at zero hold, two at a time: who had the lock has it again eleven times of twelve, as is
+/// so on two processors, and waits some hundred ns for it; the others wait for their turn, and to write again until all
+/// others have written.
 pub struct Traffic {
     pub workers: u32,
     pub records: usize,
@@ -61,26 +62,34 @@ impl Traffic {
         let mut random = Random(0x9E37_79B9_7F4A_7C15);
         let (mut t, mut seq) = (1_000_000_000u64, 0u64);
         let mut numbers = vec![0u16; workers as usize];
+        // When each had the lock last, and its number then.
+        let mut had = vec![(1_000_000_000u64, 0u64); workers as usize];
         let (mut rounds, mut round, mut made, mut turn) = (Vec::new(), Vec::new(), 0, 0);
         while made < records {
             let pair = [turn % workers, (turn + 1) % workers];
             turn += 2;
             let running = if workers == 1 { 1 } else { 2 };
-            let mut writes = [Vec::new(), Vec::new()];
-            for n in 0..WRITE * running {
+            let (mut writes, mut which) = ([Vec::new(), Vec::new()], 0);
+            for _ in 0..WRITE * running {
                 t += 600 + random.below(200);
                 seq += 1;
-                let which = n % running;
-                let contended = random.below(50) == 0;
-                let waited = if contended { 1_000 << random.below(20) } else { 200 } + random.below(150);
+                let full = |which: usize| writes[which].len() >= WRITE * SIZE;
+                if running == 2 && (random.below(12) == 0 || full(which)) && !full(1 - which) {
+                    which = 1 - which;
+                }
+                let (ended, before) = had[pair[which] as usize];
+                let contended = seq > before + 1;
+                let waited = if contended { t - ended - 1 } else { 200 + random.below(150) };
                 let won = Won {
                     seq,
                     shared: false,
                     contended,
-                    handoff: contended.then(|| 5_000 + random.below(30_000) as u32),
-                    overtaken: if contended { random.below(200) as u32 } else { 0 },
+                    handoff: contended.then(|| waited.min(5_000 + random.below(30_000)) as u32),
+                    overtaken: (seq - before - 1) as u32,
                 };
-                let body = Body::Cycle { won, waited: waited as u32, held: 20 + random.below(40) as u32 };
+                let held = 20 + random.below(40) as u32;
+                had[pair[which] as usize] = (t + u64::from(held), seq);
+                let body = Body::Cycle { won, waited: waited as u32, held };
                 let number = &mut numbers[pair[which] as usize];
                 writes[which].extend_from_slice(&Record { t, number: *number, body }.encode());
                 *number = number.wrapping_add(1);

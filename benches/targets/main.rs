@@ -178,8 +178,7 @@ fn an_hour() {
     for round in 0..40u64 {
         let mut reader = traffic.reader();
         let mut hour = |events: &[Event]| {
-            for event in events {
-                let mut event = event.clone();
+            for mut event in events.iter().cloned().flat_map(Event::singly) {
                 // A round is the 90 s that follow, 1,400 acquisitions a second.
                 event.t = round * 90_000_000_000 + (event.t - 1_000_000_000) * 1020;
                 if let What::Cycle { acquired, .. } = &mut event.what {

@@ -71,7 +71,7 @@ impl<'a> Round<'a> {
                 self.source.admit(batch);
             }
             for event in self.source.due() {
-                self.take(&event);
+                self.take(event);
             }
             if let Some((action, errno)) = self.failed {
                 let errno = Errno::from_raw(errno);
@@ -100,8 +100,12 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn take(&mut self, event: &Event) {
-        self.model.apply(event);
+    fn take(&mut self, event: Event) {
+        self.model.apply(&event);
+        event.singly().for_each(|event| self.note(&event));
+    }
+
+    fn note(&mut self, event: &Event) {
         match &event.what {
             What::Acquired(won) | What::Cycle { acquired: won, .. } => {
                 let newest = self.latest.map_or(0, |(seq, ..)| seq) < won.seq;
@@ -115,7 +119,7 @@ impl<'a> Round<'a> {
     /// Ends it; where two held the lock at once, says so.
     fn end(mut self) -> Result<Self, Stop> {
         for event in self.source.finish() {
-            self.take(&event);
+            self.take(event);
         }
         if !Target::check(self.stage.path, self.file.0, self.file.1).0 {
             // Each worker opens it anew: some have locked one file, some another.

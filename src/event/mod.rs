@@ -4,18 +4,20 @@
 //! (`waited_ns`, `held_ns`) leave out the time during which the lab was paused.
 //!
 //! This file has the events. Beside it: `begin.rs`, what is known before the first of them; `lock.rs` and `task.rs`,
-//! which lock and who; `thresholds.rs`, from when on a finding is said; `command.rs`, what a user asks of a source.
+//! which lock and who; `turns.rs`, turns by the million; `thresholds.rs`, from when on a finding is said; `command.rs`, what a user asks of a source.
 
 mod begin;
 mod command;
 mod lock;
 mod task;
 pub mod thresholds;
+mod turns;
 
 pub use begin::{Begin, How, Origin, Setup, Watching};
 pub use command::Command;
 pub use lock::{LockInfo, LockKind, LockMode};
 pub use task::{Condition, Keeper, Task};
+pub use turns::{Turn, in_order, singly};
 
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +139,9 @@ pub enum What {
         /// How long it was held, in ns, pauses left out.
         held_ns: u64,
     },
+    /// Whole turns of the actor, one after the other, of which the first was won at [`Event::t`]. They mean exactly
+    /// what a [`What::Cycle`] each would mean.
+    Turns(Box<[Turn]>),
     /// The command that the actor runs while it holds the lock has ended; the lock is released after it.
     Ran {
         /// The acquisition under which it ran.

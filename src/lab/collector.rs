@@ -6,12 +6,12 @@
 
 use super::clock::Tuner;
 use super::command::Program;
-use super::decode::{SECOND, Stream, in_order, said};
+use super::decode::{SECOND, Stream, said};
 use super::judge::Judge;
 use super::ledger::{Doing, Owner, Shared};
 use super::target::Target;
 use super::wire::SIZE;
-use crate::event::{Event, LockMode, What};
+use crate::event::{Event, LockMode, What, in_order};
 use crate::source::Batch;
 use crossbeam_channel::{Receiver, Sender};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
@@ -35,7 +35,7 @@ const HIDDEN_NS: u64 = 10_000_000;
 const WAKE: u64 = 0;
 /// Bytes read at once: they are decoded while they are in the nearest cache.
 const READ: usize = 16 * 1024;
-/// Events in a batch from which on no further worker is read: what is under way stays small however many write.
+/// Records in a batch from which on no further worker is read: what is under way stays small however many write.
 const BATCH: usize = 8 * 1024;
 /// Bytes read from one worker before the others have their turn: as much as a pipe holds.
 const TURN: usize = 256 * 1024;
@@ -96,7 +96,7 @@ impl Collector {
             for event in ready.iter().take(n) {
                 match u32::try_from(event.data()) {
                     // Those left out are ready again at once: epoll(7) takes its turns.
-                    Ok(worker) if event.data() != WAKE && state.batch.len() < BATCH => {
+                    Ok(worker) if event.data() != WAKE && records < BATCH => {
                         records += state.drain(worker, false);
                     }
                     Ok(_) if event.data() != WAKE => {}

@@ -3,10 +3,16 @@
 use super::judge::Judge;
 use super::ledger::Owner;
 use super::wire::{Body, Cycle, Record, SIZE, Stage, Won};
-use crate::event::{Acquisition, Event, FailedAction, LockId, LockMode, What};
+use crate::event::{Acquisition, Event, FailedAction, LockId, LockMode, Turn, What};
 
 /// The second lock of a scene that has two.
 pub(super) const SECOND: LockId = 1;
+
+/// Turns told together at most: about what a worker writes at once. So the turns of those that run at the same time
+/// stay near each other.
+const TURNS: usize = 128;
+/// Fewer turns are told singly: a box is not worth its price.
+const FEW: usize = 4;
 
 /// The records of one process of a worker, in their order.
 #[derive(Clone, Debug)]
@@ -44,16 +50,10 @@ impl Stream {
     /// Adds to `out` what whole records say. What belongs to a violation goes to the `judge`.
     pub fn take(&mut self, bytes: &[u8], judge: &mut Judge, out: &mut Vec<Event>) {
         let (mut records, _) = bytes.as_chunks();
-        out.reserve(records.len());
         loop {
             let (cycles, rest) = records.split_at(self.plain(records, judge));
             self.number = self.number.wrapping_add(cycles.len() as u16);
-            let owner = self.owner;
-            out.extend(cycles.iter().map(|bytes| {
-                let Cycle { t, won, waited, held } = Cycle::read(bytes);
-                let acquired = acquisition(&won, u64::from(waited));
-                said(t, owner, What::Cycle { acquired, held_ns: u64::from(held) })
-            }));
+            self.take_plain(cycles, out);
             let Some((record, rest)) = rest.split_first() else { return };
             self.take_one(Record::decode(record), judge, out);
             records = rest;
@@ -71,6 +71,19 @@ impl Stream {
             Cycle::is(bytes, number.wrapping_sub(1))
         });
         plain.count()
+    }
+
+    /// Whole turns and nothing else.
+    fn take_plain(&self, records: &[[u8; SIZE]], out: &mut Vec<Event>) {
+        for piece in records.chunks(TURNS) {
+            let turns = piece.iter().map(|bytes| turn(&Cycle::read(bytes)));
+            match piece.first().map(Cycle::read) {
+                Some(first) if piece.len() >= FEW => {
+                    out.push(said(first.t, self.owner, What::Turns(turns.collect())));
+                }
+                _ => out.extend(turns.map(|turn| said(turn.t, self.owner, turn.cycle()))),
+            }
+        }
     }
 
     fn take_one(&mut self, record: Option<Record>, judge: &mut Judge, out: &mut Vec<Event>) {
@@ -146,32 +159,22 @@ impl Stream {
     }
 }
 
-/// From so many runs on, sorting at once beats merging one after the other.
-const RUNS: usize = 32;
-
-/// Puts events that were read worker by worker in the order of their times. Each worker's are in order already, and few
-/// workers run at a time: only where one run overlaps what came before is there anything to merge.
-pub fn in_order(events: &mut [Event]) {
-    let mut begin = 0;
-    for _ in 0..RUNS {
-        let (before, rest) = events.split_at(begin);
-        let Some(first) = rest.first() else { return };
-        let end = begin + 1 + rest.windows(2).take_while(|pair| matches!(pair, [a, b] if a.t <= b.t)).count();
-        let from = match before.last() {
-            Some(last) if last.t > first.t => before.partition_point(|e| e.t <= first.t),
-            _ => begin,
-        };
-        if from < begin {
-            events.get_mut(from..end).unwrap_or_default().sort_by_key(|e| e.t);
-        }
-        begin = end;
-    }
-    events.sort_by_key(|e| e.t);
-}
-
 /// An event of `owner` at `t`.
 pub(super) fn said(t: u64, owner: Owner, what: What) -> Event {
     Event { t, lock: 0, actor: owner.worker, pid: owner.pid as i32, what }
+}
+
+fn turn(Cycle { t, won, waited, held }: &Cycle) -> Turn {
+    Turn {
+        t: *t,
+        seq: won.seq,
+        waited_ns: *waited,
+        held_ns: *held,
+        handoff_ns: won.handoff,
+        overtaken: won.overtaken,
+        mode: mode(won.shared),
+        contended: won.contended,
+    }
 }
 
 fn mode(shared: bool) -> LockMode {
@@ -192,8 +195,6 @@ fn acquisition(won: &Won, waited_ns: u64) -> Acquisition {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use proptest::prelude::*;
 
     const ME: Owner = Owner { worker: 3, pid: 300 };
 
@@ -226,20 +227,5 @@ mod tests {
         let told = events(&mut stream, &[(10, 0, cycle(1)), (40, 1, cycle(2))]);
         let kinds: Vec<&What> = told.iter().map(|e| &e.what).collect();
         assert!(matches!(kinds[..], [What::Acquired(_), What::Released { .. }, What::Cycle { .. }]), "{kinds:?}");
-    }
-
-    proptest! {
-        #[test]
-        fn order_is_as_a_stable_sort_makes_it(runs in prop::collection::vec(prop::collection::vec(0u64..500, 0..40), 0..60)) {
-            let mut events = Vec::new();
-            for (worker, mut run) in (1..).zip(runs) {
-                run.sort_unstable();
-                events.extend(run.iter().map(|t| said(*t, Owner { worker, pid: 1 }, What::Spawned)));
-            }
-            let mut sorted = events.clone();
-            sorted.sort_by_key(|e| e.t);
-            in_order(&mut events);
-            prop_assert_eq!(events, sorted);
-        }
     }
 }

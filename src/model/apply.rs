@@ -1,4 +1,4 @@
-//! What each event changes. Whole turns ([`What::Cycle`]) come by the million a second: they have a path of their own.
+//! What each event changes. Whole turns ([`What::Cycle`], [`What::Turns`]) have a path of their own: `turns.rs`.
 
 use super::contest::{Contest, Turn};
 use super::fairness::Order;
@@ -6,7 +6,7 @@ use super::history::{Became, Holds};
 use super::runs::{End, Run};
 use super::timeline::{Marks, Timeline};
 use super::{Actor, Busy, Model, Note, State, Windowed};
-use crate::event::{Acquisition, ActorId, Event, LockKind, LockMode, MAX_ACTORS, What};
+use crate::event::{Acquisition, ActorId, Event, LockMode, MAX_ACTORS, What};
 
 /// How many of the latest notable happenings are kept for the screen and the summary.
 const NOTES_KEPT: usize = 200;
@@ -14,8 +14,10 @@ const NOTES_KEPT: usize = 200;
 impl Model {
     /// Takes in one event. Order matters only within an actor; any order is survived.
     pub fn apply(&mut self, event: &Event) {
-        if let What::Cycle { acquired, held_ns } = &event.what {
-            return self.cycle(event, acquired, *held_ns);
+        match &event.what {
+            What::Cycle { acquired, held_ns } => return self.cycle(event, acquired, *held_ns),
+            What::Turns(turns) => return self.turns(event, turns),
+            _ => {}
         }
         self.now = self.now.max(event.t);
         let t = event.t;
@@ -175,6 +177,7 @@ impl Model {
             | What::Finding { .. }
             | What::Announced(_)
             | What::Cycle { .. }
+            | What::Turns(_)
             | What::Ended => {}
         }
         let actor = self.actor_mut(event.actor);
@@ -213,33 +216,6 @@ impl Model {
         self.actors.iter_mut().for_each(Actor::reset);
     }
 
-    /// A whole turn: the same as its events, without the states in between, which nobody sees.
-    fn cycle(&mut self, event: &Event, won: &Acquisition, held_ns: u64) {
-        let (id, t) = (event.actor, event.t);
-        let end = t.saturating_add(held_ns);
-        self.now = self.now.max(end);
-        if id == 0 || id > MAX_ACTORS {
-            return;
-        }
-        let active = self.active(end);
-        let actor = self.actor_mut(id);
-        if event.pid != 0 {
-            actor.pid = event.pid;
-        }
-        if t < actor.since {
-            self.turn_begins(id, t, won);
-            return self.turn_ends(id, end, held_ns);
-        }
-        actor.turned(t, active, won, held_ns);
-        if actor.state == State::Thinking {
-            (actor.since, actor.since_active) = (end, active);
-        } else {
-            self.set_state(id, State::Thinking, end);
-        }
-        self.acquired(id, t, won);
-        self.released(id, end, active, held_ns, won.mode);
-    }
-
     /// It waits no more and was not served: those who overtook it count all the same.
     fn wait_ends(&mut self, id: ActorId, t: u64) {
         let seq = self.last_seq;
@@ -259,14 +235,14 @@ impl Model {
         }
     }
 
-    fn turn_begins(&mut self, id: ActorId, t: u64, won: &Acquisition) {
+    pub(super) fn turn_begins(&mut self, id: ActorId, t: u64, won: &Acquisition) {
         self.acquired(id, t, won);
         let active = self.active(t);
         self.actor_mut(id).acquired(t, active, won);
         self.set_state(id, State::Holding(won.mode), t);
     }
 
-    fn turn_ends(&mut self, id: ActorId, t: u64, held_ns: u64) {
+    pub(super) fn turn_ends(&mut self, id: ActorId, t: u64, held_ns: u64) {
         let mode = self.actor_mut(id).mode();
         self.actor_released(id, t, held_ns, mode);
         self.set_state(id, State::Thinking, t);
@@ -278,7 +254,7 @@ impl Model {
         self.actor_mut(id).released(active, held_ns);
     }
 
-    fn acquired(&mut self, id: ActorId, t: u64, won: &Acquisition) {
+    pub(super) fn acquired(&mut self, id: ActorId, t: u64, won: &Acquisition) {
         self.acquisitions += 1;
         self.contended += u64::from(won.contended);
         self.last_seq = self.last_seq.max(won.seq);
@@ -297,18 +273,16 @@ impl Model {
     }
 
     /// A hold ended at `t`, which is `to` on the active clock.
-    fn released(&mut self, id: ActorId, t: u64, to: u64, held_ns: u64, mode: LockMode) {
+    pub(super) fn released(&mut self, id: ActorId, t: u64, to: u64, held_ns: u64, mode: LockMode) {
         self.hold.record(t, held_ns);
         let from = to.saturating_sub(held_ns).max(self.reset_active);
-        // In a watch, locks on parts of a file may be held side by side, exclusive ones too.
-        let parts = self.begin.watch.is_some() && self.info.kind != LockKind::Flock;
-        self.busy.add(from, to, mode == LockMode::Exclusive && !parts);
+        self.busy.add(from, to, mode == LockMode::Exclusive && !self.has_parts());
         self.timeline.held(from, to);
         self.holds.add(from, to, id);
     }
 
     /// An event older than the state an actor is known to be in counts, but does not turn its state back.
-    fn set_state(&mut self, id: ActorId, state: State, t: u64) {
+    pub(super) fn set_state(&mut self, id: ActorId, state: State, t: u64) {
         let active = self.active(t);
         let seq = self.last_seq;
         let actor = self.actor_mut(id);
@@ -329,7 +303,7 @@ impl Model {
         }
     }
 
-    fn actor_mut(&mut self, id: ActorId) -> &mut Actor {
+    pub(super) fn actor_mut(&mut self, id: ActorId) -> &mut Actor {
         let index = (id as usize).saturating_sub(1);
         if index >= self.actors.len() {
             self.add_actors(index);

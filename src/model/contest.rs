@@ -37,6 +37,11 @@ impl Contest {
         }
     }
 
+    /// The same lock was won `n` times more by the same actor, right after its own releases.
+    pub(super) fn won_again(&mut self, n: u64) {
+        self.since_calm += n;
+    }
+
     /// Nobody holds the lock or waits for it at `now`.
     pub(super) fn calm(&mut self, now: u64) {
         self.calm_at = self.calm_at.max(now);

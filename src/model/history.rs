@@ -1,8 +1,9 @@
 //! What an actor did last: its latest acquisitions and changes of state, and for the whole lock who held it after whom.
 //! Each is a ring of fixed size, allocated when the first thing happens.
 
-use crate::event::{Acquisition, ActorId, Condition, FailedAction, LockMode, What};
+use crate::event::{self, Acquisition, ActorId, Condition, FailedAction, LockMode, What};
 use std::collections::VecDeque;
+use std::fmt::{self, Debug, Formatter};
 
 /// Acquisitions kept of each actor: more than can be told apart on a timeline of 120 columns.
 pub const TURNS: usize = 64;
@@ -12,7 +13,7 @@ const CHANGES: usize = 32;
 pub const HOLDS: usize = 256;
 
 /// The latest `N` of something.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ring<T, const N: usize> {
     items: Vec<T>,
     /// Where the next one goes, once there are `N`.
@@ -22,6 +23,13 @@ pub struct Ring<T, const N: usize> {
 impl<T, const N: usize> Default for Ring<T, N> {
     fn default() -> Self {
         Self { items: Vec::new(), next: 0 }
+    }
+}
+
+/// From the oldest to the newest, wherever in its memory they are.
+impl<T: Debug, const N: usize> Debug for Ring<T, N> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -202,6 +210,15 @@ impl History {
     #[inline]
     pub(super) fn acquired(&mut self, t: u64, won: &Acquisition, before: bool) {
         self.turns.push(Turn::new(t, won, before));
+    }
+
+    /// Whole turns; only as many as are kept are looked at.
+    #[inline]
+    pub(super) fn turned_often(&mut self, turns: &[event::Turn], before: bool) {
+        for turn in turns.iter().skip(turns.len().saturating_sub(TURNS)) {
+            let held = u64::from(turn.held_ns);
+            self.turns.push(Turn { held, ..Turn::new(turn.t, &turn.acquisition(), before) });
+        }
     }
 
     /// It held the lock when watching began.

@@ -10,56 +10,49 @@ const PAGE_BITS: usize = 5;
 const PAGE: usize = 1 << PAGE_BITS;
 
 /// A set of durations in ns. Memory grows with the spread of what was recorded, not with the range
-/// that could be: counters live in pages of 32 that exist only where something fell, a byte each until
-/// one of them overflows.
+/// that could be: counters live in pages of 32 that exist only where something fell. What is counted each time is a
+/// byte; what overflows it, one time in 256, is counted elsewhere. So the bytes of all usual durations stay in the
+/// processor's nearest cache.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
     /// Where each page is, up to the highest in use.
     directory: Vec<Place>,
-    small: Vec<[u8; PAGE]>,
-    large: Vec<[u64; PAGE]>,
+    low: Vec<[u8; PAGE]>,
+    high: Vec<[u64; PAGE]>,
     count: u64,
     sum: u128,
     min: u64,
     max: u64,
 }
 
-/// Where a page is. 0: nowhere; odd: `large[n / 2]`; else `small[n / 2 - 1]`. All of u64 makes fewer than 2^11 pages.
+/// Where a page is: 0 is nowhere, else one more than its index. All of u64 makes fewer than 2^11 pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Place(u16);
-
-impl Place {
-    fn small(index: usize) -> Self {
-        Self((index as u16 + 1) << 1)
-    }
-
-    fn large(index: usize) -> Self {
-        Self((index as u16) << 1 | 1)
-    }
+struct Place {
+    low: u16,
+    high: u16,
 }
+
+/// What fits the byte of a counter.
+const CARRY: u64 = 1 << u8::BITS;
 
 /// The counters of a page.
 #[derive(Clone, Copy)]
-enum Counts<'a> {
-    Small(&'a [u8; PAGE]),
-    Large(&'a [u64; PAGE]),
+struct Counts<'a> {
+    low: &'a [u8; PAGE],
+    high: Option<&'a [u64; PAGE]>,
 }
 
 impl Counts<'_> {
     fn total(self) -> u64 {
-        match self {
-            Self::Small(counts) => counts.iter().map(|n| u64::from(*n)).sum(),
-            Self::Large(counts) => counts.iter().sum(),
-        }
+        let low: u64 = self.low.iter().map(|n| u64::from(*n)).sum();
+        low + CARRY * self.high.map_or(0, |counts| counts.iter().sum())
     }
 
     /// Those that are not 0, with their places.
     fn filled(self) -> impl Iterator<Item = (usize, u64)> {
-        let at = move |slot: usize| match self {
-            Self::Small(counts) => counts.get(slot).map_or(0, |n| u64::from(*n)),
-            Self::Large(counts) => counts.get(slot).copied().unwrap_or(0),
-        };
-        (0..PAGE).map(move |slot| (slot, at(slot))).filter(|(_, n)| *n > 0)
+        let high = move |slot: usize| self.high.and_then(|counts| counts.get(slot)).map_or(0, |n| n * CARRY);
+        let all = self.low.iter().enumerate().map(move |(slot, n)| (slot, u64::from(*n) + high(slot)));
+        all.filter(|(_, n)| *n > 0)
     }
 }
 
@@ -109,23 +102,39 @@ impl Latency {
     /// Counts one duration of `ns`.
     #[inline]
     pub fn record(&mut self, ns: u64) {
-        let index = bucket(ns);
-        let (page, slot) = (index >> PAGE_BITS, index & (PAGE - 1));
-        let Place(place) = self.directory.get(page).copied().unwrap_or_default();
-        let index = usize::from(place >> 1);
-        let counted = if place & 1 == 1 {
-            self.large.get_mut(index).map(|counts| counts[slot] += 1)
-        } else {
-            let counts = self.small.get_mut(index.wrapping_sub(1));
-            counts.and_then(|counts| counts[slot].checked_add(1).map(|n| counts[slot] = n))
-        };
-        if counted.is_none() {
-            self.add(page, slot, 1);
-        }
+        self.count_in(bucket(ns));
         self.min = if self.count == 0 { ns } else { self.min.min(ns) };
         self.max = self.max.max(ns);
         self.count += 1;
         self.sum += u128::from(ns);
+    }
+
+    /// Counts many of them, each in ns.
+    #[inline]
+    pub fn record_all(&mut self, all: impl Iterator<Item = u32>) {
+        let (mut count, mut sum, mut min, mut max) = (0, 0, u32::MAX, 0);
+        for ns in all {
+            self.count_in(bucket(u64::from(ns)));
+            (count, sum, min, max) = (count + 1, sum + u64::from(ns), min.min(ns), max.max(ns));
+        }
+        if count > 0 {
+            let (min, max) = (u64::from(min), u64::from(max));
+            self.min = if self.count == 0 { min } else { self.min.min(min) };
+            self.max = self.max.max(max);
+            self.count += count;
+            self.sum += u128::from(sum);
+        }
+    }
+
+    #[inline]
+    fn count_in(&mut self, index: usize) {
+        let (page, slot) = (index >> PAGE_BITS, index & (PAGE - 1));
+        let place = self.directory.get(page).copied().unwrap_or_default();
+        let counts = self.low.get_mut(usize::from(place.low).wrapping_sub(1));
+        let counted = counts.and_then(|counts| counts[slot].checked_add(1).map(|n| counts[slot] = n));
+        if counted.is_none() {
+            self.add(page, slot, 1);
+        }
     }
 
     /// Adds to a counter that may lack its page, or room.
@@ -135,40 +144,32 @@ impl Latency {
             self.directory.resize(page + 1, Place::default());
         }
         let Some(place) = self.directory.get_mut(page) else { return };
-        if *place == Place::default() {
-            *place = Place::small(self.small.len());
-            self.small.push([0; PAGE]);
+        if place.low == 0 {
+            self.low.push([0; PAGE]);
+            place.low = self.low.len() as u16;
         }
-        if place.0 & 1 == 0 {
-            let Some(counts) = self.small.get_mut(usize::from(place.0 >> 1).wrapping_sub(1)) else { return };
-            match u8::try_from(n).ok().and_then(|n| counts[slot].checked_add(n)) {
-                Some(sum) => {
-                    counts[slot] = sum;
-                    return;
-                }
-                None => {
-                    // Its old place stays empty: a page grows but once.
-                    *place = Place::large(self.large.len());
-                    self.large.push(counts.map(u64::from));
-                }
-            }
+        let Some(counts) = self.low.get_mut(usize::from(place.low).wrapping_sub(1)) else { return };
+        let sum = u64::from(counts[slot]) + n;
+        counts[slot] = sum as u8;
+        if sum < CARRY {
+            return;
         }
-        if let Some(counts) = self.large.get_mut(usize::from(place.0 >> 1)) {
-            counts[slot] += n;
+        if place.high == 0 {
+            self.high.push([0; PAGE]);
+            place.high = self.high.len() as u16;
+        }
+        if let Some(counts) = self.high.get_mut(usize::from(place.high).wrapping_sub(1)) {
+            counts[slot] += sum / CARRY;
         }
     }
 
     /// The pages that exist, ascending, each with its first bucket.
     fn pages(&self) -> impl Iterator<Item = (usize, Counts<'_>)> {
-        let places = self.directory.iter().enumerate().filter(|(_, place)| place.0 != 0);
+        let places = self.directory.iter().enumerate();
         places.filter_map(|(page, place)| {
-            let index = usize::from(place.0 >> 1);
-            let counts = if place.0 & 1 == 1 {
-                Counts::Large(self.large.get(index)?)
-            } else {
-                Counts::Small(self.small.get(index - 1)?)
-            };
-            Some((page << PAGE_BITS, counts))
+            let low = self.low.get(usize::from(place.low).wrapping_sub(1))?;
+            let high = self.high.get(usize::from(place.high).wrapping_sub(1));
+            Some((page << PAGE_BITS, Counts { low, high }))
         })
     }
 
@@ -189,15 +190,15 @@ impl Latency {
     /// Takes out what `other` counted, which was added before. The bounds stay: they belong to whoever knows what is left.
     pub(super) fn take_out(&mut self, other: &Self) {
         for (first, counts) in other.pages() {
+            let Some(place) = self.directory.get(first >> PAGE_BITS) else { continue };
+            let Some(low) = self.low.get_mut(usize::from(place.low).wrapping_sub(1)) else { continue };
+            let mut high = self.high.get_mut(usize::from(place.high).wrapping_sub(1));
             for (slot, n) in counts.filled() {
-                let Some(place) = self.directory.get(first >> PAGE_BITS) else { continue };
-                let index = usize::from(place.0 >> 1);
-                if place.0 & 1 == 1 {
-                    if let Some(counts) = self.large.get_mut(index) {
-                        counts[slot] = counts[slot].saturating_sub(n);
-                    }
-                } else if let Some(counts) = self.small.get_mut(index.wrapping_sub(1)) {
-                    counts[slot] = counts[slot].saturating_sub(n as u8);
+                let had = u64::from(low[slot]) + high.as_ref().map_or(0, |counts| counts[slot] * CARRY);
+                let left = had.saturating_sub(n);
+                low[slot] = left as u8;
+                if let Some(counts) = &mut high {
+                    counts[slot] = left / CARRY;
                 }
             }
         }

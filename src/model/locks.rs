@@ -54,7 +54,11 @@ impl Locks {
 
     /// Takes in one event; one at a lock that was never announced is nobody's.
     pub fn apply(&mut self, event: &Event) {
-        self.now = self.now.max(event.t);
+        let latest = match &event.what {
+            What::Turns(turns) => turns.last().map_or(event.t, |turn| turn.t),
+            _ => event.t,
+        };
+        self.now = self.now.max(latest);
         if event.what.is_of_the_run(event.actor) {
             if event.what == What::Reset {
                 self.forgotten = self.acquisitions_ever();

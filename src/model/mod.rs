@@ -1,7 +1,7 @@
 //! The fold: events in, facts out. No clock, no I/O, no terminal: time enters as an argument,
 //! and the same events give the same facts, live or replayed. It may touch the vocabulary and nothing else.
 //!
-//! - `apply.rs`: what each event changes; `facts.rs`: what the faces read;
+//! - `apply.rs`: what each event changes; `turns.rs`: the same for turns by the million; `facts.rs`: what the faces read;
 //! - `locks.rs`: all locks of a run, a [`Model`] each, and who waits for whom; `actor.rs`: one worker or task;
 //! - `latency.rs`, `window.rs`: histograms of durations, and those of the last 10 s and 60 s;
 //! - `contest.rs`, `fairness.rs`: who came when, who was served how often;
@@ -21,6 +21,7 @@ mod locks;
 mod pauses;
 pub mod runs;
 pub mod timeline;
+mod turns;
 mod window;
 
 pub use actor::{Actor, State};
@@ -99,6 +100,12 @@ impl Busy {
     fn add(&mut self, from: u64, to: u64, exclusive: bool) {
         let from = if exclusive { from } else { from.max(self.until) };
         self.total = self.total.saturating_add(to.saturating_sub(from));
+        self.until = self.until.max(to);
+    }
+
+    /// Adds exclusive holds one after the other, `sum` ns in all, of which the last was over at `to`.
+    fn add_all(&mut self, to: u64, sum: u64) {
+        self.total = self.total.saturating_add(sum);
         self.until = self.until.max(to);
     }
 }

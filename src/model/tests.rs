@@ -1,7 +1,7 @@
 //! Event lists in, facts out.
 
 use super::*;
-use crate::event::{Acquisition, LockKind, LockMode, What};
+use crate::event::{Acquisition, LockKind, LockMode, Turn, What};
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -375,5 +375,59 @@ proptest! {
             (of(m.timeline()), m.actors().iter().map(|a| of(&a.timeline)).collect::<Vec<_>>())
         };
         prop_assert_eq!(lanes(&whole), lanes(&parts));
+    }
+}
+
+proptest! {
+    // All that is known is compared, which is much.
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Turns told together mean what they mean one by one, whatever the actor did before and whenever they were.
+    #[test]
+    fn turns_are_their_cycles(
+        said in prop::collection::vec(
+            (1u32..4, 0..9u64, prop::collection::vec((0u32..4, 0u32..2, 0u64..9, any::<Option<u32>>()), 1..90)),
+            1..20,
+        ),
+        scale in prop_oneof![Just(1u64), Just(1_000), Just(2_000_000), Just(90_000_000)],
+    ) {
+        let (mut together, mut singly) = (Model::new(begin()), Model::new(begin()));
+        let (mut t, mut seq) = (0, 0);
+        for (actor, before, steps) in said {
+            let other = match before {
+                0 => Some(waits(t, actor)),
+                1 => Some(waits(t, 7)),
+                2 => Some(event(t, 0, What::Paused)),
+                3 => Some(event(t, 0, What::Resumed)),
+                4 => Some(event(t, actor, What::Acquired(won(seq + 9, 1, 0)))),
+                5 => Some(event(t, 0, What::Reset)),
+                _ => None,
+            };
+            // Some overlap what they were told before.
+            t -= if before == 6 { t.min(50 * scale) } else { 0 };
+            let turns: Vec<Turn> = steps.into_iter().map(|(wait, hold, gap, handoff_ns)| {
+                let ns = |n: u32| (u64::from(n) * scale) as u32;
+                t += u64::from(wait) * scale + gap * scale / 2;
+                seq += 1 + gap / 8;
+                let turn = Turn {
+                    t, seq, waited_ns: ns(wait), held_ns: ns(hold), handoff_ns, overtaken: wait,
+                    mode: if gap == 3 { LockMode::Shared } else { LockMode::Exclusive }, contended: wait > 1,
+                };
+                t = turn.end() - u64::from(before == 8 && gap == 1 && hold > 0);
+                turn
+            }).collect();
+            let together_too = event(turns[0].t, actor, What::Turns(turns.into()));
+            for e in other.iter().chain([&together_too]) {
+                together.apply(e);
+                e.clone().singly().for_each(|e| singly.apply(&e));
+            }
+            for m in [&mut together, &mut singly] { m.advance(t) }
+        }
+        // What waits for those before it may wait in pieces.
+        for m in [&mut together, &mut singly] { m.order = m.order.settled() }
+        let (a, b) = (format!("{together:?}"), format!("{singly:?}"));
+        let different = a.bytes().zip(b.bytes()).position(|(a, b)| a != b).unwrap_or(0);
+        let near = |text: &str| text.get(different.saturating_sub(200)..).map(|t| t.chars().take(300).collect::<String>());
+        prop_assert!(a == b, "{:?}\n{:?}", near(&a), near(&b));
     }
 }

@@ -94,6 +94,16 @@ impl Timeline {
         self.add(from, to, Doing::Waited);
     }
 
+    /// It held the lock many times, one after the other, `sum` ns in all.
+    pub(super) fn held_in_a_row(&mut self, all: impl DoubleEndedIterator<Item = (u64, u64)> + Clone, sum: u64) {
+        self.add_all(all, sum, Doing::Held);
+    }
+
+    /// It waited for the lock many times, one after the other, `sum` ns in all.
+    pub(super) fn waited_in_a_row(&mut self, all: impl DoubleEndedIterator<Item = (u64, u64)> + Clone, sum: u64) {
+        self.add_all(all, sum, Doing::Waited);
+    }
+
     /// Something happened at `t`.
     pub(super) fn mark(&mut self, t: u64, marks: Marks) {
         let number = t / SLOT_NS;
@@ -128,6 +138,18 @@ impl Timeline {
             return recent.add(self.begin / SLOT_NS, (to - from) as u32, doing);
         }
         self.spread(from, to, doing);
+    }
+
+    fn add_all(&mut self, all: impl DoubleEndedIterator<Item = (u64, u64)> + Clone, sum: u64, doing: Doing) {
+        let (first, last) = (all.clone().next(), all.clone().next_back());
+        let (Some((from, _)), Some((_, to))) = (first, last) else { return };
+        match self.recent.as_deref_mut() {
+            Some(recent) if self.begin <= from && from <= to && to - self.begin < SLOT_NS => {
+                self.until = self.until.max(to);
+                recent.add(self.begin / SLOT_NS, u32::try_from(sum).unwrap_or(u32::MAX), doing);
+            }
+            _ => all.for_each(|(from, to)| self.add(from, to, doing)),
+        }
     }
 
     #[cold]

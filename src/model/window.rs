@@ -60,6 +60,16 @@ impl Windowed {
         }
     }
 
+    /// Counts many of them, each with when it ended, in the order in which they did.
+    #[inline]
+    pub fn record_all(&mut self, all: impl DoubleEndedIterator<Item = (u64, u32)> + Clone) {
+        let ends = [all.clone().next(), all.clone().next_back()].map(|end| end.map(|(t, _)| t / SECOND));
+        match self.seconds.back_mut() {
+            Some((newest, latency)) if ends == [Some(*newest); 2] => latency.record_all(all.map(|(_, ns)| ns)),
+            _ => all.for_each(|(t, ns)| self.record(t, u64::from(ns))),
+        }
+    }
+
     /// Counts in a second that is not the newest one: it begins, or the duration is told late.
     #[cold]
     fn record_elsewhere(&mut self, second: u64, ns: u64) {

@@ -205,6 +205,7 @@ pub(super) fn told(line: Line, event: &What) -> Line {
         What::Condition(state) => Line { what: Kind::Condition, state: Some(*state), ..line },
         What::Waiting { mode } => Line { what: Kind::Waiting, mode: Some(*mode), ..line },
         What::Acquired(a) | What::Cycle { acquired: a, .. } => won(line, a),
+        What::Turns(turns) => turns.last().map(|turn| won(line.clone(), &turn.acquisition())).unwrap_or(line),
         What::Left { waited_ns } => Line { what: Kind::Left, waited_ns: Some(*waited_ns), ..line },
         What::GaveUp { waited_ns } => Line { what: Kind::GaveUp, waited_ns: Some(*waited_ns), ..line },
         What::Released { seq, held_ns } => {

@@ -20,11 +20,14 @@ impl LineWriter {
         Self { watch: begin.watch.is_some(), precision_ns, ranges: HashMap::new() }
     }
 
-    /// Writes an event; a [`What::Cycle`] becomes the lines that it stands for.
+    /// Writes an event; a [`What::Cycle`] becomes the lines that it stands for, and so do [`What::Turns`].
     ///
     /// # Errors
     /// The stream does not take it.
     pub fn event(&mut self, out: &mut impl Write, event: &Event) -> io::Result<()> {
+        if let What::Turns(_) = event.what {
+            return event.clone().singly().try_for_each(|turn| self.event(out, &turn));
+        }
         let mut line = Line {
             t: event.t,
             worker: (event.actor != 0).then_some(event.actor),

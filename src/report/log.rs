@@ -89,6 +89,7 @@ impl<W: Write + Send> Report for Log<W> {
         let (t, lock, actor) = (event.t, event.lock, event.actor);
         self.learn(event);
         match &event.what {
+            What::Turns(_) => event.clone().singly().try_for_each(|turn| self.event(&turn)),
             What::Cycle { acquired, held_ns } => {
                 self.line(t, lock, actor, &won(acquired, self.precision))?;
                 self.line(t.saturating_add(*held_ns), lock, actor, &released(*held_ns, self.precision))
@@ -130,6 +131,7 @@ fn words(event: &Event, precision: u64) -> String {
     let pid = event.pid;
     match &event.what {
         What::Cycle { acquired, .. } => won(acquired, precision),
+        What::Turns(turns) => turns.last().map_or_else(String::new, |turn| won(&turn.acquisition(), precision)),
         What::Spawned => format!("started, pid {pid}"),
         What::Announced(info) => {
             let file = info.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();

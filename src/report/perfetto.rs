@@ -179,6 +179,7 @@ impl<W: Write + Send> Report for Perfetto<W> {
             }
             What::Acquired(won) => self.acquired(track, t, won),
             What::Released { .. } => self.released(track, t, "released"),
+            What::Turns(_) => event.clone().singly().try_for_each(|turn| self.event(&turn)),
             What::Cycle { acquired, held_ns } => {
                 self.acquired(track, t, acquired)?;
                 self.released(track, t.saturating_add(*held_ns), "released")

@@ -7,7 +7,7 @@ mod end;
 mod screen;
 
 use crate::cli::{Output, ShowArgs};
-use crate::event::{Command, Event, What};
+use crate::event::{Command, Event, What, singly};
 use crate::failure::Failure;
 use crate::model::Locks;
 use crate::model::finding::News;
@@ -247,6 +247,10 @@ impl Session {
     }
 
     fn take(&mut self, events: Vec<Event>) {
+        // Reports tell what happened in its order, and a replay of theirs is to find what was found here; what concerns
+        // the whole run, such as a reset, parts what was before from what is after.
+        let parted = |events: &[Event]| events.iter().any(|e| e.what.is_of_the_run(e.actor));
+        let events = if self.outlets.is_empty() && !parted(&events) { events } else { singly(events) };
         for event in &events {
             self.locks.apply(event);
         }
