@@ -1,6 +1,7 @@
 //! Forks the workers, reaps them, signals them. Everything here runs in the main thread: a worker's
 //! parent-death signal fires when the *thread* that forked it ends (prctl(2)).
 
+use super::child::{Files, fork_child};
 use super::clock::Tuner;
 use super::collector::{Collector, Order};
 use super::command::Program;
@@ -21,16 +22,18 @@ use nix::fcntl::OFlag;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::unistd::{ForkResult, Pid};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 mod command;
+mod lent;
 mod reap;
+use lent::Lent;
 
 /// A worker that ends within this time of its birth without an acquisition is in a crash loop, in ns.
 const BIRTH_NS: u64 = 1_000_000_000;
@@ -84,6 +87,7 @@ pub struct Lab {
     scene: Option<&'static Scene>,
     mischief: Option<Mischief>,
     warden: Option<Warden>,
+    lent: Lent,
 }
 
 impl Lab {
@@ -149,6 +153,7 @@ impl Lab {
             target,
             scene,
             mischief,
+            lent: Lent::default(),
         };
         if let Some(second) = lab.mischief.as_ref().and_then(Mischief::second_info) {
             let what = What::Announced(Box::new(second.clone()));
@@ -159,9 +164,10 @@ impl Lab {
         }
         // Nobody begins before all are there: thousands that contend would leave no time to fork the rest.
         lab.shared.control().set_paused(true, lab.epoch);
+        let files = Files::best();
         for id in 1..=lab.config.workers {
             lab.members.push(Member::default());
-            lab.fork(id).with_context(|| {
+            lab.fork(id, files).with_context(|| {
                 format!(
                     "cannot start worker {id} of {}: raise the limit on processes (ulimit -u, or pids.max of the control group) to at least {} or use fewer --workers",
                     lab.config.workers,
@@ -169,6 +175,7 @@ impl Lab {
                 )
             })?;
         }
+        lab.settle(0);
         lab.shared.control().set_paused(false, lab.clock_now());
         Ok(lab)
     }
@@ -277,7 +284,7 @@ impl Lab {
         let due: Vec<u32> =
             (1..).zip(&self.members).filter(|(_, m)| m.due.is_some_and(|t| t <= now)).map(|(id, _)| id).collect();
         for id in due {
-            if self.fork(id).is_err() {
+            if self.fork(id, Files::Copied).is_err() {
                 // No process or descriptor to be had now: as for any other death at birth, later.
                 self.back_off(id);
             }
@@ -323,12 +330,13 @@ impl Lab {
     }
 
     #[allow(unsafe_code)]
-    fn fork(&mut self, id: u32) -> Result<()> {
+    fn fork(&mut self, id: u32, files: Files) -> Result<()> {
         let slot = self.shared.slot(id).context("no slot left")?;
         slot.set_retired(false);
         slot.set_reader(None);
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
             .context("cannot make a pipe: raise the limit on open files (ulimit -n)")?;
+        let read = if files == Files::Lent { lent::out_of_the_way(read)? } else { read };
         // Room for 5 ms of the fastest worker; above the user's share of pipe memory it stays as it is (pipe(7)).
         let _ = nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETPIPE_SZ(256 * 1024));
         let births = self.member(id).map_or(0, |m| m.births);
@@ -354,13 +362,16 @@ impl Lab {
         let born = self.clock_now();
         // SAFETY: until _exit the child calls only async-signal-safe functions; see worker.rs.
         let child = unsafe {
-            fork_child(job.pipe, self.null.as_raw_fd(), job.errand.is_some(), || {
+            fork_child(job.pipe, self.null.as_raw_fd(), files, job.errand.is_some(), || {
                 job.me.pid = std::process::id();
                 slot.set_leader(job.me.pid);
                 worker::run(&job)
             })
         }?;
-        drop(write);
+        match files {
+            Files::Copied => drop(write),
+            Files::Lent => self.lend(id, child, write),
+        }
         self.born(id, child, read, born);
         Ok(())
     }
@@ -402,7 +413,7 @@ impl Lab {
         if !again {
             return;
         }
-        if at_birth || self.fork(id).is_err() {
+        if at_birth || self.fork(id, Files::Copied).is_err() {
             self.back_off(id);
         }
     }
@@ -484,33 +495,6 @@ impl Drop for Lab {
     fn drop(&mut self) {
         self.kill_all();
     }
-}
-
-/// Forks a child that does `work` and leaves with the status that it gives. Of the parent's descriptors it keeps
-/// `keep`; standard input, output and error become `null`. One that `leads` has a session of its own. Fork in the main thread: the child dies with its thread.
-///
-/// # Safety
-/// `work` may do only what is async-signal-safe (signal-safety(7)): the parent may have threads.
-///
-/// # Errors
-/// No process is to be had.
-#[allow(unsafe_code)]
-pub(super) unsafe fn fork_child(keep: RawFd, null: RawFd, leads: bool, work: impl FnOnce() -> i32) -> Result<Pid> {
-    let parent = nix::unistd::getpid().as_raw();
-    // A signal that came between fork and prepare() would run the parent's handler in the child.
-    let mut before = SigSet::empty();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before)).context("cannot block signals")?;
-    // SAFETY: the child calls only what prepare() and, by contract, `work` call, and leaves by _exit.
-    let forked = match unsafe { nix::unistd::fork() } {
-        Ok(ForkResult::Child) if worker::prepare(parent, keep, null, leads) => worker::exit_now(work()),
-        Ok(ForkResult::Child) => worker::exit_now(worker::EXIT_FAILED),
-        Ok(ForkResult::Parent { child }) => Ok(child),
-        Err(errno) => Err(errno),
-    };
-    let restored = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
-    let child = forked.context("cannot fork")?;
-    restored.context("cannot unblock signals")?;
-    Ok(child)
 }
 
 /// Raises the limit on open files as far as needed and allowed.
