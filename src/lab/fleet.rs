@@ -1,7 +1,7 @@
 //! Forks the workers, reaps them, signals them. Everything here runs in the main thread: a worker's
 //! parent-death signal fires when the *thread* that forked it ends (prctl(2)).
 
-use super::child::{Files, fork_child};
+use super::child::{Files, fork_child, travel_light};
 use super::clock::Tuner;
 use super::collector::{Collector, Order};
 use super::command::Program;
@@ -26,14 +26,14 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 mod command;
-mod lent;
+mod nursery;
 mod reap;
-use lent::Lent;
+use nursery::Newborn;
 
 /// A worker that ends within this time of its birth without an acquisition is in a crash loop, in ns.
 const BIRTH_NS: u64 = 1_000_000_000;
@@ -87,7 +87,7 @@ pub struct Lab {
     scene: Option<&'static Scene>,
     mischief: Option<Mischief>,
     warden: Option<Warden>,
-    lent: Lent,
+    nursery: Vec<Newborn>,
 }
 
 impl Lab {
@@ -153,7 +153,7 @@ impl Lab {
             target,
             scene,
             mischief,
-            lent: Lent::default(),
+            nursery: Vec::new(),
         };
         if let Some(second) = lab.mischief.as_ref().and_then(Mischief::second_info) {
             let what = What::Announced(Box::new(second.clone()));
@@ -165,8 +165,11 @@ impl Lab {
         // Nobody begins before all are there: thousands that contend would leave no time to fork the rest.
         lab.shared.control().set_paused(true, lab.epoch);
         let files = Files::best();
+        let workers = lab.config.workers as usize;
+        lab.members.resize_with(workers, Member::default);
+        lab.nursery.reserve(workers);
+        travel_light();
         for id in 1..=lab.config.workers {
-            lab.members.push(Member::default());
             lab.fork(id, files).with_context(|| {
                 format!(
                     "cannot start worker {id} of {}: raise the limit on processes (ulimit -u, or pids.max of the control group) to at least {} or use fewer --workers",
@@ -175,7 +178,7 @@ impl Lab {
                 )
             })?;
         }
-        lab.settle(0);
+        lab.leave_nursery();
         lab.shared.control().set_paused(false, lab.clock_now());
         Ok(lab)
     }
@@ -336,7 +339,7 @@ impl Lab {
         slot.set_reader(None);
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
             .context("cannot make a pipe: raise the limit on open files (ulimit -n)")?;
-        let read = if files == Files::Lent { lent::out_of_the_way(read)? } else { read };
+        let read = if files == Files::Lent { nursery::out_of_the_way(read)? } else { read };
         // Room for 5 ms of the fastest worker; above the user's share of pipe memory it stays as it is (pipe(7)).
         let _ = nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETPIPE_SZ(256 * 1024));
         let births = self.member(id).map_or(0, |m| m.births);
@@ -368,15 +371,16 @@ impl Lab {
                 worker::run(&job)
             })
         }?;
+        self.born(id, child, born);
+        let (owner, t) = (Owner { worker: id, pid: child.as_raw() as u32 }, born.saturating_sub(self.epoch));
         match files {
-            Files::Copied => drop(write),
-            Files::Lent => self.lend(id, child, write),
+            Files::Copied => self.order(Order::Born { owner, pipe: File::from(read), t }),
+            Files::Lent => self.nurse(Newborn { owner, t, read, write: Some(write) }),
         }
-        self.born(id, child, read, born);
         Ok(())
     }
 
-    fn born(&mut self, id: u32, pid: Pid, pipe: OwnedFd, now: u64) {
+    fn born(&mut self, id: u32, pid: Pid, now: u64) {
         let got = self.shared.slot(id).map_or(0, |s| s.got());
         if let Some(member) = self.member_mut(id) {
             member.pid = Some(pid);
@@ -386,8 +390,6 @@ impl Lab {
             member.due = None;
             member.stopped = false;
         }
-        let owner = Owner { worker: id, pid: pid.as_raw() as u32 };
-        self.order(Order::Born { owner, pipe: File::from(pipe), t: now.saturating_sub(self.epoch) });
     }
 
     fn died(&mut self, pid: Pid, code: Option<i32>, signal: Option<i32>) {
