@@ -138,10 +138,10 @@ impl Lab {
             path: target.c_path()?,
             null: File::options().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?,
             tuner: Some(tuner),
-            epoch: shared.clock().now(),
+            epoch: 0,
             shared,
             members: Vec::new(),
-            started_at: humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
+            started_at: String::new(),
             wake: Arc::new(wake),
             orders,
             waiting_orders: Some(waiting_orders),
@@ -162,25 +162,34 @@ impl Lab {
         if let Some(program) = &lab.program {
             program.logs().clear()?;
         }
-        // Nobody begins before all are there: thousands that contend would leave no time to fork the rest.
-        lab.shared.control().set_paused(true, lab.epoch);
         let files = Files::best();
         let workers = lab.config.workers as usize;
         lab.members.resize_with(workers, Member::default);
         lab.nursery.reserve(workers);
         travel_light();
         for id in 1..=lab.config.workers {
-            lab.fork(id, files).with_context(|| {
+            let newborn = lab.fork_with(id, files).with_context(|| {
                 format!(
                     "cannot start worker {id} of {}: raise the limit on processes (ulimit -u, or pids.max of the control group) to at least {} or use fewer --workers",
                     lab.config.workers,
                     u64::from(lab.config.workers) + SPARE_FDS
                 )
             })?;
+            lab.nurse(newborn);
         }
-        lab.leave_nursery();
-        lab.shared.control().set_paused(false, lab.clock_now());
+        lab.set_out();
         Ok(lab)
+    }
+
+    /// Begins the run when all of the first workers are there: thousands that contend would leave no time to fork the rest,
+    /// and what the forks take is no part of the time in which they contend.
+    fn set_out(&mut self) {
+        self.await_tables();
+        self.epoch = self.clock_now();
+        self.started_at = humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string();
+        self.members.iter_mut().for_each(|m| m.born = self.epoch);
+        self.shared.control().set_begun(self.epoch);
+        self.leave_nursery();
     }
 
     /// Starts the thread that turns what workers tell into events.
@@ -287,7 +296,7 @@ impl Lab {
         let due: Vec<u32> =
             (1..).zip(&self.members).filter(|(_, m)| m.due.is_some_and(|t| t <= now)).map(|(id, _)| id).collect();
         for id in due {
-            if self.fork(id, Files::Copied).is_err() {
+            if self.fork(id).is_err() {
                 // No process or descriptor to be had now: as for any other death at birth, later.
                 self.back_off(id);
             }
@@ -332,8 +341,17 @@ impl Lab {
         received();
     }
 
+    /// Forks a worker while the run goes on.
+    fn fork(&mut self, id: u32) -> Result<()> {
+        // Nothing that it tells may be older than its birth.
+        let t = self.now();
+        let Newborn { owner, read, .. } = self.fork_with(id, Files::Copied)?;
+        self.order(Order::Born { owner, pipe: File::from(read), t });
+        Ok(())
+    }
+
     #[allow(unsafe_code)]
-    fn fork(&mut self, id: u32, files: Files) -> Result<()> {
+    fn fork_with(&mut self, id: u32, files: Files) -> Result<Newborn> {
         let slot = self.shared.slot(id).context("no slot left")?;
         slot.set_retired(false);
         slot.set_reader(None);
@@ -357,27 +375,23 @@ impl Lab {
             keep_open: self.config.keep_open,
             mischief: self.mischief.as_ref(),
             seed: mix(self.config.seed, id, births),
-            epoch: self.epoch,
+            epoch: 0,
             errand: errand.as_ref(),
             pipe: write.as_raw_fd(),
         };
-        // Before the fork: nothing that the child tells may be older than its birth.
         let born = self.clock_now();
         // SAFETY: until _exit the child calls only async-signal-safe functions; see worker.rs.
         let child = unsafe {
             fork_child(job.pipe, self.null.as_raw_fd(), files, job.errand.is_some(), || {
                 job.me.pid = std::process::id();
                 slot.set_leader(job.me.pid);
+                job.epoch = job.shared.control().begun();
                 worker::run(&job)
             })
         }?;
         self.born(id, child, born);
-        let (owner, t) = (Owner { worker: id, pid: child.as_raw() as u32 }, born.saturating_sub(self.epoch));
-        match files {
-            Files::Copied => self.order(Order::Born { owner, pipe: File::from(read), t }),
-            Files::Lent => self.nurse(Newborn { owner, t, read, write: Some(write) }),
-        }
-        Ok(())
+        let owner = Owner { worker: id, pid: child.as_raw() as u32 };
+        Ok(Newborn { owner, read, write: (files == Files::Lent).then_some(write) })
     }
 
     fn born(&mut self, id: u32, pid: Pid, now: u64) {
@@ -415,7 +429,7 @@ impl Lab {
         if !again {
             return;
         }
-        if at_birth || self.fork(id, Files::Copied).is_err() {
+        if at_birth || self.fork(id).is_err() {
             self.back_off(id);
         }
     }

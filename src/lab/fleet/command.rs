@@ -2,7 +2,6 @@
 
 use super::{Lab, Member, raise_limits};
 use crate::event::{Command, Event, LockId, What};
-use crate::lab::child::Files;
 use crate::lab::collector::Order;
 use crate::lab::config::Acquire;
 use crate::lab::ledger::{MAX_WORKERS, Owner};
@@ -128,7 +127,7 @@ impl Lab {
             member.removed = false;
             member.stillborn = 0;
         }
-        if let Err(error) = raise_limits(self.members.len() as u32).and_then(|()| self.fork(id, Files::Copied)) {
+        if let Err(error) = raise_limits(self.members.len() as u32).and_then(|()| self.fork(id)) {
             if let Some(member) = self.member_mut(id) {
                 member.removed = true;
             }

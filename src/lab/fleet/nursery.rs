@@ -21,20 +21,18 @@ const MOST: usize = 16;
 /// Between two looks at one that is waited for.
 const LOOK: Duration = Duration::from_micros(50);
 
-/// A worker of the first fleet, of which the collector has not been told.
+/// A worker of which the collector has not been told.
 #[derive(Debug)]
 pub(super) struct Newborn {
     pub(super) owner: Owner,
-    /// When it was forked, in ns since the run began.
-    pub(super) t: u64,
     /// The end of its pipe that we read.
     pub(super) read: OwnedFd,
-    /// Its own end. Not to be closed here before it has a table of its own.
+    /// Its own end, where it uses our table: not to be closed here before it has one of its own.
     pub(super) write: Option<OwnedFd>,
 }
 
 impl Lab {
-    /// Takes in a worker that shares our table of open files.
+    /// Takes in a worker of the first fleet.
     pub(super) fn nurse(&mut self, newborn: Newborn) {
         self.nursery.push(newborn);
         if let Some(oldest) = self.nursery.len().checked_sub(MOST + 1) {
@@ -42,11 +40,15 @@ impl Lab {
         }
     }
 
-    /// Tells the collector of all, when each has a table of its own.
-    pub(super) fn leave_nursery(&mut self) {
+    /// Waits until each has a table of its own.
+    pub(super) fn await_tables(&mut self) {
         (0..self.nursery.len()).for_each(|place| self.wean(place));
-        for Newborn { owner, t, read, .. } in std::mem::take(&mut self.nursery) {
-            self.order(Order::Born { owner, pipe: File::from(read), t });
+    }
+
+    /// Tells the collector of all, as the run begins.
+    pub(super) fn leave_nursery(&mut self) {
+        for Newborn { owner, read, .. } in std::mem::take(&mut self.nursery) {
+            self.order(Order::Born { owner, pipe: File::from(read), t: 0 });
         }
     }
 
