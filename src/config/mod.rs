@@ -76,7 +76,7 @@ impl Settings {
         Self::settle(&args, &env)?.map_err(|wrong| wrong.exit())
     }
 
-    /// What is asked for, without where it comes from: a third of the memory that workers would inherit.
+    /// What is asked for. All that tells where it comes from is freed: workers would inherit it.
     pub fn into_cli(self) -> Cli {
         self.cli
     }

@@ -16,7 +16,7 @@ pub(super) enum Files {
     /// It gets a copy of all, and closes what it does not keep: the more there are, the longer both take.
     Copied,
     /// It has the parent's own until it has made a table with only the descriptors up to the one that it keeps. So long the
-    /// parent must leave that open; the others may change.
+    /// parent must leave that and `null` open; others may come and go.
     Lent,
 }
 
