@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let done = Settings::read(expand_scene(std::env::args_os())).map_err(Failure::BadInput).and_then(|settings| {
-        if settings.cli.lab.print_config { run::print(&settings.to_toml()) } else { run::run(&settings.cli) }
+        if settings.cli.lab.print_config { run::print(&settings.to_toml()) } else { run::run(&settings.into_cli()) }
     });
     match done {
         Ok(code) => code,

@@ -293,3 +293,49 @@ fn the_same_seed_makes_the_same_choices() {
     assert_eq!(first, modes("42"));
     assert_ne!(first, modes("43"));
 }
+
+/// What a process has open beside standard input, output and error.
+fn opened(pid: i32) -> Vec<PathBuf> {
+    let all = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let links = all.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+    let mut links: Vec<PathBuf> = links.filter(|link| link != std::path::Path::new("/dev/null")).collect();
+    links.sort();
+    links
+}
+
+/// The first fleet begins with the monitor's own table of open files, a successor with a copy: neither keeps any of it
+/// but its pipe, and no two have the same.
+#[test]
+fn a_worker_has_its_pipe_and_the_lock_file_open_and_nothing_else() {
+    let (_folder, path) = lock_file();
+    let run = Headless::start(&["-w", "40", "--hold", "1h", path.to_str().unwrap()]);
+    let check = || {
+        let pipes = wait_for("40 workers at the lock", || {
+            let workers = children(run.pid());
+            let opened: Vec<_> = workers.iter().map(|pid| opened(*pid)).filter(|o| o.contains(&path)).collect();
+            (workers.len() == 40 && opened.len() == 40).then_some(opened)
+        });
+        for opened in &pipes {
+            assert!(opened.len() == 2 && opened.iter().any(|o| o.to_string_lossy().starts_with("pipe:")), "{opened:?}");
+        }
+        assert_eq!(pipes.iter().collect::<BTreeSet<_>>().len(), 40, "{pipes:?}");
+        // Neither does the monitor keep an end that it has lent.
+        let ends: Vec<_> = opened(run.pid()).into_iter().filter(|o| pipes.iter().any(|p| p.contains(o))).collect();
+        assert_eq!(ends.len(), ends.iter().collect::<BTreeSet<_>>().len(), "{ends:?}");
+    };
+    check();
+    let before = wait_for("a holder", || holder(&path));
+    signal(before, Signal::SIGKILL);
+    wait_for("another holder", || holder(&path).filter(|p| *p != before));
+    wait_gone(&[before]);
+    check();
+}
+
+#[test]
+fn the_run_begins_when_all_workers_are_there() {
+    let mut run = Headless::start(&["-w", "30", "--hold", "1h", "-n", "1", "-o", "jsonl"]);
+    let (text, status) = run.wait();
+    assert_eq!(status, Some(0), "{text}");
+    let spawned = text.lines().filter(|l| l.contains(r#""type":"spawned""#));
+    assert_eq!(spawned.filter(|l| l.contains(r#""t":0,"#)).count(), 30, "{text}");
+}

@@ -76,6 +76,11 @@ impl Settings {
         Self::settle(&args, &env)?.map_err(|wrong| wrong.exit())
     }
 
+    /// What is asked for. All that tells where it comes from is freed: workers would inherit it.
+    pub fn into_cli(self) -> Cli {
+        self.cli
+    }
+
     fn settle(args: &[OsString], env: Env<'_>) -> Result<Result<Self, clap::Error>, Error> {
         let plain = command();
         let first = match plain.clone().try_get_matches_from(args) {

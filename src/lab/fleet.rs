@@ -1,6 +1,7 @@
 //! Forks the workers, reaps them, signals them. Everything here runs in the main thread: a worker's
 //! parent-death signal fires when the *thread* that forked it ends (prctl(2)).
 
+use super::child::{Files, fork_child, travel_light};
 use super::clock::Tuner;
 use super::collector::{Collector, Order};
 use super::command::Program;
@@ -21,16 +22,18 @@ use nix::fcntl::OFlag;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::unistd::{ForkResult, Pid};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 mod command;
+mod nursery;
 mod reap;
+use nursery::Newborn;
 
 /// A worker that ends within this time of its birth without an acquisition is in a crash loop, in ns.
 const BIRTH_NS: u64 = 1_000_000_000;
@@ -84,6 +87,7 @@ pub struct Lab {
     scene: Option<&'static Scene>,
     mischief: Option<Mischief>,
     warden: Option<Warden>,
+    nursery: Vec<Newborn>,
 }
 
 impl Lab {
@@ -134,10 +138,10 @@ impl Lab {
             path: target.c_path()?,
             null: File::options().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?,
             tuner: Some(tuner),
-            epoch: shared.clock().now(),
+            epoch: 0,
             shared,
             members: Vec::new(),
-            started_at: humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
+            started_at: String::new(),
             wake: Arc::new(wake),
             orders,
             waiting_orders: Some(waiting_orders),
@@ -149,6 +153,7 @@ impl Lab {
             target,
             scene,
             mischief,
+            nursery: Vec::new(),
         };
         if let Some(second) = lab.mischief.as_ref().and_then(Mischief::second_info) {
             let what = What::Announced(Box::new(second.clone()));
@@ -157,20 +162,34 @@ impl Lab {
         if let Some(program) = &lab.program {
             program.logs().clear()?;
         }
-        // Nobody begins before all are there: thousands that contend would leave no time to fork the rest.
-        lab.shared.control().set_paused(true, lab.epoch);
+        let files = Files::best();
+        let workers = lab.config.workers as usize;
+        lab.members.resize_with(workers, Member::default);
+        lab.nursery.reserve(workers);
+        travel_light();
         for id in 1..=lab.config.workers {
-            lab.members.push(Member::default());
-            lab.fork(id).with_context(|| {
+            let newborn = lab.fork_with(id, files).with_context(|| {
                 format!(
                     "cannot start worker {id} of {}: raise the limit on processes (ulimit -u, or pids.max of the control group) to at least {} or use fewer --workers",
                     lab.config.workers,
                     u64::from(lab.config.workers) + SPARE_FDS
                 )
             })?;
+            lab.nurse(newborn);
         }
-        lab.shared.control().set_paused(false, lab.clock_now());
+        lab.set_out();
         Ok(lab)
+    }
+
+    /// Begins the run when all of the first workers are there: thousands that contend would leave no time to fork the rest,
+    /// and what the forks take is no part of the time in which they contend.
+    fn set_out(&mut self) {
+        self.await_tables();
+        self.epoch = self.clock_now();
+        self.started_at = humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string();
+        self.members.iter_mut().for_each(|m| m.born = self.epoch);
+        self.shared.control().set_begun(self.epoch);
+        self.leave_nursery();
     }
 
     /// Starts the thread that turns what workers tell into events.
@@ -322,13 +341,23 @@ impl Lab {
         received();
     }
 
-    #[allow(unsafe_code)]
+    /// Forks a worker while the run goes on.
     fn fork(&mut self, id: u32) -> Result<()> {
+        // Nothing that it tells may be older than its birth.
+        let t = self.now();
+        let Newborn { owner, read, .. } = self.fork_with(id, Files::Copied)?;
+        self.order(Order::Born { owner, pipe: File::from(read), t });
+        Ok(())
+    }
+
+    #[allow(unsafe_code)]
+    fn fork_with(&mut self, id: u32, files: Files) -> Result<Newborn> {
         let slot = self.shared.slot(id).context("no slot left")?;
         slot.set_retired(false);
         slot.set_reader(None);
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
             .context("cannot make a pipe: raise the limit on open files (ulimit -n)")?;
+        let read = if files == Files::Lent { nursery::out_of_the_way(read)? } else { read };
         // Room for 5 ms of the fastest worker; above the user's share of pipe memory it stays as it is (pipe(7)).
         let _ = nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETPIPE_SZ(256 * 1024));
         let births = self.member(id).map_or(0, |m| m.births);
@@ -346,26 +375,26 @@ impl Lab {
             keep_open: self.config.keep_open,
             mischief: self.mischief.as_ref(),
             seed: mix(self.config.seed, id, births),
-            epoch: self.epoch,
+            epoch: 0,
             errand: errand.as_ref(),
             pipe: write.as_raw_fd(),
         };
-        // Before the fork: nothing that the child tells may be older than its birth.
         let born = self.clock_now();
         // SAFETY: until _exit the child calls only async-signal-safe functions; see worker.rs.
         let child = unsafe {
-            fork_child(job.pipe, self.null.as_raw_fd(), job.errand.is_some(), || {
+            fork_child(job.pipe, self.null.as_raw_fd(), files, job.errand.is_some(), || {
                 job.me.pid = std::process::id();
                 slot.set_leader(job.me.pid);
+                job.epoch = job.shared.control().begun();
                 worker::run(&job)
             })
         }?;
-        drop(write);
-        self.born(id, child, read, born);
-        Ok(())
+        self.born(id, child, born);
+        let owner = Owner { worker: id, pid: child.as_raw() as u32 };
+        Ok(Newborn { owner, read, write: (files == Files::Lent).then_some(write) })
     }
 
-    fn born(&mut self, id: u32, pid: Pid, pipe: OwnedFd, now: u64) {
+    fn born(&mut self, id: u32, pid: Pid, now: u64) {
         let got = self.shared.slot(id).map_or(0, |s| s.got());
         if let Some(member) = self.member_mut(id) {
             member.pid = Some(pid);
@@ -375,8 +404,6 @@ impl Lab {
             member.due = None;
             member.stopped = false;
         }
-        let owner = Owner { worker: id, pid: pid.as_raw() as u32 };
-        self.order(Order::Born { owner, pipe: File::from(pipe), t: now.saturating_sub(self.epoch) });
     }
 
     fn died(&mut self, pid: Pid, code: Option<i32>, signal: Option<i32>) {
@@ -484,33 +511,6 @@ impl Drop for Lab {
     fn drop(&mut self) {
         self.kill_all();
     }
-}
-
-/// Forks a child that does `work` and leaves with the status that it gives. Of the parent's descriptors it keeps
-/// `keep`; standard input, output and error become `null`. One that `leads` has a session of its own. Fork in the main thread: the child dies with its thread.
-///
-/// # Safety
-/// `work` may do only what is async-signal-safe (signal-safety(7)): the parent may have threads.
-///
-/// # Errors
-/// No process is to be had.
-#[allow(unsafe_code)]
-pub(super) unsafe fn fork_child(keep: RawFd, null: RawFd, leads: bool, work: impl FnOnce() -> i32) -> Result<Pid> {
-    let parent = nix::unistd::getpid().as_raw();
-    // A signal that came between fork and prepare() would run the parent's handler in the child.
-    let mut before = SigSet::empty();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before)).context("cannot block signals")?;
-    // SAFETY: the child calls only what prepare() and, by contract, `work` call, and leaves by _exit.
-    let forked = match unsafe { nix::unistd::fork() } {
-        Ok(ForkResult::Child) if worker::prepare(parent, keep, null, leads) => worker::exit_now(work()),
-        Ok(ForkResult::Child) => worker::exit_now(worker::EXIT_FAILED),
-        Ok(ForkResult::Parent { child }) => Ok(child),
-        Err(errno) => Err(errno),
-    };
-    let restored = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
-    let child = forked.context("cannot fork")?;
-    restored.context("cannot unblock signals")?;
-    Ok(child)
 }
 
 /// Raises the limit on open files as far as needed and allowed.

@@ -125,6 +125,8 @@ pub struct Control {
     limit: AtomicU64,
     hold: Shape,
     think: Shape,
+    /// When the run began, by the clock of the run; 0 until all of the first workers are there.
+    begun: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -167,6 +169,23 @@ impl Control {
     /// Sleeps until the settings are no longer those of `generation`, for at most `ns`.
     pub fn sleep(&self, generation: u32, ns: Option<u64>) {
         clock::futex_wait(&self.generation, generation, ns);
+    }
+
+    /// Sleeps until the run has begun; gives the time when it did, by [`Clock::now`].
+    pub fn begun(&self) -> u64 {
+        loop {
+            let generation = self.generation();
+            match self.begun.load(Acquire) {
+                0 if !self.stopping() => self.sleep(generation, None),
+                t => return t,
+            }
+        }
+    }
+
+    /// Begins the run at time `now`: nobody contends before.
+    pub fn set_begun(&self, now: u64) {
+        self.begun.store(now, Release);
+        self.announce();
     }
 
     /// Whether the run is over.

@@ -6,6 +6,7 @@
 //! - `command.rs` is the command that workers run while they hold the lock, `errand.rs` what one of them needs for that,
 //!   `worker/exec.rs` how it runs; `warden.rs` sees that nothing of it stays behind;
 //! - `wire.rs` the record in the pipe, `ledger.rs` the pages that all share, `clock.rs` the clock;
+//! - `child.rs` makes processes;
 //! - `fleet.rs` forks, `fleet/reap.rs` reaps and signals, `fleet/command.rs` does what the user asks, in the main thread;
 //! - `collector.rs` reads the pipes in a thread of its own, `decode.rs` makes [`Event`](crate::event::Event)s of what it read;
 //! - `slice.rs` sees to it that the monitor comes to a processor soon;
@@ -14,6 +15,7 @@
 //! - `scene.rs` has the presets, `mischief` and `worker/mischief` what goes wrong in them on purpose;
 //! - `target.rs` finds out, before anything is touched, whether the lock file can be used.
 
+mod child;
 pub mod clock;
 mod collector;
 pub mod command;

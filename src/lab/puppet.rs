@@ -3,8 +3,8 @@
 //!
 //! In the child the rules of `worker.rs` hold: nothing that is not async-signal-safe.
 
+use super::child::{Files, fork_child};
 use super::clock;
-use super::fleet::fork_child;
 use super::worker::{EXIT_FAILED, EXIT_OK};
 use crate::event::{LockKind, LockMode};
 use crate::lock::flaw::{self, Flaw};
@@ -77,8 +77,10 @@ impl Puppet {
             UnixStream::pair().context("cannot make a socket: raise the limit on open files (ulimit -n)")?;
         let null = File::options().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?;
         // SAFETY: the child reads, writes, opens, closes and locks by bare system calls until it leaves.
-        let pid = unsafe { fork_child(theirs.as_raw_fd(), null.as_raw_fd(), false, || obey(kind, path, &theirs)) }
-            .context("cannot start a process: raise the limit on processes (ulimit -u)")?;
+        let pid = unsafe {
+            fork_child(theirs.as_raw_fd(), null.as_raw_fd(), Files::Copied, false, || obey(kind, path, &theirs))
+        }
+        .context("cannot start a process: raise the limit on processes (ulimit -u)")?;
         Ok(Self { pid, line, heard: ([0; ANSWER_SIZE], 0) })
     }
 

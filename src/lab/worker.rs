@@ -57,7 +57,7 @@ pub struct Job<'a> {
     pub keep_open: bool,
     /// Seeds the random choices.
     pub seed: u64,
-    /// When the run began, by [`Clock::now`].
+    /// When the run began, by [`Clock::now`]; filled in by the child.
     pub epoch: u64,
     /// What goes wrong on purpose.
     pub mischief: Option<&'a Mischief>,

@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 
 pub(super) fn flock(fd: RawFd, op: libc::c_int) -> Result<(), Errno> {
     // SAFETY: flock(2) takes two integers and touches no memory of ours.
-    Errno::result(unsafe { libc::flock(fd, op) }).map(drop)
+    told(unsafe { libc::flock(fd, op) })
 }
 
 /// A record lock of `kind` over these bytes.
@@ -21,5 +21,14 @@ pub(super) fn fcntl(fd: RawFd, command: libc::c_int, kind: libc::c_int, bytes: B
         l_pid: 0,
     };
     // SAFETY: the three commands used here only read the struct, which lives until the call returns.
-    Errno::result(unsafe { libc::fcntl(fd, command, &raw const range) }).map(drop)
+    told(unsafe { libc::fcntl(fd, command, &raw const range) })
+}
+
+/// What a call came to. That somebody has the lock is told at once: it is what most often comes, and the table of all
+/// other errors then costs a worker no memory.
+fn told(done: libc::c_int) -> Result<(), Errno> {
+    if done == -1 && Errno::last_raw() == libc::EAGAIN {
+        return Err(Errno::EAGAIN);
+    }
+    Errno::result(done).map(drop)
 }

@@ -1,6 +1,7 @@
 //! The system calls of a child that misbehaves, none of which may allocate.
 #![allow(unsafe_code)]
 
+use crate::lab::child::{self, Files};
 use nix::errno::Errno;
 use std::ffi::CStr;
 
@@ -25,12 +26,11 @@ pub(super) fn parent() -> i32 {
     unsafe { libc::getppid() }
 }
 
-/// In the child none, in the parent the child's process id. This process has one thread, was itself made by fork(3),
-/// which leaves the locks of malloc free, and has no handlers of pthread_atfork(3): so the call is safe here.
+/// In the child none, in the parent the child's process id.
 pub(super) fn fork() -> Result<Option<u32>, Errno> {
-    // SAFETY: as above; the child makes system calls only and leaves by _exit.
-    let pid = Errno::result(unsafe { libc::fork() })?;
-    Ok(u32::try_from(pid).ok().filter(|pid| *pid != 0))
+    // SAFETY: the child makes system calls only and leaves by _exit.
+    let child = unsafe { child::fork(Files::Copied) }?;
+    Ok(child.and_then(|pid| u32::try_from(pid.as_raw()).ok()))
 }
 
 pub(super) fn call_me(name: &CStr) {
