@@ -6,9 +6,11 @@
 //! - `column.rs`: the columns of the table and how they sort;
 //! - `picker.rs`: the same for the list of locks;
 //! - `view/`: one file a panel;
+//! - `ink.rs`: text and borders, cell by cell;
 //! - `theme.rs`: colours and glyphs; `terminal.rs`: taking the terminal and giving it back; `input.rs`: its events.
 
 mod column;
+mod ink;
 pub mod input;
 pub mod keymap;
 pub mod picker;
