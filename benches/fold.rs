@@ -8,7 +8,7 @@ use flockmon::model::Locks;
 use std::hint::black_box;
 use std::io::sink;
 use std::time::Duration;
-use support::{Reader, Screen, Traffic, model, populated};
+use support::{Reader, Screen, Traffic, after_a_minute, model, populated};
 
 const RECORDS: usize = 1_000_000;
 
@@ -40,6 +40,15 @@ fn records(c: &mut Criterion) {
 
 /// A frame after something happened everywhere: built, compared with the last one, written.
 fn frame(c: &mut Criterion) {
+    let mut group = c.benchmark_group("frame of 120x36");
+    let (mut model, mut screen) = (after_a_minute(10), Screen::new(sink(), 120, 36));
+    group.bench_function("10 workers, a minute at zero hold", |b| {
+        b.iter(|| {
+            model.advance(model.now() + 33_000);
+            screen.draw(&model);
+        });
+    });
+    group.finish();
     let mut group = c.benchmark_group("frame of 200x60");
     for workers in [10, 1000] {
         let mut model = populated(workers);

@@ -7,10 +7,10 @@ use flockmon::lab::judge::Judge;
 use flockmon::lab::ledger::Owner;
 use flockmon::lab::wire::{Body, Record, SIZE, Won};
 use flockmon::model::Locks;
+use flockmon::tui::surface::Surface;
 use flockmon::tui::{Look, Ui, view};
-use ratatui::backend::CrosstermBackend;
+use ratatui::Viewport;
 use ratatui::layout::Rect;
-use ratatui::{Terminal, TerminalOptions, Viewport};
 use std::io::Write;
 
 /// Records in a worker's write.
@@ -166,22 +166,39 @@ pub fn populated(workers: u32) -> Locks {
     model
 }
 
+/// A model of so many workers that have contended for a minute at zero hold: every window and timeline is full.
+pub fn after_a_minute(workers: u32) -> Locks {
+    let mut model = populated(workers);
+    // A record comes every 700 ns: so slowed down that they last a minute.
+    let records = 300_000;
+    let slower = 60_000_000_000 / (records as u64 * 700);
+    let traffic = Traffic::new(workers, records);
+    let (mut reader, begin) = (traffic.reader(), model.now());
+    let tell = |model: &mut Locks, events: &[Event]| {
+        for event in events {
+            let mut event = event.clone();
+            event.t = begin + event.t.saturating_sub(1_000_000_000) * slower;
+            model.apply(&event);
+        }
+    };
+    while reader.round(|events| tell(&mut model, events)) {}
+    model
+}
+
 /// A terminal of this size.
 pub struct Screen<W: Write> {
-    terminal: Terminal<CrosstermBackend<W>>,
+    surface: Surface<W>,
     pub ui: Ui,
 }
 
 impl<W: Write> Screen<W> {
     pub fn new(out: W, columns: u16, rows: u16) -> Self {
         let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
-        let terminal = Terminal::with_options(CrosstermBackend::new(out), TerminalOptions { viewport });
-        let ui = Ui::new(Look::default());
-        Self { terminal: terminal.expect("a terminal"), ui }
+        Self { surface: Surface::new(out, viewport).expect("a terminal"), ui: Ui::new(Look::default()) }
     }
 
     pub fn draw(&mut self, model: &Locks) {
         let ui = &mut self.ui;
-        self.terminal.draw(|frame| view::draw(frame, model, ui)).expect("a frame");
+        self.surface.draw(|frame| view::draw(frame, model, ui)).expect("a frame");
     }
 }

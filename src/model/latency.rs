@@ -50,9 +50,11 @@ impl Counts<'_> {
 
     /// Those that are not 0, with their places.
     fn filled(self) -> impl Iterator<Item = (usize, u64)> {
-        let high = move |slot: usize| self.high.and_then(|counts| counts.get(slot)).map_or(0, |n| n * CARRY);
-        let all = self.low.iter().enumerate().map(move |(slot, n)| (slot, u64::from(*n) + high(slot)));
-        all.filter(|(_, n)| *n > 0)
+        let mut counts = self.low.map(u64::from);
+        if let Some(high) = self.high {
+            counts.iter_mut().zip(high).for_each(|(n, high)| *n += high * CARRY);
+        }
+        counts.into_iter().enumerate().filter(|(_, n)| *n > 0)
     }
 }
 
@@ -163,9 +165,10 @@ impl Latency {
         }
     }
 
-    /// The pages that exist, ascending, each with its first bucket.
+    /// The pages that exist, ascending, each with its first bucket. None is below that of the smallest duration.
     fn pages(&self) -> impl Iterator<Item = (usize, Counts<'_>)> {
-        let places = self.directory.iter().enumerate();
+        let first = if self.count == 0 { self.directory.len() } else { bucket(self.min) >> PAGE_BITS };
+        let places = self.directory.iter().enumerate().skip(first);
         places.filter_map(|(page, place)| {
             let low = self.low.get(usize::from(place.low).wrapping_sub(1))?;
             let high = self.high.get(usize::from(place.high).wrapping_sub(1));
@@ -243,25 +246,34 @@ impl Latency {
 
     /// The value in ns that a share `q` (0 to 1) of the durations does not exceed.
     pub fn quantile(&self, q: f64) -> Option<u64> {
-        if self.count == 0 {
-            return None;
-        }
-        let rank = ((q.clamp(0.0, 1.0) * self.count as f64).ceil() as u64).max(1);
+        Self::quantile_of([self], q)
+    }
+
+    /// The same of all that `parts` counted, without adding them up.
+    pub(super) fn quantile_of<const N: usize>(parts: [&Self; N], q: f64) -> Option<u64> {
+        let filled = || parts.iter().filter(|part| part.count > 0);
+        let count: u64 = filled().map(|part| part.count).sum();
+        let (min, max) = (filled().map(|part| part.min).min()?, filled().map(|part| part.max).max()?);
+        let rank = ((q.clamp(0.0, 1.0) * count as f64).ceil() as u64).max(1);
         let mut seen = 0;
-        for (first, counts) in self.pages() {
-            let total = counts.total();
+        let mut pages = parts.map(|part| part.pages().peekable());
+        while let Some(first) = pages.iter_mut().filter_map(|pages| Some(pages.peek()?.0)).min() {
+            let page = pages.each_mut().map(|pages| Some(pages.next_if(|(at, _)| *at == first)?.1));
+            let total: u64 = page.iter().flatten().map(|counts| counts.total()).sum();
             if seen + total < rank {
                 seen += total;
                 continue;
             }
-            for (slot, n) in counts.filled() {
+            let mut counts = [0; PAGE];
+            page.iter().flatten().flat_map(|counts| counts.filled()).for_each(|(slot, n)| counts[slot] += n);
+            for (slot, n) in counts.into_iter().enumerate() {
                 seen += n;
                 if seen >= rank {
-                    return Some(upper_bound(first + slot).clamp(self.min, self.max));
+                    return Some(upper_bound(first + slot).clamp(min, max));
                 }
             }
         }
-        Some(self.max)
+        Some(max)
     }
 
     /// The usual figures at once.
@@ -289,10 +301,13 @@ impl Latency {
     /// below the first, between each two, from the last up. A bucket counts where its upper bound lies.
     pub fn between(&self, edges: &[u64]) -> Vec<u64> {
         let mut out = vec![0; edges.len() + 1];
+        let mut at = 0;
         for (first, counts) in self.pages() {
             for (slot, n) in counts.filled() {
                 let bound = upper_bound(first + slot).min(self.max);
-                let at = edges.partition_point(|e| *e <= bound);
+                while edges.get(at).is_some_and(|edge| *edge <= bound) {
+                    at += 1;
+                }
                 if let Some(cell) = out.get_mut(at) {
                     *cell += n;
                 }
@@ -360,6 +375,12 @@ mod tests {
             both.take_out(&gone);
             both.set_bounds((kept.min, kept.max));
             prop_assert_eq!(both.figures(), kept.figures());
+            both.merge(&gone);
+            for q in [0.0, 0.5, 0.9, 0.99, 1.0] {
+                prop_assert_eq!(Latency::quantile_of([&gone, &kept], q), both.quantile(q));
+            }
+            both.take_out(&gone);
+            both.set_bounds((kept.min, kept.max));
             prop_assert!(both.counts().eq(kept.counts()));
         }
 

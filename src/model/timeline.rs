@@ -221,7 +221,9 @@ impl Timeline {
             // Of the newest slot only a part is known.
             let end = if number == newest { self.until.max(begin + 1) } else { begin.saturating_add(SLOT_NS) };
             let ([held, waited], marks) = recent.at(number);
-            let part = to.min(end).saturating_sub(from.max(begin)) as f64 / (end - begin) as f64;
+            // Both fit into 32 bits, as a slot does.
+            let (within, all) = (to.min(end).saturating_sub(from.max(begin)) as u32, (end - begin) as u32);
+            let part = f64::from(within) / f64::from(all);
             sum.held_ns += f64::from(held) * part;
             sum.waited_ns += f64::from(waited) * part;
             sum.note(marks, begin, from, to);

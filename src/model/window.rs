@@ -113,6 +113,12 @@ impl Windowed {
         all
     }
 
+    /// The value in ns that a share `q` (0 to 1) of all since the statistics began does not exceed.
+    pub fn quantile(&self, q: f64) -> Option<u64> {
+        let newest = self.seconds.back().map(|(_, newest)| newest);
+        newest.map_or_else(|| self.ended.quantile(q), |newest| Latency::quantile_of([&self.ended, newest], q))
+    }
+
     /// What ended within `span` before `now`, to the second.
     pub fn within(&self, span: Span, now: u64) -> Latency {
         let seconds = match span {
@@ -121,19 +127,20 @@ impl Windowed {
             Span::Sixty => KEPT,
         };
         let oldest = (now / SECOND).saturating_sub(seconds - 1);
-        let (gone, within): (Vec<_>, Vec<_>) = self.seconds.iter().partition(|(s, _)| *s < oldest);
+        let gone = self.seconds.partition_point(|(s, _)| *s < oldest);
+        let (gone, within) = (self.seconds.range(..gone), self.seconds.range(gone..));
         let mut sum = Latency::default();
         if gone.len() < within.len() {
             // Fewer to take out of the sum than to add up.
             sum.clone_from(&self.past);
-            if let Some((_, newest)) = within.last() {
+            if let Some((_, newest)) = self.seconds.back() {
                 sum.merge(newest);
             }
-            gone.iter().for_each(|(_, latency)| sum.take_out(latency));
-            let bounds = within.iter().filter_map(|(_, l)| l.min().zip(l.max()));
+            gone.for_each(|(_, latency)| sum.take_out(latency));
+            let bounds = within.filter_map(|(_, l)| l.min().zip(l.max()));
             sum.set_bounds(bounds.fold((u64::MAX, 0), |(min, max), (a, b)| (min.min(a), max.max(b))));
         } else {
-            within.iter().for_each(|(_, latency)| sum.merge(latency));
+            within.for_each(|(_, latency)| sum.merge(latency));
         }
         sum
     }
@@ -172,6 +179,7 @@ mod tests {
         let mut all = Latency::default();
         told.iter().for_each(|(_, ns)| all.record(*ns));
         assert_eq!(w.all().figures(), all.figures());
+        assert_eq!([0.5, 0.99].map(|q| w.quantile(q)), [0.5, 0.99].map(|q| all.quantile(q)));
         for (span, seconds) in [(Span::Ten, 10), (Span::Sixty, 60)] {
             for now in [newest, newest + 5, newest + 45, newest + 100] {
                 let mut plain = Latency::default();

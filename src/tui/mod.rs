@@ -6,12 +6,15 @@
 //! - `column.rs`: the columns of the table and how they sort;
 //! - `picker.rs`: the same for the list of locks;
 //! - `view/`: one file a panel;
+//! - `ink.rs`: text and borders, cell by cell; `surface.rs`: from one frame to the next;
 //! - `theme.rs`: colours and glyphs; `terminal.rs`: taking the terminal and giving it back; `input.rs`: its events.
 
 mod column;
+mod ink;
 pub mod input;
 pub mod keymap;
 pub mod picker;
+pub mod surface;
 pub mod terminal;
 pub mod theme;
 mod ui;

@@ -1,15 +1,14 @@
 //! Takes the terminal and gives it back as it was: on leaving, on a panic in any thread, when dropped.
 
+use super::surface::Surface;
 use anyhow::{Context, Result};
-use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
-    disable_raw_mode, enable_raw_mode,
+    EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
-use ratatui::crossterm::{execute, queue};
-use ratatui::{Frame, Terminal};
+use ratatui::{Frame, Viewport};
 use std::io::{self, BufWriter, Stdout, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError, TryLockError};
@@ -25,7 +24,7 @@ const FRAME_ENDS: Duration = Duration::from_millis(100);
 
 /// The terminal while it is ours.
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    surface: Surface<BufWriter<Stdout>>,
 }
 
 impl Screen {
@@ -42,12 +41,12 @@ impl Screen {
             }));
         });
         take()?;
-        let backend = CrosstermBackend::new(BufWriter::with_capacity(64 * 1024, io::stdout()));
-        let terminal = Terminal::new(backend).context("cannot ask the terminal for its size");
-        if terminal.is_err() {
+        let out = BufWriter::with_capacity(64 * 1024, io::stdout());
+        let surface = Surface::new(out, Viewport::Fullscreen).context("cannot ask the terminal for its size");
+        if surface.is_err() {
             restore();
         }
-        Ok(Self { terminal: terminal? })
+        Ok(Self { surface: surface? })
     }
 
     /// Gives the terminal back; does nothing where that has been done.
@@ -61,11 +60,7 @@ impl Screen {
     /// The terminal does not answer.
     pub fn reenter(&mut self) -> Result<()> {
         take()?;
-        // Not Terminal::clear(): that asks the terminal where its cursor is, and another thread reads the answer.
-        // Two blank buffers do: all that the next frame has differs from them.
-        self.terminal.current_buffer_mut().reset();
-        self.terminal.swap_buffers();
-        execute!(self.terminal.backend_mut(), Clear(ClearType::All)).context("cannot clear the terminal")
+        self.surface.clear().context("cannot clear the terminal")
     }
 
     /// Draws a frame, unless the terminal has been given back.
@@ -77,9 +72,7 @@ impl Screen {
         if !TAKEN.load(Ordering::SeqCst) {
             return Ok(());
         }
-        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        self.terminal.draw(render)?;
-        execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
+        self.surface.draw(render)
     }
 }
 

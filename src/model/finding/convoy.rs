@@ -30,7 +30,7 @@ impl Convoy {
             ns,
             turns,
             waiting: model.waiting(),
-            hold: model.hold().all().quantile(0.5),
+            hold: model.hold().quantile(0.5),
         })
     }
 }

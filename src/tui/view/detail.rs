@@ -7,13 +7,14 @@ use crate::event::{Condition, LockMode, Task};
 use crate::format::{count, percent};
 use crate::model::history::{Became, Change, Turn};
 use crate::model::{Actor, Latency, Locks, Model};
+use crate::tui::ink::Rows;
 use crate::tui::keymap::Action;
 use crate::tui::theme::Glyphs;
 use crate::tui::ui::{Figure, Ui};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Clear, Paragraph};
+use ratatui::widgets::Clear;
 
 /// The largest it gets, and the smallest that has panels.
 const LARGEST: (u16, u16) = (116, 44);
@@ -75,7 +76,7 @@ fn panels(frame: &mut Frame<'_>, area: Rect, facts: Vec<Line<'static>>, actor: &
         Constraint::Length((below / 2).clamp(7, 15)),
         Constraint::Fill(1),
     ]));
-    frame.render_widget(Paragraph::new(facts), top);
+    frame.render_widget(Rows(facts), top);
     let halves = [Constraint::Fill(1), Constraint::Fill(1)];
     let [left, right] = upper.layout(&Layout::horizontal(halves));
     durations(frame, left, right, actor, model, ui);
@@ -105,7 +106,7 @@ fn panels(frame: &mut Frame<'_>, area: Rect, facts: Vec<Line<'static>>, actor: &
     let columns = Column::fitting(actor, usize::from(inner.width));
     let newest = actor.history.turns.iter().rev().skip(first).take(height);
     let lines = std::iter::once(heading(&columns, ui)).chain(newest.map(|turn| row(turn, &columns, actor, model, ui)));
-    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), inner);
+    frame.render_widget(Rows(lines.collect()), inner);
 
     let (first, about) = shown(changes, height);
     let outer = block(title("what became of it", &about, &ui.theme, &ui.glyphs), &ui.theme, &ui.glyphs);
@@ -114,7 +115,7 @@ fn panels(frame: &mut Frame<'_>, area: Rect, facts: Vec<Line<'static>>, actor: &
     let newest = actor.history.changes().rev().skip(first).take(height);
     let width = usize::from(inner.width);
     let lines: Vec<Line<'_>> = newest.map(|change| became(change, model, ui, width)).collect();
-    frame.render_widget(Paragraph::new(lines), inner);
+    frame.render_widget(Rows(lines), inner);
 }
 
 /// All of it below each other.
@@ -137,7 +138,7 @@ fn text(frame: &mut Frame<'_>, area: Rect, facts: Vec<Line<'static>>, actor: &Ac
     lines.extend(histogram::spread(own, own, None, model, ui, width, 9));
     ui.detail_scroll = ui.detail_scroll.min(lines.len().saturating_sub(usize::from(area.height)));
     let shown: Vec<Line<'_>> = lines.into_iter().skip(ui.detail_scroll).take(usize::from(area.height)).collect();
-    frame.render_widget(Paragraph::new(shown), area);
+    frame.render_widget(Rows(shown), area);
 }
 
 /// The durations of an actor that stand for a figure: a handoff is nobody's own.
@@ -181,7 +182,7 @@ fn beside(
     // The row of those that wait is kept free where nobody does, so that both have the same ranges.
     let height = height.saturating_sub(usize::from(waiting.is_none()));
     let lines = histogram::spread(latency, scale, waiting, model, ui, width, height);
-    frame.render_widget(Paragraph::new(lines), inner);
+    frame.render_widget(Rows(lines), inner);
 }
 
 /// What it does, counts, and who it is.

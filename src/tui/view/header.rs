@@ -7,12 +7,12 @@ use crate::format::{clock, count};
 use crate::model::finding::Finding;
 use crate::model::{Locks, Model};
 use crate::source::Position;
+use crate::tui::ink::{Row, Rows};
 use crate::tui::keymap::Action;
 use crate::tui::ui::Ui;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 /// Columns that the command takes at most.
 const COMMAND: usize = 24;
@@ -97,7 +97,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
     spans.push(Span::styled(settings, theme.text));
     spans.push(Span::styled(badge, style));
     spans.push(Span::styled(time, theme.text));
-    frame.render_widget(Line::from(spans), area);
+    frame.render_widget(Row(Line::from(spans)), area);
 }
 
 /// The name of a command, without its folder.
@@ -159,7 +159,7 @@ pub(super) fn finding(frame: &mut Frame<'_>, area: Rect, found: &[Finding], ui: 
     if let Some(last) = shown.last_mut() {
         last.push_span(Span::styled(behind, ui.theme.dim));
     }
-    frame.render_widget(Paragraph::new(shown), area);
+    frame.render_widget(Rows(shown), area);
 }
 
 /// How far a recording has been shown: speed, place, a bar, length.
@@ -172,7 +172,7 @@ pub(super) fn position(frame: &mut Frame<'_>, area: Rect, at: Position, ui: &Ui)
     };
     let left = format!(" {speed:>5}  {} ", clock(at.t));
     let Some(length) = at.length.filter(|l| *l > 0) else {
-        return frame.render_widget(Line::styled(format!("{left} of a stream"), theme.text), area);
+        return frame.render_widget(Row(Line::styled(format!("{left} of a stream"), theme.text)), area);
     };
     let share = (at.t as f64 / length as f64).clamp(0.0, 1.0);
     let right = format!(" {}  {:>3.0} % ", clock(length), share * 100.0);
@@ -180,12 +180,12 @@ pub(super) fn position(frame: &mut Frame<'_>, area: Rect, at: Position, ui: &Ui)
     let done = (share * room as f64).round() as usize;
     let bar = |glyph: &str, n: usize| glyph.repeat(n);
     frame.render_widget(
-        Line::from(vec![
+        Row(Line::from(vec![
             Span::styled(left, theme.text),
             Span::styled(bar(glyphs.right.last().unwrap_or(&glyphs.rest), done), theme.holding),
             Span::styled(bar(glyphs.rest, room.saturating_sub(done)), theme.dim),
             Span::styled(right, theme.text),
-        ]),
+        ])),
         area,
     );
 }
@@ -208,7 +208,7 @@ pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, locks: &Locks, ui: &Ui) 
     if let Some(message) = &ui.message {
         let text = format!(" {}", glyphs.plain(message));
         let line = Line::styled(cut(&text, usize::from(area.width), glyphs), theme.strong);
-        return frame.render_widget(line, area);
+        return frame.render_widget(Row(line), area);
     }
     let mut room = usize::from(area.width);
     // Help and quit are worth more than the rest: they are always there.
@@ -228,5 +228,5 @@ pub(super) fn footer(frame: &mut Frame<'_>, area: Rect, locks: &Locks, ui: &Ui) 
         .into_iter()
         .chain(vital)
         .flat_map(|(keys, label)| [Span::styled(keys, theme.key), Span::styled(label, theme.dim)]);
-    frame.render_widget(Line::from_iter(spans), area);
+    frame.render_widget(Row(Line::from_iter(spans)), area);
 }

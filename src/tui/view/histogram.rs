@@ -3,12 +3,12 @@
 use super::{block, cut, time as shown, title};
 use crate::format::count;
 use crate::model::{Latency, Model};
+use crate::tui::ink::Rows;
 use crate::tui::theme::Glyphs;
 use crate::tui::ui::{Figure, Ui};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 /// Columns of a range's label: `500 ms–1 s`.
 const LABEL: usize = 12;
@@ -36,7 +36,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     let waiting = model.longest_waiter().filter(|_| ui.figure == Figure::Wait);
     let waiting = waiting.map(|(_, ns)| (model.waiting(), ns));
     let lines = spread(&latency, &latency, waiting, model, ui, usize::from(inner.width), usize::from(inner.height));
-    frame.render_widget(Paragraph::new(lines), inner);
+    frame.render_widget(Rows(lines), inner);
 }
 
 /// Percentiles, ranges with bars, and those that still wait (how many, the longest in ns): what fits into `width` and

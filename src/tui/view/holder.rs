@@ -5,12 +5,12 @@ use crate::dist::plain;
 use crate::event::{Condition, LockMode};
 use crate::format::{count, percent, rate};
 use crate::model::{Actor, Model, State};
+use crate::tui::ink::{Row, Rows};
 use crate::tui::ui::Ui;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 /// Columns of the progress bar.
 const BAR: usize = 22;
@@ -27,8 +27,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     if area.height < ROWS {
         let (text, style) = verdict(model, ui, usize::from(area.width));
-        return frame
-            .render_widget(Line::styled(cut(&format!(" {text}"), usize::from(area.width), glyphs), style), area);
+        let text = cut(&format!(" {text}"), usize::from(area.width), glyphs);
+        return frame.render_widget(Row(Line::styled(text, style)), area);
     }
     let block = block(title("holder", "", theme, glyphs), theme, glyphs);
     let inner = block.inner(area);
@@ -42,7 +42,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     lines.push(progress(model, ui, width));
     lines.push(Line::styled(cut(&facts(model, width), width, glyphs), theme.text));
     frame.render_widget(block, area);
-    frame.render_widget(Paragraph::new(lines), inner);
+    frame.render_widget(Rows(lines), inner);
 }
 
 /// One sentence that says what is going on, as long as there is room for.
@@ -163,7 +163,7 @@ fn progress(model: &Model, ui: &Ui, width: usize) -> Line<'static> {
     // Of other programs nobody knows how long they mean to hold it: what they usually do stands for it.
     let unknown = model.is_watched() || model.runs_command();
     let hold = match unknown {
-        true => model.hold().all().quantile(0.5).unwrap_or(0),
+        true => model.hold().quantile(0.5).unwrap_or(0),
         false => model.settings().0,
     };
     let bar = BAR.min(width / 3);
@@ -173,7 +173,7 @@ fn progress(model: &Model, ui: &Ui, width: usize) -> Line<'static> {
     };
     let done = glyphs.bar(share * bar as f64, bar);
     let rest = glyphs.rest.repeat(bar.saturating_sub(done.chars().count()));
-    let handoff = model.handoff().all().quantile(0.5).map_or("-".into(), |ns| time(ns, model, glyphs));
+    let handoff = model.handoff().quantile(0.5).map_or("-".into(), |ns| time(ns, model, glyphs));
     let dot = glyphs.dot;
     let mut text = match (unknown, hold) {
         (false, _) => format!(" of ~{:<6}", plain(hold)),

@@ -3,13 +3,13 @@
 use super::{block, elide, time, title};
 use crate::format::{count, rate};
 use crate::model::{Locks, Model};
+use crate::tui::ink::{Row, Rows};
 use crate::tui::picker::LockColumn;
 use crate::tui::ui::Ui;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 /// Widths of the columns, and the order in which they go when there is no room: the last first.
 const COLUMNS: [(LockColumn, usize); 7] = [
@@ -49,17 +49,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, ui: &mut Ui
     }
     if order.is_empty() {
         let text = " nobody holds a file lock that can be seen from here";
-        return frame.render_widget(Paragraph::new(Line::styled(text, theme.text)), inner);
+        return frame.render_widget(Rows(vec![Line::styled(text, theme.text)]), inner);
     }
     let columns = fitting(usize::from(inner.width).saturating_sub(POINTER));
-    frame.render_widget(heading(&columns, ui), Rect { height: 1, ..inner });
+    frame.render_widget(Row(heading(&columns, ui)), Rect { height: 1, ..inner });
     for (row, id) in picker.rows.iter().enumerate() {
         let Some(model) = locks.get(*id) else { continue };
         let y = ui.rows.y.saturating_add(u16::try_from(row).unwrap_or(u16::MAX));
         let selected = picker.selected == Some(*id);
         let style = if selected { theme.selected } else { Style::new() };
         let area = Rect { y, height: 1, ..inner }.intersection(inner);
-        frame.render_widget(line(&columns, model, ui, selected).style(style), area);
+        frame.render_widget(Row(line(&columns, model, ui, selected).style(style)), area);
     }
 }
 

@@ -24,6 +24,7 @@ mod runs;
 mod table;
 mod timeline;
 
+use super::ink::{Border, Row, line_width};
 use super::keymap::Action;
 use super::theme::{Glyphs, Theme};
 use super::ui::{Overlay, Panel, Ui};
@@ -34,7 +35,6 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Paragraph};
 
 /// The smallest screen that shows anything.
 const SMALLEST: (u16, u16) = (40, 10);
@@ -106,7 +106,7 @@ fn panels(
     header::draw(frame, top, locks, model, ui, frozen);
     if let Some(text) = blind {
         let text = cut(&format!(" {}", ui.glyphs.plain(text)), usize::from(note.width), &ui.glyphs);
-        frame.render_widget(Line::styled(text, ui.theme.dim), note);
+        frame.render_widget(Row(Line::styled(text, ui.theme.dim)), note);
     }
     header::finding(frame, finding, found, ui);
     if let Some(at) = ui.position {
@@ -160,15 +160,15 @@ fn more_panels(frame: &mut Frame<'_>, area: Rect, panels: &str, ui: &Ui) {
     let text = Line::styled(format!(" {key} {panels} "), ui.theme.dim).right_aligned();
     let row =
         Rect { x: area.x + 1, y: area.bottom().saturating_sub(1), height: 1, width: area.width.saturating_sub(2) };
-    let width = u16::try_from(text.width()).unwrap_or(u16::MAX).min(row.width);
-    frame.render_widget(text, Rect { x: row.right().saturating_sub(width), width, ..row });
+    let width = u16::try_from(line_width(&text)).unwrap_or(u16::MAX).min(row.width);
+    frame.render_widget(Row(text), Rect { x: row.right().saturating_sub(width), width, ..row });
 }
 
 fn too_small(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
     let x = ui.glyphs.times;
     let (width, height) = SMALLEST;
     let text = format!("needs {width}{x}{height}, has {}{x}{}", area.width, area.height);
-    frame.render_widget(Paragraph::new(text), area);
+    frame.render_widget(Row(Line::raw(text)), area);
 }
 
 /// A duration of `ns` in as many digits as are known.
@@ -183,8 +183,8 @@ fn in_state(model: &Model, actor: &Actor, glyphs: &Glyphs) -> String {
 }
 
 /// A panel's frame with its title.
-fn block<'a>(title: impl Into<Line<'a>>, theme: &Theme, glyphs: &Glyphs) -> Block<'a> {
-    Block::bordered().border_set(glyphs.border).border_style(theme.border).title(title)
+fn block<'a>(title: impl Into<Line<'a>>, theme: &Theme, glyphs: &Glyphs) -> Border<'a> {
+    Border::new(glyphs.border, theme.border, title.into())
 }
 
 /// A panel's title: its name, then what it shows.

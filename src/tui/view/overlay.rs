@@ -6,6 +6,7 @@ use crate::format::clock;
 use crate::model::finding::Finding;
 use crate::model::{Model, Note};
 use crate::source::Question;
+use crate::tui::ink::Rows;
 use crate::tui::keymap::Action;
 use crate::tui::theme::Glyphs;
 use crate::tui::ui::Ui;
@@ -13,7 +14,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Clear, Paragraph};
+use ratatui::widgets::Clear;
 use std::cmp::Reverse;
 
 /// Columns of the keys in the help, at least.
@@ -56,7 +57,7 @@ pub(super) fn help(frame: &mut Frame<'_>, area: Rect, ui: &mut Ui) {
     ui.help_scroll = ui.help_scroll.min(u16::try_from(most).unwrap_or(u16::MAX));
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
-    frame.render_widget(Paragraph::new(lines).scroll((ui.help_scroll, 0)), inner);
+    frame.render_widget(Rows(lines.into_iter().skip(ui.help_scroll.into()).collect()), inner);
 }
 
 /// What is wrong now, and the latest deaths, stops and failures.
@@ -88,7 +89,7 @@ pub(super) fn findings(frame: &mut Frame<'_>, area: Rect, model: &Model, found: 
     lines.truncate(usize::from(inner.height));
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
-    frame.render_widget(Paragraph::new(lines), inner);
+    frame.render_widget(Rows(lines), inner);
 }
 
 /// A sentence in as many rows as it takes, those after the first indented.
@@ -161,5 +162,5 @@ pub(super) fn question(frame: &mut Frame<'_>, area: Rect, question: &Question, u
     ]));
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
-    frame.render_widget(Paragraph::new(lines), inner);
+    frame.render_widget(Rows(lines), inner);
 }

@@ -4,11 +4,11 @@ use super::{block, cut, title};
 use crate::format::{clock, count};
 use crate::model::runs::{Run, Runs};
 use crate::model::{Actor, Model};
+use crate::tui::ink::Rows;
 use crate::tui::ui::Ui;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
-use ratatui::widgets::Paragraph;
 
 /// Columns of the list of runs.
 const RUNS: u16 = 46;
@@ -48,7 +48,7 @@ fn list(frame: &mut Frame<'_>, area: Rect, runs: &Runs, ui: &Ui) {
     };
     let lines: Vec<Line<'_>> = runs.latest.iter().rev().take(usize::from(inner.height)).map(line).collect();
     frame.render_widget(outer, area);
-    frame.render_widget(Paragraph::new(lines), inner);
+    frame.render_widget(Rows(lines), inner);
 }
 
 fn output(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
@@ -68,7 +68,7 @@ fn output(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
         .map(|text| Line::styled(cut(&format!(" {}", glyphs.plain(text)), width, glyphs), theme.text))
         .collect();
     frame.render_widget(outer, area);
-    frame.render_widget(Paragraph::new(shown), inner);
+    frame.render_widget(Rows(shown), inner);
 }
 
 /// Output as lines that a terminal would show: without escape sequences, after the last return to the line's begin.

@@ -4,6 +4,7 @@ use super::{block, elide, time, title};
 use crate::format::{count, percent};
 use crate::model::runs::End;
 use crate::model::{Actor, Locks, Model, State};
+use crate::tui::ink::Row;
 use crate::tui::theme::Glyphs;
 use crate::tui::{Column, Ui};
 use ratatui::Frame;
@@ -49,7 +50,7 @@ const WATCHED: [(Column, usize); 13] = [
 ];
 
 /// Columns between two columns.
-const GAP: usize = 1;
+const GAP: &str = " ";
 /// Columns for the pointer at the selected row.
 const POINTER: usize = 2;
 
@@ -77,7 +78,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
     if inner.height == 0 {
         return;
     }
-    frame.render_widget(heading(&columns, model.is_watched(), ui), Rect { height: 1, ..inner });
+    frame.render_widget(Row(heading(&columns, model.is_watched(), ui)), Rect { height: 1, ..inner });
     let all = model.acquisitions();
     for (row, id) in order.iter().skip(ui.scroll).take(height).enumerate() {
         let Some(actor) = model.actor(*id) else { continue };
@@ -86,7 +87,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
         let selected = ui.selected == Some(*id);
         let style = if selected { theme.selected } else { Style::new() };
         let elsewhere = elsewhere(locks, model, actor);
-        frame.render_widget(line(&columns, model, (actor, elsewhere), all, ui, selected).style(style), area);
+        let line = line(&columns, model, (actor, elsewhere), all, ui, selected).style(style);
+        frame.render_widget(Row(line), area);
     }
 }
 
@@ -125,11 +127,11 @@ fn fitting(width: usize, model: &Model) -> Vec<(Column, usize)> {
 
 fn fit(width: usize, columns: &[(Column, usize)], widest: &[(Column, usize)]) -> Vec<(Column, usize)> {
     // The last column needs no gap behind it.
-    let mut room = width + GAP;
+    let mut room = width + GAP.len();
     let mut fit: Vec<(Column, usize)> = Vec::new();
     for &(column, least) in columns {
         let wide = widest.iter().find(|(c, _)| *c == column).map_or(least, |(_, w)| least.max(*w));
-        let Some(left) = room.checked_sub(wide + GAP) else { break };
+        let Some(left) = room.checked_sub(wide + GAP.len()) else { break };
         room = left;
         fit.push((column, wide));
     }
@@ -141,12 +143,12 @@ fn heading(columns: &[(Column, usize)], watched: bool, ui: &Ui) -> Line<'static>
     let mut spans = vec![Span::raw(" ".repeat(POINTER))];
     for (column, width) in columns {
         let style = if ui.sort == *column { ui.theme.strong.add_modifier(Modifier::UNDERLINED) } else { ui.theme.dim };
-        let (title, gap) = (column.title_of(watched), " ".repeat(GAP));
-        let pad = width.saturating_sub(title.len());
+        let title = column.title_of(watched);
+        let pad = Span::raw(" ".repeat(width.saturating_sub(title.len())));
         if left_aligned(*column) {
-            spans.extend([Span::styled(title, style), Span::raw(" ".repeat(pad) + &gap)]);
+            spans.extend([Span::styled(title, style), pad, Span::raw(GAP)]);
         } else {
-            spans.extend([Span::raw(" ".repeat(pad)), Span::styled(title, style), Span::raw(gap)]);
+            spans.extend([pad, Span::styled(title, style), Span::raw(GAP)]);
         }
     }
     Line::from(spans)
@@ -199,10 +201,23 @@ fn line(
             _ if model.is_watched() => elide(&glyphs.plain(&text), width, glyphs),
             _ => text,
         };
-        let text = if left_aligned(column) { format!("{text:<width$}") } else { format!("{text:>width$}") };
-        spans.extend([Span::styled(text, style), Span::raw(" ".repeat(GAP))]);
+        spans.extend([Span::styled(padded(&text, width, left_aligned(column)), style), Span::raw(GAP)]);
     }
     Line::from(spans)
+}
+
+/// `text` with blanks behind it or before it, so that it takes `width` columns.
+fn padded(text: &str, width: usize, left: bool) -> String {
+    let blanks = std::iter::repeat_n(' ', width.saturating_sub(text.chars().count()));
+    let mut padded = String::with_capacity(text.len() + blanks.len());
+    if left {
+        padded.push_str(text);
+        padded.extend(blanks);
+    } else {
+        padded.extend(blanks);
+        padded.push_str(text);
+    }
+    padded
 }
 
 /// A range of bytes in so many columns: what two large numbers have in common at their begin tells least.

@@ -10,6 +10,7 @@ use crate::format::{clock, dur_in};
 use crate::model::history::{Became, Hold, NAMED_NS};
 use crate::model::timeline::Marks;
 use crate::model::{Actor, Model, State};
+use crate::tui::ink::{Pen, Row, line_width, width};
 use crate::tui::theme::Glyphs;
 use crate::tui::ui::Ui;
 use ratatui::Frame;
@@ -41,14 +42,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     let cells = usize::from(area.width.saturating_sub(2)).saturating_sub(NAME + 1);
     let window = Window::of(model, ui, cells);
     let heading = title("timeline", &window.about(ui), theme, glyphs);
-    let room = usize::from(area.width).saturating_sub(heading.width() + 3);
+    let room = usize::from(area.width).saturating_sub(line_width(&heading) + 3);
     let [left, right] = window.axis(ui).map(|text| Line::styled(text, theme.dim));
+    let below_names = Span::raw(glyphs.border.horizontal_bottom.repeat(NAME + 1));
     let outer = block(heading, theme, glyphs)
-        .title(legend(model, ui, room).right_aligned())
-        .title_bottom(Line::from_iter(
-            std::iter::once(Span::raw(glyphs.border.horizontal_bottom.repeat(NAME + 1))).chain(left.spans),
-        ))
-        .title_bottom(right.right_aligned());
+        .right(legend(model, ui, room))
+        .bottom(Line::from_iter(std::iter::once(below_names).chain(left.spans)), right);
     let inner = outer.inner(area);
     frame.render_widget(outer, area);
     let row = |number: usize| {
@@ -59,8 +58,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     let first = usize::from(lanes >= 3);
     if first == 1 {
         lanes -= 1;
-        let name = Span::styled(format!(" {:<NAME$}", "holder"), theme.strong);
-        frame.render_widget(Line::from_iter(std::iter::once(name).chain(holders(model, ui, &window))), row(0));
+        holders(model, ui, &window, named(frame, row(0), "holder", theme.strong));
     }
     let order = ui.order(model);
     let mut start = ui.scroll.min(order.len().saturating_sub(lanes));
@@ -76,12 +74,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
             _ => model.label(actor).0,
         };
         let style = if ui.selected == Some(*id) { theme.selected } else { theme.text };
-        let name = Span::styled(format!(" {name:<NAME$}"), style);
-        frame.render_widget(
-            Line::from_iter(std::iter::once(name).chain(lane(actor, model, ui, &window))),
-            row(first + number),
-        );
+        lane(actor, model, ui, &window, named(frame, row(first + number), &name, style));
     }
+}
+
+/// Draws a name; what draws the cells behind it.
+fn named<'a>(frame: &'a mut Frame<'_>, area: Rect, name: &str, style: Style) -> Pen<'a> {
+    let name = format!(" {name:<NAME$}");
+    let behind = width(&name);
+    frame.render_widget(Row(Line::from(Span::styled(name, style))), area);
+    Pen::new(frame.buffer_mut(), area, behind)
 }
 
 /// What the signs mean, as many of them as there is room for.
@@ -97,9 +99,10 @@ fn legend(model: &Model, ui: &Ui, room: usize) -> Line<'static> {
         (glyphs.violated, theme.alarm, "violation"),
         (glyphs.paused, theme.dim, "paused"),
     ];
-    let mut line = Line::default();
+    let (mut line, mut taken) = (Line::default(), 0);
     for (sign, style, word) in signs.into_iter().filter(|(.., word)| !(watched && *word == "paused")) {
-        if line.width() + sign.chars().count() + word.len() + 3 > room {
+        taken += sign.chars().count() + word.len() + 3;
+        if taken > room {
             break;
         }
         line.extend([Span::raw(" "), Span::styled(sign, style), Span::styled(format!(" {word} "), theme.dim)]);
@@ -153,6 +156,11 @@ impl Window {
         let from = number.checked_mul(self.width)?;
         let to = from.saturating_add(self.width).min(self.now);
         (from < to).then_some((from, to))
+    }
+
+    /// The newest cell that time has come to.
+    fn newest(&self) -> Option<(u64, u64)> {
+        (0..self.cells).rev().find_map(|index| self.cell(index))
     }
 
     fn begin(&self) -> u64 {
@@ -213,13 +221,17 @@ struct Cell {
 }
 
 /// One worker's row.
-fn lane(actor: &Actor, model: &Model, ui: &Ui, window: &Window) -> Vec<Span<'static>> {
-    let exact = turns(actor, model, window);
+fn lane(actor: &Actor, model: &Model, ui: &Ui, window: &Window, mut pen: Pen<'_>) {
     let known_from = match actor.history.turns.iter().next() {
         Some(oldest) if actor.history.turns.is_full() => {
             model.active_at(oldest.at).saturating_sub(oldest.waited().unwrap_or(0))
         }
         _ => 0,
+    };
+    // Where the lock changes hands fast, the turns that are kept do not fill a cell.
+    let exact = match window.newest().is_some_and(|(from, _)| from >= known_from) {
+        true => turns(actor, model, window),
+        false => vec![Cell::default(); window.cells],
     };
     // Waits that led to nothing are in no turn.
     let in_vain = |what: Became| matches!(what, Became::GaveUp { .. } | Became::Left { .. });
@@ -228,10 +240,9 @@ fn lane(actor: &Actor, model: &Model, ui: &Ui, window: &Window) -> Vec<Span<'sta
     paused.sort_unstable();
     let since = actor.since_active;
     let stopped_since = actor.stopped_since.map(|t| model.active_at(t));
-    let mut row = Row::default();
     for (index, exact) in exact.into_iter().enumerate() {
         let Some((from, to)) = window.cell(index) else {
-            row.push(" ", Style::new());
+            pen.put(" ", Style::new());
             continue;
         };
         let length = (to - from) as f64;
@@ -270,9 +281,8 @@ fn lane(actor: &Actor, model: &Model, ui: &Ui, window: &Window) -> Vec<Span<'sta
             _ if absent => (" ", ui.theme.dim),
             _ => glyph(cell, portion.stopped, ui),
         };
-        row.push(sign, style);
+        pen.put(sign, style);
     }
-    row.spans
 }
 
 /// What a worker's latest acquisitions and its present state make of the cells, to the ns.
@@ -360,7 +370,7 @@ fn rest(cell: Cell, stopped: bool, ui: &Ui) -> (&'static str, Style) {
 
 /// Who held it after whom: at each handoff the name of who got it, then a line for as long as it was held. Where there
 /// is no room for names, because it changes hands faster, for what share of the time anyone held it.
-fn holders(model: &Model, ui: &Ui, window: &Window) -> Vec<Span<'static>> {
+fn holders(model: &Model, ui: &Ui, window: &Window, mut pen: Pen<'_>) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let present = model.holders().map(|a| Hold { from: a.since_active, to: window.now, actor: a.id });
     // Among holds too short to be named the present one has no name either.
@@ -407,7 +417,6 @@ fn holders(model: &Model, ui: &Ui, window: &Window) -> Vec<Span<'static>> {
             }
         }
     }
-    let mut row = Row::default();
     for (index, sign) in signs.iter().enumerate() {
         let busy = || {
             let (from, to) = window.cell(index)?;
@@ -415,12 +424,11 @@ fn holders(model: &Model, ui: &Ui, window: &Window) -> Vec<Span<'static>> {
             Some(((model.timeline().portion(from, to).held_ns + now as f64) / (to - from) as f64).min(1.0))
         };
         match (sign, busy()) {
-            (Some(sign), _) => row.push(sign, theme.holding),
-            (None, Some(busy)) if busy >= NOTHING => row.push(glyphs.level(busy), theme.holding),
-            _ => row.push(" ", theme.dim),
+            (Some(sign), _) => pen.put(sign, theme.holding),
+            (None, Some(busy)) if busy >= NOTHING => pen.put(glyphs.level(busy), theme.holding),
+            _ => pen.put(" ", theme.dim),
         }
     }
-    row.spans
 }
 
 /// What a holder is called where there is hardly room: a worker's number, a task's process.
@@ -428,20 +436,5 @@ fn label(id: ActorId, model: &Model) -> String {
     match model.actor(id).filter(|a| a.task.is_some()) {
         Some(task) => model.label(task).1.to_string(),
         None => id.to_string(),
-    }
-}
-
-/// A row of cells, as few spans as can be.
-#[derive(Default)]
-struct Row {
-    spans: Vec<Span<'static>>,
-}
-
-impl Row {
-    fn push(&mut self, sign: &str, style: Style) {
-        match self.spans.last_mut() {
-            Some(last) if last.style == style => last.content.to_mut().push_str(sign),
-            _ => self.spans.push(Span::styled(sign.to_owned(), style)),
-        }
     }
 }
