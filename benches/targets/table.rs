@@ -21,14 +21,13 @@ impl Rows {
         Self { pairs: pairs.max(1), lines: Vec::new() }
     }
 
-    /// The median of `pairs` ratios of what `pair` gives, one side run after the other.
-    pub fn ratio(&mut self, what: &str, target: Target, mut pair: impl FnMut(usize) -> (f64, f64)) {
-        let mut ratios: Vec<f64> = (0..self.pairs)
-            .map(|n| {
-                let (a, b) = pair(n);
-                a / b
-            })
-            .collect();
+    /// The median of ratios of what `pair` gives, at least as many as there are pairs. It runs its second side first: the
+    /// first one is compared with the second one before and after it, for machines grow faster and slower.
+    pub fn ratio(&mut self, what: &str, target: Target, least: usize, mut pair: impl FnMut() -> (f64, f64)) {
+        let mut all: Vec<(f64, f64)> = (0..self.pairs.max(least)).map(|_| pair()).collect();
+        all.push((f64::NAN, pair().1));
+        let compare = |pair: &[(f64, f64)]| pair[0].0 / ((pair[0].1 + pair[1].1) / 2.0);
+        let mut ratios: Vec<f64> = all.windows(2).map(compare).collect();
         self.figure(what, target, "", &mut ratios);
     }
 
@@ -58,7 +57,7 @@ impl Rows {
     }
 
     pub fn print(&self) {
-        println!("\n| what | median of {} | lowest - highest | target | |\n|---|---|---|---|---|", self.pairs);
+        println!("\n| what | median of {} or more | lowest - highest | target | |\n|---|---|---|---|---|", self.pairs);
         self.lines.iter().for_each(|line| println!("{line}"));
     }
 }

@@ -109,7 +109,7 @@ struct Settings {
     think: Dist,
     /// Neither paused nor at its end.
     running: bool,
-    /// There is nothing to be done while the lock is held.
+    /// There is nothing to be done, neither while the lock is held nor before.
     at_once: bool,
 }
 
@@ -121,7 +121,8 @@ impl Settings {
         let running = !control.paused() && !control.stopping() && !job.slot.retired();
         let hold = control.hold();
         let nothing_else = job.errand.is_none() && job.mischief.is_none() && job.shared_percent == 0;
-        let at_once = running && hold == Dist::Fixed(0) && nothing_else;
+        let nothing = Dist::Fixed(0);
+        let at_once = running && hold == nothing && control.think() == nothing && nothing_else;
         Self { generation, hold, think: control.think(), running, at_once }
     }
 }
@@ -147,11 +148,13 @@ impl Worker<'_> {
     }
 
     fn turn(&mut self) -> Result<(), End> {
-        self.think()?;
+        if !self.settings().at_once {
+            self.think()?;
+        }
         if self.fd < 0 {
             self.fd = sys::open(self.job.path).map_err(|e| End::Failed(0, e))?;
         }
-        if self.settings().at_once {
+        if self.settings.at_once {
             return self.turn_at_once();
         }
         let (mode, mischief) = (self.choose_mode(), self.job.mischief);

@@ -31,6 +31,7 @@ pub trait Lock {
 }
 
 impl Lock for LockKind {
+    #[inline]
     fn try_acquire(&self, fd: RawFd, mode: LockMode) -> Result<bool, Errno> {
         if let Some(answer) = flaw::try_acquire(*self, fd, mode) {
             return answer;
@@ -55,6 +56,7 @@ impl Lock for LockKind {
         }
     }
 
+    #[inline]
     fn release(&self, fd: RawFd) -> Result<(), Errno> {
         match self {
             Self::Flock => sys::flock(fd, libc::LOCK_UN),
@@ -93,6 +95,7 @@ impl LockKind {
 }
 
 /// What a call that does not wait came to.
+#[inline]
 fn granted(done: Result<(), Errno>) -> Result<bool, Errno> {
     match done {
         Ok(()) => Ok(true),

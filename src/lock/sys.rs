@@ -5,6 +5,7 @@ use super::Bytes;
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
+#[inline]
 pub(super) fn flock(fd: RawFd, op: libc::c_int) -> Result<(), Errno> {
     // SAFETY: flock(2) takes two integers and touches no memory of ours.
     told(unsafe { libc::flock(fd, op) })
@@ -26,9 +27,12 @@ pub(super) fn fcntl(fd: RawFd, command: libc::c_int, kind: libc::c_int, bytes: B
 
 /// What a call came to. That somebody has the lock is told at once: it is what most often comes, and the table of all
 /// other errors then costs a worker no memory.
+#[inline]
 fn told(done: libc::c_int) -> Result<(), Errno> {
-    if done == -1 && Errno::last_raw() == libc::EAGAIN {
-        return Err(Errno::EAGAIN);
-    }
-    Errno::result(done).map(drop)
+    if done == -1 { Err(why()) } else { Ok(()) }
+}
+
+#[cold]
+fn why() -> Errno {
+    if Errno::last_raw() == libc::EAGAIN { Errno::EAGAIN } else { Errno::last() }
 }

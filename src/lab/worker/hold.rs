@@ -54,19 +54,19 @@ impl Worker<'_> {
         let mode = LockMode::Exclusive;
         let Some(got) = self.wait(mode)? else { return Ok(()) };
         let (job, ledger, active) = (self.job, self.job.shared.ledger(), self.job.shared.control().active());
-        let at = got.line.now();
         let entry = ledger.enter(job.me);
-        let end = got.line.now();
-        ledger.leave(job.me, end);
+        // Won and released: between them a second look at the clock would measure itself.
+        let at = got.line.now();
+        ledger.leave(job.me, at);
         self.release()?;
-        job.slot.set_doing(Doing::Else, end.saturating_sub(job.epoch));
+        job.slot.set_doing(Doing::Else, at.saturating_sub(job.epoch));
         if self.is_after_the_end(&entry) {
             return Err(End::Told);
         }
         self.accuse(at, &entry);
         job.slot.count();
         let held = Held::new(mode, &got, &entry, at, active.at(at));
-        self.tell_turn(&held, active.at(end).saturating_sub(held.active), end, false)
+        self.tell_turn(&held, 0, at, false)
     }
 
     /// Enters this holder in the ledger; tells of anyone found there.
@@ -110,6 +110,7 @@ impl Worker<'_> {
         }
     }
 
+    #[inline]
     fn release(&mut self) -> Result<(), End> {
         if self.job.keep_open {
             return self.job.kind.release(self.fd).map_err(|e| End::Failed(2, e));
@@ -125,6 +126,7 @@ impl Worker<'_> {
         control.stopping() || limit != 0 && entry.seq > limit
     }
 
+    #[inline]
     fn accuse(&mut self, at: u64, entry: &Entry) {
         if let Some(Owner { worker, pid }) = entry.other {
             self.telling.push(at, Body::Conflict { seq: entry.seq, other: worker, other_pid: pid });
@@ -192,6 +194,7 @@ impl Worker<'_> {
         }
     }
 
+    #[inline]
     fn tell_turn(&mut self, held: &Held, lasted: u64, end: u64, told: bool) -> Result<(), End> {
         let (won, waited) = (held.won, held.waited);
         match (u32::try_from(waited), u32::try_from(lasted)) {

@@ -35,17 +35,13 @@ impl Telling {
         Self { pipe, epoch, number: 0, len: 0, oldest: 0, flushed: 0, lost: 0, jammed: false, batch }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, t: u64, body: Body) {
         if self.pipe < 0 {
             return;
         }
         // The last place is kept for the count of what was lost.
-        if self.len + 1 >= BATCH && !matches!(body, Body::Dropped { .. }) {
-            let _ = self.flush(t);
-        }
-        if self.len + 1 >= BATCH && !matches!(body, Body::Dropped { .. }) {
-            self.lost += 1;
+        if self.len + 1 >= BATCH && !matches!(body, Body::Dropped { .. }) && !self.make_room(t) {
             return;
         }
         if self.len == 0 {
@@ -57,6 +53,15 @@ impl Telling {
             self.len += 1;
             self.number = self.number.wrapping_add(1);
         }
+    }
+
+    /// Whether there is room now for a record, which else is lost.
+    #[cold]
+    fn make_room(&mut self, t: u64) -> bool {
+        let _ = self.flush(t);
+        let room = self.len + 1 < BATCH;
+        self.lost += u64::from(!room);
+        room
     }
 
     pub(super) fn full(&self) -> bool {

@@ -32,7 +32,7 @@ pub(super) struct Got {
 
 impl Worker<'_> {
     /// Gets the lock, or none where it gave up.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wait(&mut self, mode: LockMode) -> Result<Option<Got>, End> {
         let job = self.job;
         let line = self.clock.line();
@@ -47,6 +47,7 @@ impl Worker<'_> {
     }
 
     /// Somebody else has the lock.
+    #[cold]
     fn wait_on(&mut self, mode: LockMode, start: u64, active: u64) -> Result<Option<Got>, End> {
         let (job, clock, shared) = (self.job, self.clock, mode == LockMode::Shared);
         let before = Some(job.shared.ledger().seq());
