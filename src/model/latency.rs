@@ -143,10 +143,15 @@ impl Latency {
     #[cold]
     fn add(&mut self, page: usize, slot: usize, n: u64) {
         if page >= self.directory.len() {
+            self.directory.reserve_exact(page + 1 - self.directory.len());
             self.directory.resize(page + 1, Place::default());
         }
         let Some(place) = self.directory.get_mut(page) else { return };
         if place.low == 0 {
+            if self.low.len() == self.low.capacity() {
+                // A quarter, not as much again: thousands have one.
+                self.low.reserve_exact(self.low.len() / 4 + 2);
+            }
             self.low.push([0; PAGE]);
             place.low = self.low.len() as u16;
         }
