@@ -44,6 +44,7 @@ fn frame(c: &mut Criterion) {
     let (mut model, mut screen) = (after_a_minute(10), Screen::new(sink(), 120, 36));
     group.bench_function("10 workers, a minute at zero hold", |b| {
         b.iter(|| {
+            // So little that however many frames there are, the minute stays on the screen.
             model.advance(model.now() + 33_000);
             screen.draw(&model);
         });

@@ -175,8 +175,7 @@ pub fn after_a_minute(workers: u32) -> Locks {
     let traffic = Traffic::new(workers, records);
     let (mut reader, begin) = (traffic.reader(), model.now());
     let tell = |model: &mut Locks, events: &[Event]| {
-        for event in events {
-            let mut event = event.clone();
+        for mut event in events.iter().cloned().flat_map(Event::singly) {
             event.t = begin + event.t.saturating_sub(1_000_000_000) * slower;
             model.apply(&event);
         }

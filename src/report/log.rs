@@ -131,7 +131,7 @@ fn words(event: &Event, precision: u64) -> String {
     let pid = event.pid;
     match &event.what {
         What::Cycle { acquired, .. } => won(acquired, precision),
-        What::Turns(turns) => turns.last().map_or_else(String::new, |turn| won(&turn.acquisition(), precision)),
+        What::Turns(turns) => format!("had it {} times", turns.len()),
         What::Spawned => format!("started, pid {pid}"),
         What::Announced(info) => {
             let file = info.file.as_ref().map(|(dev, ino)| format!(" ({dev} {ino})")).unwrap_or_default();

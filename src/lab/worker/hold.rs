@@ -54,19 +54,19 @@ impl Worker<'_> {
         let mode = LockMode::Exclusive;
         let Some(got) = self.wait(mode)? else { return Ok(()) };
         let (job, ledger, active) = (self.job, self.job.shared.ledger(), self.job.shared.control().active());
-        let entry = ledger.enter(job.me);
-        // Won and released: between them a second look at the clock would measure itself.
         let at = got.line.now();
-        ledger.leave(job.me, at);
+        let entry = ledger.enter(job.me);
+        let end = got.line.now();
+        ledger.leave(job.me, end);
         self.release()?;
-        job.slot.set_doing(Doing::Else, at.saturating_sub(job.epoch));
+        job.slot.set_doing(Doing::Else, end.saturating_sub(job.epoch));
         if self.is_after_the_end(&entry) {
             return Err(End::Told);
         }
         self.accuse(at, &entry);
         job.slot.count();
         let held = Held::new(mode, &got, &entry, at, active.at(at));
-        self.tell_turn(&held, 0, at, false)
+        self.tell_turn(&held, active.at(end).saturating_sub(held.active), end, false)
     }
 
     /// Enters this holder in the ledger; tells of anyone found there.
