@@ -1,7 +1,7 @@
 //! Reads the workers' pipes in a thread of its own and turns records into events.
 //!
-//! Busy, it naps between rounds rather than being woken for each batch; idle, it sleeps until somebody
-//! writes. What the main thread has to say (a worker was born, died, the lab was paused) comes through
+//! Busy, it naps between rounds rather than being woken for each batch, unless a pipe fills; idle, it sleeps until
+//! somebody writes. What the main thread has to say (a worker was born, died, the lab was paused) comes through
 //! the same thread, so that all events leave in one order.
 
 use super::clock::Tuner;
@@ -20,10 +20,15 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// The nap between two rounds while records keep coming.
-const NAP: Duration = Duration::from_millis(2);
+/// The nap between two rounds while records keep coming, in ns.
+const NAP_NS: u64 = 2_000_000;
+/// The same while they come by the hundred thousand a second, so that nobody can follow single ones: each round takes
+/// a processor from those that are watched, maybe while they hold the lock.
+const LONG_NAP_NS: u64 = 8_000_000;
+/// Records since the last nap from which on the next one is long; below [`FEW`] there is none.
+const MANY: usize = 1024;
+const FEW: usize = 32;
 /// How often the path is looked at, and the longest sleep.
 const LOOK_MS: u16 = 250;
 /// For how long after the last record hidden waits are looked for, in ns, and how often.
@@ -86,8 +91,12 @@ impl Collector {
         let mut last_record = 0;
         let mut last_look = 0;
         let mut ready = vec![EpollEvent::empty(); 256];
+        let mut since_nap = 0;
         loop {
             crate::panic_if_asked("collector");
+            let reader = self.shared.reader();
+            let calls = reader.calls();
+            reader.begin_round();
             let now = since_begin();
             let restless = now.saturating_sub(last_record) < RESTLESS_NS;
             let timeout = if restless { RESTLESS_MS } else { LOOK_MS };
@@ -144,8 +153,10 @@ impl Collector {
             if over {
                 return;
             }
-            if (32..BATCH).contains(&records) {
-                std::thread::sleep(NAP);
+            since_nap += records;
+            if (FEW..BATCH).contains(&records) {
+                reader.nap(calls, if since_nap < MANY { NAP_NS } else { LONG_NAP_NS });
+                since_nap = 0;
             }
         }
     }

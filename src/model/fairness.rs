@@ -2,8 +2,9 @@
 
 use crate::event::{ActorId, MAX_ACTORS};
 
-/// How many acquisitions may be waited for before a missing one counts as lost.
-const SPAN: usize = 1 << 14;
+/// How many acquisitions may be waited for before a missing one counts as lost: more than there are in what is read at
+/// once from workers at full speed.
+const SPAN: usize = 1 << 15;
 
 /// Acquisition numbers have 48 bits; a larger one is not one.
 const SEQ_MAX: u64 = 1 << 48;

@@ -209,7 +209,7 @@ impl Worker<'_> {
             }
         }
         if self.telling.full() {
-            self.telling.flush_soon(end, self.job.shared.control())?;
+            self.telling.flush_soon(end, self.job.shared)?;
         } else if self.job.errand.is_some() || self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
             // That it runs a command has been told: that it does no more must be, before it waits again.
             self.telling.flush(end)?;

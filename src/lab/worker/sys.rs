@@ -31,6 +31,12 @@ pub(super) fn write(fd: RawFd, bytes: &[u8]) -> Result<(), Errno> {
     Errno::result(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) }).map(drop)
 }
 
+/// How much the pipe holds, in bytes; 0 where it cannot be told.
+pub(super) fn room(fd: RawFd) -> usize {
+    // SAFETY: fcntl(2) F_GETPIPE_SZ takes no argument.
+    usize::try_from(unsafe { libc::fcntl(fd, libc::F_GETPIPE_SZ) }).unwrap_or(0)
+}
+
 /// Sleeps until the pipe takes a batch, for at most `ms`.
 pub(super) fn wait_writable(fd: RawFd, ms: i32) {
     let mut wanted = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };

@@ -3,13 +3,14 @@
 //! Async-signal-safe as all of the child. Whoever holds the lock is never stopped by a full pipe.
 
 use super::{End, sys};
-use crate::lab::ledger::{Control, Shared};
+use crate::lab::ledger::{Reader, Shared};
 use crate::lab::wire::{Body, Record, SIZE};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
 /// A batch is written when it has this many records: 4 KiB, `PIPE_BUF`, so that the write is all or nothing.
-const BATCH: usize = 4096 / SIZE;
+const BATCH: usize = BATCH_BYTES / SIZE;
+const BATCH_BYTES: usize = 4096;
 /// For how long a worker that holds nothing waits for room in its pipe, in ms: with a thousand others at full speed,
 /// the monitor and the worker itself may each wait that long for a processor.
 const LATE_MS: i32 = 500;
@@ -25,14 +26,20 @@ pub(super) struct Telling {
     lost: u64,
     /// The monitor was waited for in vain.
     jammed: bool,
+    /// So many batches fill half of the pipe.
+    half: usize,
+    /// Batches written since the round of reading that has this number began.
+    unread: (u32, usize),
     batch: [[u8; SIZE]; BATCH],
 }
 
 impl Telling {
     /// Writes into `pipe`, or nowhere where it is -1; times are told since `epoch`.
     pub(super) fn new(pipe: RawFd, epoch: u64) -> Self {
+        let half = if pipe < 0 { 0 } else { sys::room(pipe) / BATCH_BYTES / 2 };
         let batch = [[0; SIZE]; BATCH];
-        Self { pipe, epoch, number: 0, len: 0, oldest: 0, flushed: 0, lost: 0, jammed: false, batch }
+        let (number, len, oldest, flushed, lost) = (0, 0, 0, 0, 0);
+        Self { pipe, epoch, number, len, oldest, flushed, lost, jammed: false, half, unread: (0, 0), batch }
     }
 
     #[inline(always)]
@@ -109,15 +116,27 @@ impl Telling {
     /// Writes a full batch. Where the pipe is full, waits a little: nobody holds the lock here, and a monitor that
     /// is merely late loses nothing, nor does one that has not begun to read. One that does not read at all is waited
     /// for only once.
-    pub(super) fn flush_soon(&mut self, now: u64, control: &Control) -> Result<(), End> {
+    pub(super) fn flush_soon(&mut self, now: u64, shared: &Shared) -> Result<(), End> {
+        let (control, reader) = (shared.control(), shared.reader());
         self.flush(now)?;
+        self.call_in_time(reader);
         while self.len > 0 && self.pipe >= 0 && !self.jammed {
             let late = control.heard() || control.stopping();
+            reader.call();
             sys::wait_writable(self.pipe, LATE_MS);
             self.flush(now)?;
             self.jammed = late && self.len > 0;
         }
         Ok(())
+    }
+
+    /// Ends the nap of the one that reads when the pipe is half full: the other half is for the time until it comes.
+    fn call_in_time(&mut self, reader: &Reader) {
+        let (round, written) = self.unread;
+        self.unread = if reader.round() == round { (round, written + 1) } else { (reader.round(), 1) };
+        if self.unread.1 == self.half {
+            reader.call();
+        }
     }
 
     /// Writes what is left before the end, as long as the monitor takes it.
@@ -128,6 +147,42 @@ impl Telling {
             }
             let control = shared.control();
             control.sleep(control.generation(), Some(1_000_000));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+
+    /// Tells one turn after the other, as `flush_soon` is called for, until a batch has been written.
+    fn write_a_batch(telling: &mut Telling, shared: &Shared) {
+        let count = 1;
+        while !telling.full() {
+            telling.push(1, Body::Tried { shared: false, count });
+        }
+        assert!(telling.flush_soon(1, shared).is_ok());
+        assert_eq!(telling.len, 0);
+    }
+
+    #[test]
+    fn the_reader_is_called_once_a_round_when_the_pipe_is_half_full() {
+        let shared = Shared::new().unwrap();
+        let reader = shared.reader();
+        let (mut end, pipe) = std::io::pipe().unwrap();
+        let mut telling = Telling::new(pipe.as_raw_fd(), 0);
+        let half = sys::room(pipe.as_raw_fd()) / BATCH_BYTES / 2;
+        assert!(half > 1);
+        for round in 1..4 {
+            reader.begin_round();
+            (1..half).for_each(|_| write_a_batch(&mut telling, &shared));
+            assert_eq!(reader.calls(), round - 1);
+            (0..half / 2).for_each(|_| write_a_batch(&mut telling, &shared));
+            assert_eq!(reader.calls(), round);
+            let mut written = vec![0; (half - 1 + half / 2) * (BATCH - 2) * SIZE];
+            end.read_exact(&mut written).unwrap();
         }
     }
 }
