@@ -28,7 +28,8 @@ pub struct Order {
 }
 
 impl Order {
-    /// Takes note that `actor` won acquisition `seq` (numbers are dense, any order).
+    /// Takes note that `actor` won acquisition `seq`: numbers are dense, in any order, each told once. Where two claim the
+    /// same, as they may if the lock does not exclude, either counts.
     pub fn won(&mut self, seq: u64, actor: ActorId) {
         self.won_in_a_row(seq, 1, actor);
     }
