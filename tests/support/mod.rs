@@ -112,6 +112,8 @@ pub struct Terminal {
     pub child: Child,
     master: Option<File>,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// Reads until nobody has the terminal any more.
+    reader: std::thread::JoinHandle<()>,
 }
 
 impl Terminal {
@@ -149,13 +151,13 @@ impl Terminal {
         let master = File::from(pty.master);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, cols, 0)));
         let (mut reader, shared) = (master.try_clone().unwrap(), Arc::clone(&screen));
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0; 65536];
             while let Ok(n @ 1..) = reader.read(&mut buffer) {
                 shared.lock().unwrap().process(&buffer[..n]);
             }
         });
-        Self { child, master: Some(master), screen }
+        Self { child, master: Some(master), screen, reader }
     }
 
     pub fn pid(&self) -> i32 {
@@ -228,6 +230,7 @@ impl Terminal {
     pub fn end(&mut self) -> String {
         self.press("q");
         self.wait_exit();
+        wait_for("all that was printed", || self.reader.is_finished().then_some(()));
         self.assert_restored();
         self.text()
     }
