@@ -26,9 +26,10 @@ const NAP_NS: u64 = 2_000_000;
 /// The same while they come by the hundred thousand a second, so that nobody can follow single ones: each round takes
 /// a processor from those that are watched, maybe while they hold the lock.
 const LONG_NAP_NS: u64 = 8_000_000;
-/// Records since the last nap from which on the next one is long; below [`FEW`] there is none.
-const MANY: usize = 1024;
+/// From so many records in one go on it naps.
 const FEW: usize = 32;
+/// From so many on it naps long.
+const MANY: usize = 1024;
 /// How often the path is looked at, and the longest sleep.
 const LOOK_MS: u16 = 250;
 /// For how long after the last record hidden waits are looked for, in ns, and how often.
@@ -91,7 +92,8 @@ impl Collector {
         let mut last_record = 0;
         let mut last_look = 0;
         let mut ready = vec![EpollEvent::empty(); 256];
-        let mut since_nap = 0;
+        // Records read in one go: over several rounds where there are more than a batch takes.
+        let mut in_one_go = 0;
         loop {
             crate::panic_if_asked("collector");
             let reader = self.shared.reader();
@@ -153,10 +155,14 @@ impl Collector {
             if over {
                 return;
             }
-            since_nap += records;
-            if (FEW..BATCH).contains(&records) {
-                reader.nap(calls, if since_nap < MANY { NAP_NS } else { LONG_NAP_NS });
-                since_nap = 0;
+            in_one_go += records;
+            if records < BATCH {
+                match in_one_go {
+                    ..FEW => {}
+                    FEW..MANY => reader.nap(calls, NAP_NS),
+                    MANY.. => reader.nap(calls, LONG_NAP_NS),
+                }
+                in_one_go = 0;
             }
         }
     }

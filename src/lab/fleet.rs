@@ -358,7 +358,8 @@ impl Lab {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
             .context("cannot make a pipe: raise the limit on open files (ulimit -n)")?;
         let read = if files == Files::Lent { nursery::out_of_the_way(read)? } else { read };
-        // Room for 5 ms of the fastest worker, which calls when half of it is used; above the user's share of pipe memory it stays as it is (pipe(7)).
+        // Room for 5 ms of the fastest worker, which calls when half of it is used; above the user's share of pipe memory
+        // it stays as it is (pipe(7)).
         let _ = nix::fcntl::fcntl(&write, nix::fcntl::FcntlArg::F_SETPIPE_SZ(256 * 1024));
         let births = self.member(id).map_or(0, |m| m.births);
         let program = self.program.clone();

@@ -157,11 +157,10 @@ mod tests {
     use std::io::Read;
     use std::os::fd::AsRawFd;
 
-    /// Tells one turn after the other, as `flush_soon` is called for, until a batch has been written.
+    /// Fills a batch and writes it.
     fn write_a_batch(telling: &mut Telling, shared: &Shared) {
-        let count = 1;
         while !telling.full() {
-            telling.push(1, Body::Tried { shared: false, count });
+            telling.push(1, Body::Tried { shared: false, count: 1 });
         }
         assert!(telling.flush_soon(1, shared).is_ok());
         assert_eq!(telling.len, 0);
