@@ -48,6 +48,19 @@ impl<T, const N: usize> Ring<T, N> {
         self.next = (self.next + 1) % N;
     }
 
+    /// Of all, `made` from `from`, only as many as are kept are made.
+    #[inline]
+    fn push_all<S>(&mut self, from: &[S], made: impl Fn(&S) -> T) {
+        let kept = from.get(from.len().saturating_sub(N)..).unwrap_or_default().iter().map(made);
+        if from.len() < N {
+            return kept.for_each(|item| self.push(item));
+        }
+        self.items.clear();
+        self.next = 0;
+        self.items.reserve_exact(N);
+        self.items.extend(kept);
+    }
+
     /// Takes no item: one handed on would go through memory, on the way that is taken each time too.
     #[cold]
     fn make_room(&mut self) {
@@ -215,10 +228,10 @@ impl History {
     /// Whole turns; only as many as are kept are looked at.
     #[inline]
     pub(super) fn turned_often(&mut self, turns: &[event::Turn], before: bool) {
-        for turn in turns.iter().skip(turns.len().saturating_sub(TURNS)) {
+        self.turns.push_all(turns, |turn| {
             let held = u64::from(turn.held_ns);
-            self.turns.push(Turn { held, ..Turn::new(turn.t, &turn.acquisition(), before) });
-        }
+            Turn { held, ..Turn::new(turn.t, &turn.acquisition(), before) }
+        });
     }
 
     /// It held the lock when watching began.
