@@ -30,6 +30,12 @@ impl Turn {
         self.t.saturating_add(u64::from(self.held_ns))
     }
 
+    /// When it was asked for, in ns since the run began.
+    #[inline]
+    pub fn asked(&self) -> u64 {
+        self.t.saturating_sub(u64::from(self.waited_ns))
+    }
+
     /// How it was won.
     #[inline]
     pub fn acquisition(&self) -> Acquisition {

@@ -1,6 +1,6 @@
 //! What each event changes. Whole turns ([`What::Cycle`], [`What::Turns`]) have a path of their own: `turns.rs`.
 
-use super::contest::{Contest, Turn};
+use super::contest::{Contest, Turns};
 use super::fairness::Order;
 use super::history::{Became, Holds};
 use super::runs::{End, Run};
@@ -263,9 +263,12 @@ impl Model {
         let active = self.active(t);
         let last = std::mem::replace(&mut self.actor_mut(id).holding_seq, won.seq);
         let again = last != 0 && last.saturating_add(1) == won.seq;
-        let free = (!won.contended && self.waiting == 0).then_some(active);
-        let turn = Turn { actor: id, mode: won.mode, asked: active.saturating_sub(won.waited_ns) };
-        self.contest.won(turn, again, free, self.actors.len());
+        if !again {
+            let asked = active.saturating_sub(won.waited_ns);
+            let turns = Turns { actor: id, mode: won.mode, n: 1, asked: (asked, asked) };
+            self.contest.took(turns, self.actors.len());
+        }
+        self.contest.won(1, (!won.contended && self.waiting == 0).then_some((active, 0)));
         self.wait.record(t, won.waited_ns);
         if let Some(ns) = won.handoff_ns {
             self.handoff.record(t, ns);

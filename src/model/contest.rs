@@ -7,39 +7,55 @@ use std::collections::VecDeque;
 /// The latest turns at a lock, and when it was last found free.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contest {
-    turns: VecDeque<Turn>,
+    turns: VecDeque<Turns>,
     calm_at: u64,
     since_calm: u64,
 }
 
-/// Acquisitions in a row by one actor, of which this was the first.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Turn {
+/// Turns of one actor, told one after the other. What it won right after its own release is part of the turn before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turns {
     pub(super) actor: ActorId,
     pub(super) mode: LockMode,
-    /// When it had asked, on the active clock.
-    pub(super) asked: u64,
+    /// How many: at least one.
+    pub(super) n: u64,
+    /// When it had asked for the first and for the last of them, on the active clock.
+    pub(super) asked: (u64, u64),
+}
+
+impl Turns {
+    /// How many of them were asked for after `since`: at least so many.
+    pub(super) fn later(&self, since: u64) -> u64 {
+        let (first, last) = self.asked;
+        if first > since { self.n } else { u64::from(last > since) }
+    }
 }
 
 impl Contest {
-    /// A lock was won: `again` right after one's own release; `free` at this time, where nobody had it or waited.
-    /// Remembers as much as `actors` need. Times are on the active clock.
-    pub(super) fn won(&mut self, turn: Turn, again: bool, free: Option<u64>, actors: usize) {
-        if !again {
-            if self.turns.len() >= actors.max(4) * ROUNDS_KNOWN as usize {
-                self.turns.pop_front();
-            }
-            self.turns.push_back(turn);
+    /// Takes note of turns. Remembers as much as `actors` need.
+    pub(super) fn took(&mut self, turns: Turns, actors: usize) {
+        if let Some(before) = self.turns.back_mut()
+            && (before.actor, before.mode) == (turns.actor, turns.mode)
+            && before.asked.1 <= turns.asked.0
+        {
+            before.n += turns.n;
+            before.asked.1 = turns.asked.1;
+            return;
         }
-        self.since_calm += 1;
-        if let Some(now) = free {
-            self.calm(now);
+        if self.turns.len() >= actors.max(4) * ROUNDS_KNOWN as usize {
+            self.turns.pop_front();
         }
+        self.turns.push_back(turns);
     }
 
-    /// The same lock was won `n` times more by the same actor, right after its own releases.
-    pub(super) fn won_again(&mut self, n: u64) {
+    /// The lock was won `n` times; where it was free before, with nobody waiting, at which time last (on the active
+    /// clock), and how often it was won since.
+    pub(super) fn won(&mut self, n: u64, free: Option<(u64, u64)>) {
         self.since_calm += n;
+        if let Some((now, since)) = free {
+            self.calm(now);
+            self.since_calm = since;
+        }
     }
 
     /// Nobody holds the lock or waits for it at `now`.
@@ -53,8 +69,8 @@ impl Contest {
         (self.calm_at, self.since_calm)
     }
 
-    /// Turns of others than `actor` that asked after `since` (active clock).
-    pub(super) fn later(&self, since: u64, actor: ActorId) -> impl Iterator<Item = &Turn> {
-        self.turns.iter().filter(move |t| t.asked > since && t.actor != actor)
+    /// Turns of others than `actor` of which some were asked for after `since` (active clock).
+    pub(super) fn later(&self, since: u64, actor: ActorId) -> impl Iterator<Item = &Turns> {
+        self.turns.iter().filter(move |t| t.asked.1 > since && t.actor != actor)
     }
 }

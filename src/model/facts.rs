@@ -1,7 +1,7 @@
 //! What the faces read of a lock. Nothing here changes it.
 
-use super::contest::Turn;
-use super::fairness::{self, Order};
+use super::contest::Turns;
+use super::fairness::{self, Streaks};
 use super::history::Holds;
 use super::runs::Runs;
 use super::timeline::Timeline;
@@ -228,22 +228,25 @@ impl Model {
     }
 
     /// Same-holder share and streaks, as of now.
-    pub fn order(&self) -> Order {
+    pub fn streaks(&self) -> Streaks {
         self.order.settled()
     }
 
     /// The streak that goes on: who, and how many acquisitions in a row.
     pub fn streak(&self) -> (ActorId, u64) {
-        self.order.current_streak()
+        self.order.streaks.current()
     }
 
     /// How often others, who asked for the same after `waiter` began to wait, were served before it; taking the lock
-    /// again right after one's own release is the same turn. At most [`ROUNDS_KNOWN`](crate::event::thresholds::ROUNDS_KNOWN) for each actor. And how often by
-    /// readers.
+    /// again right after one's own release is the same turn. And how often by readers. Of the latest that are remembered,
+    /// at least [`ROUNDS_KNOWN`](crate::event::thresholds::ROUNDS_KNOWN) for each actor.
     pub fn passed(&self, waiter: &Actor) -> (u64, u64) {
         let since = waiter.since_active.saturating_add(self.precision());
-        let rivals = |t: &&Turn| self.actor(t.actor).is_none_or(|a| locks::overlap(waiter, a));
-        let count = |(all, readers), t: &Turn| (all + 1, readers + u64::from(t.mode == LockMode::Shared));
+        let rivals = |t: &&Turns| self.actor(t.actor).is_none_or(|a| locks::overlap(waiter, a));
+        let count = |(all, readers), t: &Turns| {
+            let n = t.later(since);
+            (all + n, readers + if t.mode == LockMode::Shared { n } else { 0 })
+        };
         self.contest.later(since, waiter.id).filter(rivals).fold((0, 0), count)
     }
 

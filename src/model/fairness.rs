@@ -1,6 +1,6 @@
 //! Who won after whom: same-holder share, longest streak, Jain's index.
 
-use crate::event::{ActorId, MAX_ACTORS};
+use crate::event::ActorId;
 
 /// How many acquisitions may be waited for before a missing one counts as lost: more than there are in what is read at
 /// once from workers at full speed.
@@ -13,10 +13,17 @@ const SEQ_MAX: u64 = 1 << 48;
 /// counts how often the last holder won again.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
-    /// Who won from acquisition `seq` on, at `seq % SPAN`; a run stands where it begins.
-    ring: Vec<Run>,
+    /// Who won acquisition `seq`, at `seq % SPAN`; 0 where that was not told yet. None before the first is told.
+    ring: Option<Box<[ActorId; SPAN]>>,
     next: u64,
     highest: u64,
+    /// Those before `next`.
+    pub(super) streaks: Streaks,
+}
+
+/// Who won after whom, as far as that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Streaks {
     last: ActorId,
     streak: u64,
     /// Acquisitions that followed another one whose winner is known.
@@ -24,95 +31,136 @@ pub struct Order {
     /// Those of them won by the same actor as the one before.
     pub same: u64,
     /// The longest run of acquisitions by one actor.
-    pub longest_streak: u64,
+    pub longest: u64,
 }
 
 impl Order {
     /// Takes note that `actor` won acquisition `seq`: numbers are dense, in any order, each told once. Where two claim the
     /// same, as they may if the lock does not exclude, either counts.
     pub fn won(&mut self, seq: u64, actor: ActorId) {
-        self.won_in_a_row(seq, 1, actor);
+        self.won_all([seq].into_iter(), actor);
     }
 
-    /// Takes note that `actor` won `n` acquisitions, `seq` and those that follow it.
-    pub fn won_in_a_row(&mut self, seq: u64, n: u64, actor: ActorId) {
-        if seq >= SEQ_MAX || n == 0 || n > u64::from(RUN_MAX) {
+    /// The same for all of `seqs`; gives how many runs they are: those that follow each other are one.
+    pub fn won_all(&mut self, seqs: impl Iterator<Item = u64>, actor: ActorId) -> u64 {
+        // Its first and its last.
+        let (mut run, mut runs) = (None, 0);
+        for seq in seqs {
+            run = match run {
+                Some((first, last)) if seq.checked_sub(1) == Some(last) => Some((first, seq)),
+                Some((first, last)) => {
+                    self.note(first, last, actor);
+                    runs += 1;
+                    Some((seq, seq))
+                }
+                None => Some((seq, seq)),
+            };
+        }
+        if let Some((first, last)) = run {
+            self.note(first, last, actor);
+            runs += 1;
+        }
+        self.advance();
+        runs
+    }
+
+    /// Takes note of a run.
+    #[inline]
+    fn note(&mut self, first: u64, last: u64, actor: ActorId) {
+        if first == self.next && first > self.highest && first > 0 {
+            // Told in order, nothing pending: it need not go through the ring.
+            (self.highest, self.next) = (last, last + 1);
+            return self.streaks.follow(actor, last - first + 1);
+        }
+        if first < self.next || last >= self.next + SPAN as u64 || self.ring.is_none() {
+            return self.note_far(first, last, actor);
+        }
+        self.put(first, last, actor);
+    }
+
+    /// The same where there may be no room.
+    #[cold]
+    fn note_far(&mut self, first: u64, last: u64, actor: ActorId) {
+        if last >= SEQ_MAX {
             return;
         }
-        let last = seq + n - 1;
-        if self.ring.is_empty() {
+        if self.ring.is_none() {
+            self.ring = vec![0; SPAN].into_boxed_slice().try_into().ok();
             // The first one told need not be the first one won: leave room for those before it.
-            self.ring = vec![Run::default(); SPAN];
-            self.next = seq.saturating_sub(SPAN as u64 / 2).max(1);
+            self.next = first.saturating_sub(SPAN as u64 / 2).max(1);
         }
-        if seq == self.next && seq > self.highest {
-            // Told in order, nothing pending: it need not go through the ring.
-            self.highest = last;
-            self.next = last + 1;
-            return self.follow(actor, n);
-        }
-        if seq >= self.next + 2 * SPAN as u64 {
+        if first >= self.next + 2 * SPAN as u64 {
             // So many are missing that none of those noted will ever have a neighbour.
             while self.next <= self.highest {
                 self.step();
             }
-            (self.last, self.streak) = (0, 0);
-            self.next = seq - SPAN as u64 / 2;
-        }
-        while last >= self.next + SPAN as u64 {
-            self.step();
+            self.streaks.follow(0, 1);
+            self.next = first - SPAN as u64 / 2;
         }
         // What comes too late is left out.
-        let from = seq.max(self.next);
-        if from <= last {
-            self.put(from, Run::new(actor, last - from + 1));
-            self.highest = self.highest.max(last);
-            self.advance();
+        let mut from = first.max(self.next);
+        while from <= last {
+            // What does not fit in at once goes piece by piece.
+            let to = last.min(from + SPAN as u64 / 2 - 1);
+            while to >= self.next + SPAN as u64 {
+                self.step();
+            }
+            self.put(from, to, actor);
+            from = to + 1;
         }
     }
 
     /// Figures as of now: what is still missing counts as lost, without forgetting that it may come.
-    pub fn settled(&self) -> Self {
-        let mut end = Self { ring: Vec::new(), ..*self };
-        let mut seq = self.next;
-        while !self.ring.is_empty() && seq <= self.highest {
-            let (actor, n) = self.at(seq).parts();
-            end.follow(actor, n);
-            seq += n;
+    pub fn settled(&self) -> Streaks {
+        let mut streaks = self.streaks;
+        if let Some(ring) = &self.ring {
+            (self.next..=self.highest).for_each(|seq| streaks.follow(ring[place(seq)], 1));
         }
-        end
+        streaks
     }
 
-    /// The streak that is going on: who, and how many acquisitions in a row.
-    pub fn current_streak(&self) -> (ActorId, u64) {
-        (self.last, self.streak)
-    }
-
-    /// Share of acquisitions won by the actor that held the lock last, 0 to 1.
-    pub fn same_share(&self) -> Option<f64> {
-        (self.pairs > 0).then(|| self.same as f64 / self.pairs as f64)
-    }
-
+    /// Counts all before the first that was not told yet.
     fn advance(&mut self) {
-        while self.next <= self.highest && self.at(self.next) != Run::default() {
-            self.step();
+        let Some(ring) = &mut self.ring else { return };
+        // In registers: it runs a million times a second.
+        let (mut streaks, mut next) = (self.streaks, self.next);
+        while next <= self.highest {
+            let actor = std::mem::take(&mut ring[place(next)]);
+            if actor == 0 {
+                break;
+            }
+            streaks.follow(actor, 1);
+            next += 1;
         }
+        (self.streaks, self.next) = (streaks, next);
     }
 
+    /// Counts the next one, told or not.
     fn step(&mut self) {
-        let (actor, n) = self.at(self.next).parts();
-        for seq in self.next..self.next + n {
-            self.put(seq, Run::default());
-        }
-        self.next += n;
-        self.follow(actor, n);
+        let actor = self.ring.as_mut().map_or(0, |ring| std::mem::take(&mut ring[place(self.next)]));
+        self.streaks.follow(actor, 1);
+        self.next += 1;
     }
 
+    fn put(&mut self, first: u64, last: u64, actor: ActorId) {
+        if let Some(ring) = &mut self.ring {
+            (first..=last).for_each(|seq| ring[place(seq)] = actor);
+            self.highest = self.highest.max(last);
+        }
+    }
+}
+
+/// Where an acquisition stands in the ring.
+fn place(seq: u64) -> usize {
+    seq as usize % SPAN
+}
+
+impl Streaks {
     /// Counts the winner of the next `n` acquisitions; 0 where it was not told.
+    #[inline]
     fn follow(&mut self, actor: ActorId, n: u64) {
         if actor == 0 {
-            self.last = 0;
-            self.streak = 0;
+            (self.last, self.streak) = (0, 0);
             return;
         }
         let again = self.last == actor;
@@ -120,36 +168,17 @@ impl Order {
         self.same += n - u64::from(!again);
         self.streak = if again { self.streak + n } else { n };
         self.last = actor;
-        self.longest_streak = self.longest_streak.max(self.streak);
+        self.longest = self.longest.max(self.streak);
     }
 
-    fn at(&self, seq: u64) -> Run {
-        self.ring.get(seq as usize % SPAN).copied().unwrap_or_default()
+    /// The streak that is going on: who, and how many acquisitions in a row.
+    pub fn current(&self) -> (ActorId, u64) {
+        (self.last, self.streak)
     }
 
-    fn put(&mut self, seq: u64, run: Run) {
-        if let Some(cell) = self.ring.get_mut(seq as usize % SPAN) {
-            *cell = run;
-        }
-    }
-}
-
-/// So many acquisitions in a row can be told at once.
-pub const RUN_MAX: u32 = (1 << (u32::BITS - ACTOR_BITS)) - 1;
-/// Bits of a number up to [`MAX_ACTORS`].
-const ACTOR_BITS: u32 = MAX_ACTORS.ilog2() + 1;
-
-/// Who won, and how many times in a row; nobody where that was not told yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Run(u32);
-
-impl Run {
-    fn new(actor: ActorId, n: u64) -> Self {
-        Self((n as u32) << ACTOR_BITS | actor)
-    }
-
-    fn parts(self) -> (ActorId, u64) {
-        (self.0 & ((1 << ACTOR_BITS) - 1), u64::from(self.0 >> ACTOR_BITS).max(1))
+    /// Share of acquisitions won by the actor that held the lock last, 0 to 1.
+    pub fn same_share(&self) -> Option<f64> {
+        (self.pairs > 0).then(|| self.same as f64 / self.pairs as f64)
     }
 }
 
@@ -193,23 +222,25 @@ mod tests {
                 // Whether one by one or at once.
                 match n % 2 {
                     0 => (seq..seq + n).for_each(|seq| order.won(seq, actor)),
-                    _ => order.won_in_a_row(seq, n, actor),
+                    _ => assert_eq!(order.won_all(seq..seq + n, actor), 1),
                 }
             }
-            let end = order.settled();
             let winners: Vec<ActorId> = runs.iter().flat_map(|(actor, n)| (0..*n).map(|_| *actor)).collect();
-            prop_assert_eq!((end.pairs, end.same, end.longest_streak), plain(&winners));
+            let end = order.settled();
+            prop_assert_eq!((end.pairs, end.same, end.longest), plain(&winners));
         }
 
         /// Numbers told twice, far apart, at the edge: nothing of it is left in the ring.
         #[test]
         fn whatever_is_told_is_forgotten(told in prop::collection::vec((prop_oneof![0u64..300, any::<u64>()], 0u64..200, 1u32..4), 1..100)) {
             let mut order = Order::default();
-            told.into_iter().for_each(|(seq, n, actor)| order.won_in_a_row(seq, n, actor));
+            for (seq, n, actor) in told {
+                order.won_all((0..n).map(|i| seq.saturating_add(i)), actor);
+            }
             while order.next <= order.highest && order.highest - order.next < 2 * SPAN as u64 {
                 order.step();
             }
-            prop_assert!(order.ring.iter().all(|run| *run == Run::default()));
+            prop_assert!(order.ring.is_none_or(|ring| ring.iter().all(|actor| *actor == 0)));
         }
     }
 
@@ -220,7 +251,7 @@ mod tests {
             o.won(seq, 7);
         }
         let end = o.settled();
-        assert_eq!((end.pairs, end.same, end.longest_streak), (2, 2, 2));
+        assert_eq!((end.pairs, end.same, end.longest), (2, 2, 2));
     }
 
     #[test]
@@ -230,7 +261,7 @@ mod tests {
         for seq in 3..=(SPAN as u64 + 10) {
             o.won(seq, 2);
         }
-        assert!(o.pairs > 0);
+        assert!(o.streaks.pairs > 0);
     }
 
     #[test]

@@ -111,20 +111,24 @@ impl Latency {
         self.sum += u128::from(ns);
     }
 
-    /// Counts many of them, each in ns.
+    /// Counts many of them, each in ns, in each of `places`.
     #[inline]
-    pub fn record_all(&mut self, all: impl Iterator<Item = u32>) {
+    pub fn record_all<const N: usize>(mut places: [&mut Self; N], all: impl Iterator<Item = u32>) {
         let (mut count, mut sum, mut min, mut max) = (0, 0, u32::MAX, 0);
         for ns in all {
-            self.count_in(bucket(u64::from(ns)));
+            let bucket = bucket(u64::from(ns));
+            places.iter_mut().for_each(|place| place.count_in(bucket));
             (count, sum, min, max) = (count + 1, sum + u64::from(ns), min.min(ns), max.max(ns));
         }
-        if count > 0 {
-            let (min, max) = (u64::from(min), u64::from(max));
-            self.min = if self.count == 0 { min } else { self.min.min(min) };
-            self.max = self.max.max(max);
-            self.count += count;
-            self.sum += u128::from(sum);
+        if count == 0 {
+            return;
+        }
+        let (min, max) = (u64::from(min), u64::from(max));
+        for place in places {
+            place.min = if place.count == 0 { min } else { place.min.min(min) };
+            place.max = place.max.max(max);
+            place.count += count;
+            place.sum += u128::from(sum);
         }
     }
 

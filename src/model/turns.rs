@@ -41,50 +41,42 @@ impl Model {
         };
         let Some((first, rest)) = turns.split_first() else { return };
         one(self, first);
-        if self.are_in_a_row(event.actor, first, rest) {
-            self.in_a_row(event.actor, rest);
-        } else {
-            rest.iter().for_each(|turn| one(self, turn));
+        match Sums::of(first, rest).filter(|_| self.is_at_work(event.actor, first)) {
+            Some(sums) => self.in_a_row(event.actor, rest, &sums),
+            None => rest.iter().for_each(|turn| one(self, turn)),
         }
     }
 
-    /// Whether the actor, after its turn `first`, made those of `rest` one after the other and nothing else, while
-    /// nothing happened to the lab.
-    fn are_in_a_row(&self, id: ActorId, first: &Turn, rest: &[Turn]) -> bool {
-        let in_order = |a: &Turn, b: &Turn| a.end().checked_add(u64::from(b.waited_ns)).is_some_and(|t| t <= b.t);
-        self.actor(id).is_some_and(|a| a.state == State::Thinking && a.since == first.end())
+    /// Whether the turn `of` an actor is the last that is known of it, and nothing happened to the lab since.
+    fn is_at_work(&self, id: ActorId, of: &Turn) -> bool {
+        let active = self.active(of.end());
+        self.actor(id).is_some_and(|a| a.state == State::Thinking && a.since == of.end())
             && !self.is_paused()
-            && self.active(first.end()) >= self.reset_active
-            && self.active(first.end()) > 0
-            && rest.first().is_some_and(|second| in_order(first, second))
-            && rest.is_sorted_by(in_order)
+            && active >= self.reset_active
+            && active > 0
     }
 
-    fn in_a_row(&mut self, id: ActorId, turns: &[Turn]) {
-        let (Some(last), actors) = (turns.last(), self.actors.len()) else { return };
+    /// Turns one after the other, and nothing else in between.
+    fn in_a_row(&mut self, id: ActorId, turns: &[Turn], sums: &Sums) {
+        let Some(last) = turns.last() else { return };
         // The same for all of them: nothing was paused meanwhile.
         let paused = last.t - self.active(last.t);
-        let sums = Sums::of(turns);
         self.now = self.now.max(last.end());
         let Some(actor) = self.actors.get_mut((id as usize).wrapping_sub(1)) else { return };
-        let mut before = actor.holding_seq;
-        actor.turned_often(turns, &sums, paused);
+        let before = actor.holding_seq;
+        actor.turned_often(turns, sums, paused);
+        self.wait.record_all(turns.iter().map(|turn| (turn.t, turn.waited_ns)), Some(&mut actor.wait));
+        self.hold.record_all(turns.iter().map(|turn| (turn.end(), turn.held_ns)), Some(&mut actor.hold));
 
         self.acquisitions += turns.len() as u64;
         self.contended += sums.contended;
         self.last_seq = self.last_seq.max(sums.seq);
         self.overtaken_max = self.overtaken_max.max(u64::from(sums.overtaken));
-        for run in turns.chunk_by(|a, b| a.seq.checked_add(1) == Some(b.seq)) {
-            self.won_in_a_row(id, actors, run, before, paused);
-            before = run.last().map_or(before, |turn| turn.seq);
-        }
-        self.wait.record_all(turns.iter().map(|turn| (turn.t, turn.waited_ns)));
+        let runs = self.order.won_all(turns.iter().map(|turn| turn.seq), id);
+        self.contested(id, turns, sums, runs, before, paused);
         if sums.handoffs {
-            for turn in turns {
-                turn.handoff_ns.into_iter().for_each(|ns| self.handoff.record(turn.t, u64::from(ns)));
-            }
+            self.handoff.record_all(turns.iter().filter_map(|turn| Some((turn.t, turn.handoff_ns?))), None);
         }
-        self.hold.record_all(turns.iter().map(|turn| (turn.end(), turn.held_ns)));
         let holds = turns.iter().map(|turn| (turn.t - paused, turn.end() - paused));
         self.timeline.held_in_a_row(holds.clone(), sums.held);
         let parts = self.has_parts();
@@ -100,21 +92,31 @@ impl Model {
         }
     }
 
-    /// Acquisitions that follow each other in the total order, the one before which this actor had too being `before`.
-    fn won_in_a_row(&mut self, id: ActorId, actors: usize, run: &[Turn], before: u64, paused: u64) {
-        let Some(first) = run.first() else { return };
-        let n = run.len() as u64;
-        self.order.won_in_a_row(first.seq, n, id);
-        let again = before != 0 && before.saturating_add(1) == first.seq;
-        let asked = first.t - paused - u64::from(first.waited_ns);
-        self.contest.won(contest::Turn { actor: id, mode: first.mode, asked }, again, None, actors);
-        self.contest.won_again(n - 1);
-        if self.waiting == 0
-            && let Some((last_free, turn)) = run.iter().enumerate().rfind(|(_, turn)| !turn.contended)
-        {
-            self.contest.calm(turn.t - paused);
-            self.contest.won_again(n - 1 - last_free as u64);
+    /// Who came when, of turns in a row, of which so many `runs` have numbers that follow each other; the actor's turn
+    /// before them had the number `before`.
+    fn contested(&mut self, id: ActorId, turns: &[Turn], sums: &Sums, runs: u64, before: u64, paused: u64) {
+        let again = |before: u64, turn: &Turn| before != 0 && before.saturating_add(1) == turn.seq;
+        let first = turns.first().filter(|turn| !again(before, turn));
+        let pairs = turns.windows(2).filter(|pair| matches!(pair, [a, b] if !again(a.seq, b)));
+        // The first of each run, but for one that goes on.
+        let mut own = first.into_iter().chain(pairs.filter_map(|pair| pair.last()));
+        let took = |n, first: &Turn, last: &Turn| contest::Turns {
+            actor: id,
+            mode: first.mode,
+            n,
+            asked: (first.asked() - paused, last.asked() - paused),
+        };
+        let (n, actors) = (runs - u64::from(first.is_none()), self.actors.len());
+        if n > 0 && sums.one_mode() {
+            let first = own.next();
+            let last = if n == 1 { first } else { own.next_back() };
+            first.zip(last).into_iter().for_each(|(first, last)| self.contest.took(took(n, first, last), actors));
+        } else if n > 0 {
+            own.for_each(|turn| self.contest.took(took(1, turn, turn), actors));
         }
+        let free = turns.iter().rev().position(|turn| !turn.contended).filter(|_| self.waiting == 0);
+        let free = free.and_then(|since| Some((turns.iter().rev().nth(since)?.t - paused, since as u64)));
+        self.contest.won(turns.len() as u64, free);
     }
 
     /// Whether parts of the file may be held side by side, exclusively too: those of a watch's record locks.
@@ -138,11 +140,14 @@ struct Sums {
     handoffs: bool,
     /// All were exclusive.
     exclusive: bool,
+    /// All were shared.
+    shared: bool,
 }
 
 impl Sums {
-    fn of(turns: &[Turn]) -> Self {
-        let none = Self {
+    /// Of `turns`, which follow the turn `before`; none where they overlap.
+    fn of(before: &Turn, turns: &[Turn]) -> Option<Self> {
+        let mut sums = Self {
             waited: 0,
             held: 0,
             contended: 0,
@@ -151,17 +156,27 @@ impl Sums {
             longest: 0,
             handoffs: false,
             exclusive: true,
+            shared: true,
         };
-        turns.iter().fold(none, |sums, turn| Self {
-            waited: sums.waited + u64::from(turn.waited_ns),
-            held: sums.held + u64::from(turn.held_ns),
-            contended: sums.contended + u64::from(turn.contended),
-            seq: sums.seq.max(turn.seq),
-            overtaken: sums.overtaken.max(turn.overtaken),
-            longest: sums.longest.max(turn.held_ns),
-            handoffs: sums.handoffs | turn.handoff_ns.is_some(),
-            exclusive: sums.exclusive & (turn.mode == LockMode::Exclusive),
-        })
+        let (mut end, mut in_order) = (before.end(), true);
+        for turn in turns {
+            in_order &= end.saturating_add(u64::from(turn.waited_ns)) <= turn.t;
+            end = turn.end();
+            sums.waited += u64::from(turn.waited_ns);
+            sums.held += u64::from(turn.held_ns);
+            sums.contended += u64::from(turn.contended);
+            sums.seq = sums.seq.max(turn.seq);
+            sums.overtaken = sums.overtaken.max(turn.overtaken);
+            sums.longest = sums.longest.max(turn.held_ns);
+            sums.handoffs |= turn.handoff_ns.is_some();
+            sums.exclusive &= turn.mode == LockMode::Exclusive;
+            sums.shared &= turn.mode == LockMode::Shared;
+        }
+        in_order.then_some(sums)
+    }
+
+    fn one_mode(&self) -> bool {
+        self.exclusive || self.shared
     }
 }
 
@@ -174,8 +189,6 @@ impl Actor {
         self.failed = None;
         self.last_wait = Some(u64::from(last.waited_ns));
         self.overtaken_max = self.overtaken_max.max(u64::from(sums.overtaken));
-        self.wait.record_all(turns.iter().map(|turn| turn.waited_ns));
-        self.hold.record_all(turns.iter().map(|turn| turn.held_ns));
         let waits = turns.iter().map(|turn| (turn.t - paused - u64::from(turn.waited_ns), turn.t - paused));
         self.timeline.waited_in_a_row(waits, sums.waited);
         let holds = turns.iter().map(|turn| (turn.t - paused, turn.end() - paused));

@@ -60,13 +60,20 @@ impl Windowed {
         }
     }
 
-    /// Counts many of them, each with when it ended, in the order in which they did.
+    /// Counts many of them, each with when it ended, in the order in which they did; in `own` too, where there is one.
     #[inline]
-    pub fn record_all(&mut self, all: impl DoubleEndedIterator<Item = (u64, u32)> + Clone) {
+    pub fn record_all(&mut self, all: impl DoubleEndedIterator<Item = (u64, u32)> + Clone, own: Option<&mut Latency>) {
         let ends = [all.clone().next(), all.clone().next_back()].map(|end| end.map(|(t, _)| t / SECOND));
-        match self.seconds.back_mut() {
-            Some((newest, latency)) if ends == [Some(*newest); 2] => latency.record_all(all.map(|(_, ns)| ns)),
-            _ => all.for_each(|(t, ns)| self.record(t, u64::from(ns))),
+        let durations = all.clone().map(|(_, ns)| ns);
+        match (self.seconds.back_mut(), own) {
+            (Some((newest, latency)), Some(own)) if ends == [Some(*newest); 2] => {
+                Latency::record_all([latency, own], durations);
+            }
+            (Some((newest, latency)), None) if ends == [Some(*newest); 2] => Latency::record_all([latency], durations),
+            (_, own) => {
+                all.for_each(|(t, ns)| self.record(t, u64::from(ns)));
+                own.into_iter().for_each(|own| Latency::record_all([own], durations.clone()));
+            }
         }
     }
 

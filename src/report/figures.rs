@@ -186,7 +186,7 @@ impl RunFigures {
 
     fn of_one(locks: &Locks, model: &Model) -> Self {
         let begin = model.begin();
-        let order = model.order();
+        let streaks = model.streaks();
         Self {
             schema: SCHEMA,
             source: begin.origin,
@@ -202,8 +202,8 @@ impl RunFigures {
             dropped: model.dropped(),
             utilization: model.utilization(),
             fairness: model.fairness(),
-            same_holder: order.same_share(),
-            longest_streak: order.longest_streak,
+            same_holder: streaks.same_share(),
+            longest_streak: streaks.longest,
             overtaken_max: model.overtaken_max(),
             wait_ns: model.wait().all().figures(),
             hold_ns: model.hold().all().figures(),

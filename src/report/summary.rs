@@ -25,7 +25,7 @@ impl<W: Write> Summary<W> {
 
     fn totals(&mut self, locks: &Locks, model: &Model) -> io::Result<()> {
         let begin = model.begin();
-        let order = model.order();
+        let streaks = model.streaks();
         let share = |s: Option<f64>| s.map_or_else(|| "-".into(), percent);
         let out = &mut self.out;
         writeln!(
@@ -52,8 +52,8 @@ impl<W: Write> Summary<W> {
             out,
             "fairness {}   same holder {}   longest streak {}   overtaken at most {}",
             model.fairness().map_or_else(|| "-".into(), |f| format!("{f:.2}")),
-            share(order.same_share()),
-            order.longest_streak,
+            share(streaks.same_share()),
+            streaks.longest,
             count(model.overtaken_max()),
         )?;
         writeln!(

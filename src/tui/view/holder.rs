@@ -202,13 +202,13 @@ fn progress(model: &Model, ui: &Ui, width: usize) -> Line<'static> {
 
 /// Busy, fair, safe: as many as there is room for.
 fn facts(model: &Model, width: usize) -> String {
-    let order = model.order();
+    let streaks = model.streaks();
     let share = |s: Option<f64>| s.map_or("-".into(), percent);
     let all = [
         format!("busy {:>6}", share(model.utilization())),
         format!("fairness {:>4}", model.fairness().map_or("-".into(), |f| format!("{f:.2}"))),
-        format!("same holder {:>5}", share(order.same_share())),
-        format!("streak {}", count(order.longest_streak)),
+        format!("same holder {:>5}", share(streaks.same_share())),
+        format!("streak {}", count(streaks.longest)),
         format!("violations {}", model.violations()),
         format!("dropped {}", count(model.dropped())),
         format!("queue {:>2}", model.waiting()),
