@@ -213,6 +213,7 @@ impl Lab {
             watched: (self.target.path().to_owned(), self.target.inode(), self.target.device()),
             epoll,
         };
+        super::heap::keep_what_is_freed();
         let thread = std::thread::Builder::new().name("collector".into()).spawn(move || collector.run());
         self.collector = Some(thread.context("cannot start the collector thread")?);
         self.shared.control().set_heard();

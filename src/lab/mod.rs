@@ -9,7 +9,7 @@
 //! - `child.rs` makes processes;
 //! - `fleet.rs` forks, `fleet/reap.rs` reaps and signals, `fleet/command.rs` does what the user asks, in the main thread;
 //! - `collector.rs` reads the pipes in a thread of its own, `decode.rs` makes [`Event`](crate::event::Event)s of what it read;
-//! - `slice.rs` sees to it that the monitor comes to a processor soon;
+//! - `slice.rs` sees to it that the monitor comes to a processor soon, `heap.rs` that it keeps its memory;
 //! - `puppet.rs` is a child of another sort, which makes one lock call at a time, when told to;
 //! - `judge.rs` tells a holder that died from a lock that does not exclude;
 //! - `scene.rs` has the presets, `mischief` and `worker/mischief` what goes wrong in them on purpose;
@@ -23,6 +23,7 @@ pub mod config;
 pub mod decode;
 pub mod errand;
 mod fleet;
+mod heap;
 pub mod judge;
 pub mod ledger;
 pub mod mischief;
