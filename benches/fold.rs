@@ -10,13 +10,14 @@ use std::io::sink;
 use std::time::Duration;
 use support::{Reader, Screen, Traffic, after_a_minute, model, populated};
 
-const RECORDS: usize = 1_000_000;
+/// Enough for a thousand workers to have their turn twice.
+const RECORDS: usize = 2_600_000;
 
 /// The second half of some traffic, with the first half already folded: pages and windows are there.
 fn records(c: &mut Criterion) {
     let mut group = c.benchmark_group("records");
     for workers in [10, 1000] {
-        let traffic = Traffic::new(workers, RECORDS);
+        let traffic = Traffic::in_stints(workers, RECORDS, 5);
         let mut folded = model();
         let (reader, left) = traffic.half(&mut folded);
         group.throughput(Throughput::Elements(left as u64));

@@ -126,7 +126,9 @@ fn prompt(rows: &mut Rows) {
 
 /// Records a second on one core, and whether many workers make it slower.
 fn fold(rows: &mut Rows) {
-    let (few, many) = (Traffic::new(10, 1_000_000), Traffic::new(1000, 1_000_000));
+    // Enough for a thousand to have their turn twice: before and while it is measured.
+    let traffic = |workers| Traffic::in_stints(workers, 2_600_000, 5);
+    let (few, many) = (traffic(10), traffic(1000));
     let speed = |traffic: &Traffic| {
         let mut model = model();
         let (mut reader, records) = traffic.half(&mut model);
