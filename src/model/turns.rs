@@ -39,30 +39,37 @@ impl Model {
             let single = Event { t: turn.t, what: turn.cycle(), ..*event };
             model.cycle(&single, &turn.acquisition(), u64::from(turn.held_ns));
         };
-        let Some((first, rest)) = turns.split_first() else { return };
-        one(self, first);
-        match Sums::of(first, rest).filter(|_| self.is_at_work(event.actor, first)) {
-            Some(sums) => self.in_a_row(event.actor, rest, &sums),
+        let mut rest = turns;
+        if self.at_work(event.actor).is_none() {
+            // The first one may end something else.
+            let Some((first, others)) = turns.split_first() else { return };
+            one(self, first);
+            rest = others;
+        }
+        match self.at_work(event.actor).and_then(|since| Sums::of(since, rest)) {
+            Some(sums) => self.in_a_row(event, rest, &sums),
             None => rest.iter().for_each(|turn| one(self, turn)),
         }
     }
 
-    /// Whether the turn `of` an actor is the last that is known of it, and nothing happened to the lab since.
-    fn is_at_work(&self, id: ActorId, of: &Turn) -> bool {
-        let active = self.active(of.end());
-        self.actor(id).is_some_and(|a| a.state == State::Thinking && a.since == of.end())
-            && !self.is_paused()
-            && active >= self.reset_active
-            && active > 0
+    /// Since when an actor neither holds nor waits, where it is between two turns and nothing happened to the lab since.
+    fn at_work(&self, id: ActorId) -> Option<u64> {
+        let since = self.actor(id).filter(|actor| actor.state == State::Thinking)?.since;
+        let active = self.active(since);
+        (!self.is_paused() && active >= self.reset_active && active > 0).then_some(since)
     }
 
     /// Turns one after the other, and nothing else in between.
-    fn in_a_row(&mut self, id: ActorId, turns: &[Turn], sums: &Sums) {
+    fn in_a_row(&mut self, event: &Event, turns: &[Turn], sums: &Sums) {
+        let id = event.actor;
         let Some(last) = turns.last() else { return };
         // The same for all of them: nothing was paused meanwhile.
         let paused = last.t - self.active(last.t);
         self.now = self.now.max(last.end());
         let Some(actor) = self.actors.get_mut((id as usize).wrapping_sub(1)) else { return };
+        if event.pid != 0 {
+            actor.pid = event.pid;
+        }
         let before = actor.holding_seq;
         actor.turned_often(turns, sums, paused);
         self.wait.record_all(turns.iter().map(|turn| (turn.t, turn.waited_ns)), Some(&mut actor.wait));
@@ -145,8 +152,8 @@ struct Sums {
 }
 
 impl Sums {
-    /// Of `turns`, which follow the turn `before`; none where they overlap.
-    fn of(before: &Turn, turns: &[Turn]) -> Option<Self> {
+    /// Of `turns`, none of which was asked for before `since`; none where they overlap.
+    fn of(since: u64, turns: &[Turn]) -> Option<Self> {
         let mut sums = Self {
             waited: 0,
             held: 0,
@@ -158,7 +165,7 @@ impl Sums {
             exclusive: true,
             shared: true,
         };
-        let (mut end, mut in_order) = (before.end(), true);
+        let (mut end, mut in_order) = (since, true);
         for turn in turns {
             in_order &= end.saturating_add(u64::from(turn.waited_ns)) <= turn.t;
             end = turn.end();
