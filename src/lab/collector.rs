@@ -16,20 +16,22 @@ use crate::source::Batch;
 use crossbeam_channel::{Receiver, Sender};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
-use std::io::Read;
+use std::io::Read as _;
+use std::ops::AddAssign;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The nap between two rounds while records keep coming, in ns.
 const NAP_NS: u64 = 2_000_000;
-/// The same while they come by the hundred thousand a second, so that nobody can follow single ones: each round takes
+/// The same while whole turns come by the ten thousand a second, so that nobody can follow single ones: each round takes
 /// a processor from those that are watched, maybe while they hold the lock.
 const LONG_NAP_NS: u64 = 8_000_000;
 /// From so many records in one go on it naps.
 const FEW: usize = 32;
-/// From so many on it naps long.
-const MANY: usize = 1024;
+/// From so many turns in one go on it naps long. What is told while it lasts, as longer waits and holds are, is no turn:
+/// however much of it there is, it is to be seen soon.
+const MANY: usize = 64;
 /// How often the path is looked at, and the longest sleep.
 const LOOK_MS: u16 = 250;
 /// For how long after the last record hidden waits are looked for, in ns, and how often.
@@ -43,8 +45,8 @@ const WAKE: u64 = 0;
 const READ: usize = 16 * 1024;
 /// Records in a batch from which on no further worker is read: what is under way stays small however many write.
 const BATCH: usize = 8 * 1024;
-/// Bytes read from one worker before the others have their turn: as much as a pipe holds.
-const TURN: usize = 256 * 1024;
+/// Records read from one worker before the others have their turn: as many as a pipe holds.
+const TURN: usize = 256 * 1024 / SIZE;
 
 /// What the main thread tells the collector.
 pub(super) enum Order {
@@ -92,8 +94,8 @@ impl Collector {
         let mut last_record = 0;
         let mut last_look = 0;
         let mut ready = vec![EpollEvent::empty(); 256];
-        // Records read in one go: over several rounds where there are more than a batch takes.
-        let mut in_one_go = 0;
+        // In one go: over several rounds where there is more than a batch takes.
+        let mut in_one_go = Read::default();
         loop {
             crate::panic_if_asked("collector");
             let reader = self.shared.reader();
@@ -103,12 +105,12 @@ impl Collector {
             let restless = now.saturating_sub(last_record) < RESTLESS_NS;
             let timeout = if restless { RESTLESS_MS } else { LOOK_MS };
             let n = state.epoll.wait(&mut ready, EpollTimeout::from(timeout)).unwrap_or(0);
-            let mut records = 0;
+            let mut read = Read::default();
             for event in ready.iter().take(n) {
                 match u32::try_from(event.data()) {
                     // Those left out are ready again at once: epoll(7) takes its turns.
-                    Ok(worker) if event.data() != WAKE && records < BATCH => {
-                        records += state.drain(worker, false);
+                    Ok(worker) if event.data() != WAKE && read.records < BATCH => {
+                        read += state.drain(worker, false);
                     }
                     Ok(_) if event.data() != WAKE => {}
                     _ => {
@@ -123,7 +125,7 @@ impl Collector {
                 state.obey(order);
             }
             let now = since_begin();
-            if records > 0 {
+            if read.records > 0 {
                 last_record = now;
             } else if restless {
                 state.reveal_waits(&self.shared, now);
@@ -155,16 +157,30 @@ impl Collector {
             if over {
                 return;
             }
-            in_one_go += records;
-            if records < BATCH {
-                match in_one_go {
-                    ..FEW => {}
-                    FEW..MANY => reader.nap(calls, NAP_NS),
-                    MANY.. => reader.nap(calls, LONG_NAP_NS),
+            in_one_go += read;
+            if read.records < BATCH {
+                match std::mem::take(&mut in_one_go) {
+                    Read { turns: MANY.., .. } => reader.nap(calls, LONG_NAP_NS),
+                    Read { records: FEW.., .. } => reader.nap(calls, NAP_NS),
+                    _ => {}
                 }
-                in_one_go = 0;
             }
         }
+    }
+}
+
+/// How much was read.
+#[derive(Clone, Copy, Default)]
+struct Read {
+    records: usize,
+    /// Whole turns among them.
+    turns: usize,
+}
+
+impl AddAssign for Read {
+    fn add_assign(&mut self, more: Self) {
+        self.records += more.records;
+        self.turns += more.turns;
     }
 }
 
@@ -215,13 +231,13 @@ impl Reading {
         }
     }
 
-    /// Reads what a worker has written, all of it if `to_end`, else no more than a pipe holds; gives the number of records.
-    fn drain(&mut self, worker: u32, to_end: bool) -> usize {
+    /// Reads what a worker has written, all of it if `to_end`, else no more than a pipe holds.
+    fn drain(&mut self, worker: u32, to_end: bool) -> Read {
         let Self { sources, epoll, judge, batch, buffer, .. } = self;
         let place = sources.get_mut((worker as usize).wrapping_sub(1));
-        let Some(source) = place.and_then(Option::as_mut) else { return 0 };
-        let mut read = 0;
-        while to_end || read < TURN {
+        let Some(source) = place.and_then(Option::as_mut) else { return Read::default() };
+        let mut read = Read::default();
+        while to_end || read.records < TURN {
             // Writers write whole records at once, so a read gives whole records.
             let n = match source.pipe.read(buffer) {
                 Ok(0) => {
@@ -232,13 +248,13 @@ impl Reading {
                 Err(_) => break,
                 Ok(n) => n,
             };
-            read += n;
-            source.stream.take(buffer.get(..n).unwrap_or_default(), judge, batch);
+            let turns = source.stream.take(buffer.get(..n).unwrap_or_default(), judge, batch);
+            read += Read { records: n / SIZE, turns };
             if !to_end && n < buffer.len() {
                 break;
             }
         }
-        read / SIZE
+        read
     }
 
     /// A worker blocked in the kernel cannot write; what it does stands in its slot.

@@ -47,14 +47,17 @@ impl Stream {
         self.announced.replace(since) != Some(since)
     }
 
-    /// Adds to `out` what whole records say. What belongs to a violation goes to the `judge`.
-    pub fn take(&mut self, bytes: &[u8], judge: &mut Judge, out: &mut Vec<Event>) {
+    /// Adds to `out` what whole records say; gives how many whole turns that is. What belongs to a violation goes to the
+    /// `judge`.
+    pub fn take(&mut self, bytes: &[u8], judge: &mut Judge, out: &mut Vec<Event>) -> usize {
         let (mut records, _) = bytes.as_chunks();
+        let mut turns = 0;
         loop {
             let (cycles, rest) = records.split_at(self.plain(records, judge));
             self.number = self.number.wrapping_add(cycles.len() as u16);
             self.take_plain(cycles, out);
-            let Some((record, rest)) = rest.split_first() else { return };
+            turns += cycles.len();
+            let Some((record, rest)) = rest.split_first() else { return turns };
             self.take_one(Record::decode(record), judge, out);
             records = rest;
         }
@@ -227,5 +230,15 @@ mod tests {
         let told = events(&mut stream, &[(10, 0, cycle(1)), (40, 1, cycle(2))]);
         let kinds: Vec<&What> = told.iter().map(|e| &e.what).collect();
         assert!(matches!(kinds[..], [What::Acquired(_), What::Released { .. }, What::Cycle { .. }]), "{kinds:?}");
+    }
+
+    #[test]
+    fn whole_turns_are_counted_and_nothing_else() {
+        let mut stream = Stream::new(ME);
+        let bodies = [cycle(1), cycle(2), Body::GaveUp { waited: 5 }, Body::Waiting { shared: false }, cycle(3), cycle(4)];
+        let records = (0..).zip(bodies).map(|(number, body)| Record { t: u64::from(number), number, body }.encode());
+        let bytes: Vec<u8> = records.flatten().collect();
+        // The third one was told to wait before.
+        assert_eq!(stream.take(&bytes, &mut Judge::default(), &mut Vec::new()), 3);
     }
 }
