@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn whole_turns_are_counted_and_nothing_else() {
         let mut stream = Stream::new(ME);
-        let bodies = [cycle(1), cycle(2), Body::GaveUp { waited: 5 }, Body::Waiting { shared: false }, cycle(3), cycle(4)];
+        let bodies =
+            [cycle(1), cycle(2), Body::GaveUp { waited: 5 }, Body::Waiting { shared: false }, cycle(3), cycle(4)];
         let records = (0..).zip(bodies).map(|(number, body)| Record { t: u64::from(number), number, body }.encode());
         let bytes: Vec<u8> = records.flatten().collect();
         // The third one was told to wait before.
