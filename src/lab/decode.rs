@@ -47,8 +47,8 @@ impl Stream {
         self.announced.replace(since) != Some(since)
     }
 
-    /// Adds to `out` what whole records say; gives how many whole turns that is. What belongs to a violation goes to the
-    /// `judge`.
+    /// Adds to `out` what whole records say; gives how many whole turns there were of which nothing had been told before.
+    /// What belongs to a violation goes to the `judge`.
     pub fn take(&mut self, bytes: &[u8], judge: &mut Judge, out: &mut Vec<Event>) -> usize {
         let (mut records, _) = bytes.as_chunks();
         let mut turns = 0;
