@@ -63,9 +63,9 @@ impl Traffic {
         Self::in_stints(workers, records, 1)
     }
 
-    /// Where each writes `writes` times before the next ones have their turn: 5 to 6 times live, from ten workers to a
+    /// Where each writes `stint` times before the next ones have their turn: 5 to 6 times live, from ten workers to a
     /// thousand, as long as the scheduler lets it run.
-    pub fn in_stints(workers: u32, records: usize, writes: usize) -> Self {
+    pub fn in_stints(workers: u32, records: usize, stint: usize) -> Self {
         let mut random = Random(0x9E37_79B9_7F4A_7C15);
         let (mut t, mut seq) = (1_000_000_000u64, 0u64);
         let mut numbers = vec![0u16; workers as usize];
@@ -73,7 +73,7 @@ impl Traffic {
         let mut had = vec![(1_000_000_000u64, 0u64); workers as usize];
         let (mut rounds, mut round, mut made, mut written) = (Vec::new(), Vec::new(), 0, 0);
         while made < records {
-            let turn = (written / writes * 2) as u32;
+            let turn = (written / stint * 2) as u32;
             let pair = [turn % workers, (turn + 1) % workers];
             written += 1;
             let running = if workers == 1 { 1 } else { 2 };

@@ -16,7 +16,7 @@ use crate::source::Batch;
 use crossbeam_channel::{Receiver, Sender};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
-use std::io::Read as _;
+use std::io::Read;
 use std::ops::AddAssign;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -95,7 +95,7 @@ impl Collector {
         let mut last_look = 0;
         let mut ready = vec![EpollEvent::empty(); 256];
         // In one go: over several rounds where there is more than a batch takes.
-        let mut in_one_go = Read::default();
+        let mut in_one_go = Amount::default();
         loop {
             crate::panic_if_asked("collector");
             let reader = self.shared.reader();
@@ -105,7 +105,7 @@ impl Collector {
             let restless = now.saturating_sub(last_record) < RESTLESS_NS;
             let timeout = if restless { RESTLESS_MS } else { LOOK_MS };
             let n = state.epoll.wait(&mut ready, EpollTimeout::from(timeout)).unwrap_or(0);
-            let mut read = Read::default();
+            let mut read = Amount::default();
             for event in ready.iter().take(n) {
                 match u32::try_from(event.data()) {
                     // Those left out are ready again at once: epoll(7) takes its turns.
@@ -160,8 +160,8 @@ impl Collector {
             in_one_go += read;
             if read.records < BATCH {
                 match std::mem::take(&mut in_one_go) {
-                    Read { turns: MANY.., .. } => reader.nap(calls, LONG_NAP_NS),
-                    Read { records: FEW.., .. } => reader.nap(calls, NAP_NS),
+                    Amount { turns: MANY.., .. } => reader.nap(calls, LONG_NAP_NS),
+                    Amount { records: FEW.., .. } => reader.nap(calls, NAP_NS),
                     _ => {}
                 }
             }
@@ -171,13 +171,13 @@ impl Collector {
 
 /// How much was read.
 #[derive(Clone, Copy, Default)]
-struct Read {
+struct Amount {
     records: usize,
     /// Whole turns among them.
     turns: usize,
 }
 
-impl AddAssign for Read {
+impl AddAssign for Amount {
     fn add_assign(&mut self, more: Self) {
         self.records += more.records;
         self.turns += more.turns;
@@ -232,11 +232,11 @@ impl Reading {
     }
 
     /// Reads what a worker has written, all of it if `to_end`, else no more than a pipe holds.
-    fn drain(&mut self, worker: u32, to_end: bool) -> Read {
+    fn drain(&mut self, worker: u32, to_end: bool) -> Amount {
         let Self { sources, epoll, judge, batch, buffer, .. } = self;
         let place = sources.get_mut((worker as usize).wrapping_sub(1));
-        let Some(source) = place.and_then(Option::as_mut) else { return Read::default() };
-        let mut read = Read::default();
+        let Some(source) = place.and_then(Option::as_mut) else { return Amount::default() };
+        let mut read = Amount::default();
         while to_end || read.records < TURN {
             // Writers write whole records at once, so a read gives whole records.
             let n = match source.pipe.read(buffer) {
@@ -249,7 +249,7 @@ impl Reading {
                 Ok(n) => n,
             };
             let turns = source.stream.take(buffer.get(..n).unwrap_or_default(), judge, batch);
-            read += Read { records: n / SIZE, turns };
+            read += Amount { records: n / SIZE, turns };
             if !to_end && n < buffer.len() {
                 break;
             }

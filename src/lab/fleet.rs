@@ -126,6 +126,7 @@ impl Lab {
             bail!("{} is not split: only a temporary lock file may be unlinked", target.path().display());
         }
         let mischief = act.map(|act| Mischief::prepare(act, config.kind)).transpose()?;
+        super::heap::keep_what_is_freed();
         raise_limits(config.workers)?;
         let shared = Arc::new(Shared::new().context("cannot map the page shared with the workers: is memory short?")?);
         shared.control().configure(config.hold, config.think, config.limit.unwrap_or(0));
@@ -213,7 +214,6 @@ impl Lab {
             watched: (self.target.path().to_owned(), self.target.inode(), self.target.device()),
             epoll,
         };
-        super::heap::keep_what_is_freed();
         let thread = std::thread::Builder::new().name("collector".into()).spawn(move || collector.run());
         self.collector = Some(thread.context("cannot start the collector thread")?);
         self.shared.control().set_heard();

@@ -74,3 +74,32 @@ impl Contest {
         self.turns.iter().filter(move |t| t.asked.1 > since && t.actor != actor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(actor: ActorId, n: u64, asked: (u64, u64)) -> Turns {
+        Turns { actor, mode: LockMode::Exclusive, n, asked }
+    }
+
+    #[test]
+    fn turns_of_one_actor_are_one_item_and_never_count_for_more_than_they_were() {
+        let mut contest = Contest::default();
+        contest.took(turns(1, 1, (10, 10)), 2);
+        contest.took(turns(1, 3, (20, 40)), 2);
+        contest.took(turns(2, 1, (25, 25)), 2);
+        assert_eq!(contest.turns, [turns(1, 4, (10, 40)), turns(2, 1, (25, 25))]);
+        // Of all that were asked for later all count, of some of them at least one, and nobody passes itself.
+        let passes = |since, waiter| contest.later(since, waiter).map(|t| t.later(since)).sum::<u64>();
+        assert_eq!([passes(5, 3), passes(20, 3), passes(40, 3), passes(5, 1)], [5, 2, 0, 1]);
+    }
+
+    #[test]
+    fn only_the_latest_are_remembered() {
+        let mut contest = Contest::default();
+        (0..1000).for_each(|t| contest.took(turns(t as ActorId % 2, 1, (t, t)), 2));
+        assert_eq!(contest.turns.len(), 4 * ROUNDS_KNOWN as usize);
+        assert_eq!(contest.turns.back(), Some(&turns(1, 1, (999, 999))));
+    }
+}

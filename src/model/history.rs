@@ -314,6 +314,15 @@ mod tests {
             assert_eq!(kept, (i.saturating_sub(3)..=i).collect::<Vec<_>>());
         }
         assert!(ring.is_full() && ring.items.capacity() == 4);
+        for n in 0..9 {
+            let all: Vec<u32> = (100..100 + n).collect();
+            let (mut singly, mut at_once) = (ring.clone(), ring.clone());
+            all.iter().for_each(|i| singly.push(*i));
+            at_once.push_all(&all, |i| *i);
+            singly.push(7);
+            at_once.push(7);
+            assert!(singly.iter().eq(at_once.iter()), "{n}");
+        }
     }
 
     #[test]

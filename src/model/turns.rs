@@ -52,7 +52,7 @@ impl Model {
         }
     }
 
-    /// Since when an actor neither holds nor waits, where it is between two turns and nothing happened to the lab since.
+    /// Since when an actor is between two turns, where the lab was neither paused nor reset since.
     fn at_work(&self, id: ActorId) -> Option<u64> {
         let since = self.actor(id).filter(|actor| actor.state == State::Thinking)?.since;
         let active = self.active(since);
@@ -121,9 +121,8 @@ impl Model {
         } else if n > 0 {
             own.for_each(|turn| self.contest.took(took(1, turn, turn), actors));
         }
-        let free = turns.iter().rev().position(|turn| !turn.contended).filter(|_| self.waiting == 0);
-        let free = free.and_then(|since| Some((turns.iter().rev().nth(since)?.t - paused, since as u64)));
-        self.contest.won(turns.len() as u64, free);
+        let free = turns.iter().rev().zip(0..).find(|(turn, _)| !turn.contended).filter(|_| self.waiting == 0);
+        self.contest.won(turns.len() as u64, free.map(|(turn, since)| (turn.t - paused, since)));
     }
 
     /// Whether parts of the file may be held side by side, exclusively too: those of a watch's record locks.

@@ -65,12 +65,11 @@ impl Windowed {
     pub fn record_all(&mut self, all: impl DoubleEndedIterator<Item = (u64, u32)> + Clone, own: Option<&mut Latency>) {
         let ends = [all.clone().next(), all.clone().next_back()].map(|end| end.map(|(t, _)| t / SECOND));
         let durations = all.clone().map(|(_, ns)| ns);
-        match (self.seconds.back_mut(), own) {
-            (Some((newest, latency)), Some(own)) if ends == [Some(*newest); 2] => {
-                Latency::record_all([latency, own], durations);
-            }
-            (Some((newest, latency)), None) if ends == [Some(*newest); 2] => Latency::record_all([latency], durations),
-            (_, own) => {
+        let newest = self.seconds.back_mut().filter(|(newest, _)| ends == [Some(*newest); 2]);
+        match (newest.map(|(_, latency)| latency), own) {
+            (Some(newest), Some(own)) => Latency::record_all([newest, own], durations),
+            (Some(newest), None) => Latency::record_all([newest], durations),
+            (None, own) => {
                 all.for_each(|(t, ns)| self.record(t, u64::from(ns)));
                 own.into_iter().for_each(|own| Latency::record_all([own], durations.clone()));
             }
