@@ -22,6 +22,10 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write + Send> Report for Json<W> {
+    fn sums_up(&self) -> bool {
+        true
+    }
+
     fn end(&mut self, locks: &Locks) -> io::Result<()> {
         let mut text = serde_json::to_vec(&RunFigures::of(locks))?;
         text.push(b'\n');

@@ -24,8 +24,14 @@ use crate::event::{Begin, Event};
 use crate::model::Locks;
 use std::io;
 
-/// A face that writes to a stream: told of the begin, of each event, of the end. One that sums up needs only the end.
+/// A face that writes to a stream: told of the begin, of each event, of the end.
 pub trait Report: Send {
+    /// Whether it needs only the end, when all is in the model: to be told of each event costs more than the rest of the
+    /// monitor where turns come by the million.
+    fn sums_up(&self) -> bool {
+        false
+    }
+
     /// The run begins.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ pub struct Outlet {
     pub name: String,
     /// Whether the run is pointless without it.
     pub vital: bool,
+    /// Whether it is told of events, and not only of the end.
+    hears: bool,
     tell: Option<Sender<Told>>,
     waiting: Arc<AtomicUsize>,
     /// Left out and not told yet.
@@ -54,6 +56,7 @@ impl Outlet {
         troubles: Sender<Trouble>,
         number: usize,
     ) -> Result<Self> {
+        let hears = !report.sums_up();
         let (tell, told) = unbounded();
         let waiting = Arc::new(AtomicUsize::new(0));
         let left = Arc::clone(&waiting);
@@ -67,7 +70,12 @@ impl Outlet {
             .name("report".into())
             .spawn(run)
             .with_context(|| format!("cannot start a thread that writes {name}"))?;
-        Ok(Self { name, vital, tell: Some(tell), waiting, untold: 0, lost: 0, thread: Some(thread) })
+        Ok(Self { name, vital, hears, tell: Some(tell), waiting, untold: 0, lost: 0, thread: Some(thread) })
+    }
+
+    /// Whether events are to be told.
+    pub fn hears(&self) -> bool {
+        self.hears
     }
 
     /// Whether it is too far behind to be told more.
@@ -87,7 +95,7 @@ impl Outlet {
 
     /// Tells it more. What it has no room for is left out, and that is told as soon as there is room.
     pub fn tell(&mut self, events: &Arc<Vec<Event>>) {
-        let Some(last) = events.last() else { return };
+        let (Some(last), true) = (events.last(), self.hears) else { return };
         if self.is_full() {
             self.untold += events.len() as u64;
             self.lost += events.len() as u64;
@@ -148,6 +156,49 @@ fn write_all(report: &mut dyn Report, begin: &Begin, told: &Receiver<Told>, left
                     report.flush()?;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{LockInfo, LockKind};
+
+    /// Counts the events that it is told of; at the end it fails with their number.
+    struct Counts {
+        sums_up: bool,
+        events: usize,
+    }
+
+    impl Report for Counts {
+        fn sums_up(&self) -> bool {
+            self.sums_up
+        }
+
+        fn event(&mut self, _: &Event) -> io::Result<()> {
+            self.events += 1;
+            Ok(())
+        }
+
+        fn end(&mut self, _: &Locks) -> io::Result<()> {
+            Err(io::Error::other(self.events.to_string()))
+        }
+    }
+
+    #[test]
+    fn a_report_that_sums_up_is_told_of_the_end_alone() {
+        for (sums_up, told) in [(true, "0"), (false, "2")] {
+            let begin = Begin::of_lab(LockInfo { name: "x".into(), kind: LockKind::Flock, file: None }, 1);
+            let (troubles, trouble) = unbounded();
+            let report = Box::new(Counts { sums_up, events: 0 });
+            let mut outlet = Outlet::start("a test".into(), true, report, begin.clone(), troubles, 7).unwrap();
+            assert_eq!(outlet.hears(), !sums_up);
+            let event = Event { t: 1, lock: 0, actor: 1, pid: 1, what: What::Spawned };
+            outlet.tell(&Arc::new(vec![event.clone(), event]));
+            outlet.end(&Locks::new(begin));
+            let (number, error) = trouble.recv().unwrap();
+            assert_eq!((number, error.to_string().as_str()), (7, told));
         }
     }
 }

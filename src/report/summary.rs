@@ -163,6 +163,10 @@ impl<W: Write> Summary<W> {
 }
 
 impl<W: Write + Send> Report for Summary<W> {
+    fn sums_up(&self) -> bool {
+        true
+    }
+
     fn end(&mut self, locks: &Locks) -> io::Result<()> {
         if locks.all().is_empty() {
             writeln!(self.out, "flockmon {} \u{b7} no lock was seen", locks.begin().origin.as_str())?;

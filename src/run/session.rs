@@ -211,9 +211,14 @@ impl Session {
         }
     }
 
+    /// Whether a report is told of events.
+    fn is_heard(&self) -> bool {
+        self.outlets.iter().any(Outlet::hears)
+    }
+
     /// A recording has its findings; nobody but the reports needs to be told those of a live run.
     fn tells_news(&self) -> bool {
-        self.source.is_live() && !self.outlets.is_empty()
+        self.source.is_live() && self.is_heard()
     }
 
     /// Some findings come by time alone: nothing happens any more in a deadlock.
@@ -250,7 +255,7 @@ impl Session {
         // Reports tell what happened in its order, and a replay of theirs is to find what was found here; what concerns
         // the whole run, such as a reset, parts what was before from what is after.
         let parted = |events: &[Event]| events.iter().any(|e| e.what.is_of_the_run(e.actor));
-        let events = if self.outlets.is_empty() && !parted(&events) { events } else { singly(events) };
+        let events = if self.is_heard() || parted(&events) { singly(events) } else { events };
         for event in &events {
             self.locks.apply(event);
         }
@@ -261,7 +266,7 @@ impl Session {
     }
 
     fn pass_on(&mut self, events: Vec<Event>) {
-        if self.outlets.is_empty() || events.is_empty() {
+        if events.is_empty() || !self.is_heard() {
             return;
         }
         let events = Arc::new(events);
