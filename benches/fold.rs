@@ -17,7 +17,7 @@ const RECORDS: usize = 2_600_000;
 fn records(c: &mut Criterion) {
     let mut group = c.benchmark_group("records");
     for workers in [10, 1000] {
-        let traffic = Traffic::in_stints(workers, RECORDS, 5);
+        let traffic = Traffic::in_stints(workers, RECORDS, 3);
         let mut folded = model();
         let (reader, left) = traffic.half(&mut folded);
         group.throughput(Throughput::Elements(left as u64));

@@ -5,7 +5,7 @@ use flockmon::event::{Begin, Event, LockInfo, LockKind, Origin, Setup, What, in_
 use flockmon::lab::decode::Stream;
 use flockmon::lab::judge::Judge;
 use flockmon::lab::ledger::Owner;
-use flockmon::lab::wire::{Body, Record, SIZE, Won};
+use flockmon::lab::wire::{Body, Full, Won, Writer};
 use flockmon::model::Locks;
 use flockmon::tui::surface::Surface;
 use flockmon::tui::{Look, Ui, view};
@@ -13,8 +13,8 @@ use ratatui::Viewport;
 use ratatui::layout::Rect;
 use std::io::Write;
 
-/// Records in a worker's write.
-const WRITE: usize = 126;
+/// A worker writes when its next two records might not fit into this, in bytes.
+const WRITE: usize = 4096 - 2 * size_of::<Full>();
 /// Records that are read, put in order and folded together: what comes in 2 ms.
 const ROUND: usize = 3_000;
 
@@ -54,7 +54,15 @@ impl Random {
 pub struct Traffic {
     pub workers: u32,
     pub records: usize,
-    rounds: Vec<Vec<(u32, Vec<u8>)>>,
+    rounds: Vec<Vec<Written>>,
+}
+
+/// What a worker writes at once.
+#[derive(Default)]
+struct Written {
+    worker: u32,
+    bytes: Vec<u8>,
+    records: usize,
 }
 
 impl Traffic {
@@ -63,26 +71,26 @@ impl Traffic {
         Self::in_stints(workers, records, 1)
     }
 
-    /// Where each writes `stint` times before the next ones have their turn: 5 to 6 times live, from ten workers to a
+    /// Where each writes `stint` times before the next ones have their turn: 3 times live, from ten workers to a
     /// thousand, as long as the scheduler lets it run.
     pub fn in_stints(workers: u32, records: usize, stint: usize) -> Self {
         let mut random = Random(0x9E37_79B9_7F4A_7C15);
         let (mut t, mut seq) = (1_000_000_000u64, 0u64);
-        let mut numbers = vec![0u16; workers as usize];
+        let mut writers: Vec<Writer> = (0..workers).map(|_| Writer::default()).collect();
         // When each had the lock last, and its number then.
         let mut had = vec![(1_000_000_000u64, 0u64); workers as usize];
-        let (mut rounds, mut round, mut made, mut written) = (Vec::new(), Vec::new(), 0, 0);
+        let (mut rounds, mut round, mut made, mut unread, mut written) = (Vec::new(), Vec::new(), 0, 0, 0);
         while made < records {
             let turn = (written / stint * 2) as u32;
             let pair = [turn % workers, (turn + 1) % workers];
             written += 1;
             let running = if workers == 1 { 1 } else { 2 };
-            let (mut writes, mut which) = ([Vec::new(), Vec::new()], 0);
-            for _ in 0..WRITE * running {
+            let (mut writes, mut which) = ([Written::default(), Written::default()], 0);
+            let full = |write: &Written| write.bytes.len() >= WRITE;
+            while !writes.iter().take(running).all(full) {
                 t += 600 + random.below(200);
                 seq += 1;
-                let full = |which: usize| writes[which].len() >= WRITE * SIZE;
-                if running == 2 && (random.below(4) != 0 || full(which)) && !full(1 - which) {
+                if running == 2 && (random.below(4) != 0 || full(&writes[which])) && !full(&writes[1 - which]) {
                     which = 1 - which;
                 }
                 let (ended, before) = had[pair[which] as usize];
@@ -98,16 +106,19 @@ impl Traffic {
                 let held = 20 + random.below(40) as u32;
                 had[pair[which] as usize] = (t + u64::from(held), seq);
                 let body = Body::Cycle { won, waited: waited as u32, held };
-                let number = &mut numbers[pair[which] as usize];
-                writes[which].extend_from_slice(&Record { t, number: *number, body }.encode());
-                *number = number.wrapping_add(1);
+                let (writer, mut place) = (&mut writers[pair[which] as usize], Full::default());
+                let units = writer.put(t, body, &mut place);
+                writes[which].bytes.extend_from_slice(place[..units].as_flattened());
+                writes[which].records += 1;
             }
-            made += WRITE * running;
-            for (worker, bytes) in pair.into_iter().zip(writes).take(running) {
-                round.push((worker + 1, bytes));
+            for (worker, write) in pair.into_iter().zip(writes).take(running) {
+                writers[worker as usize].begin_batch();
+                (made, unread) = (made + write.records, unread + write.records);
+                round.push(Written { worker: worker + 1, ..write });
             }
-            if round.len() * WRITE >= ROUND {
+            if unread >= ROUND {
                 rounds.push(std::mem::take(&mut round));
+                unread = 0;
             }
         }
         rounds.push(round);
@@ -126,7 +137,7 @@ impl Traffic {
         for _ in 0..half {
             reader.round(|events| events.iter().for_each(|event| model.apply(event)));
         }
-        let left = self.rounds.iter().skip(half).flatten().map(|(_, bytes)| bytes.len() / SIZE).sum();
+        let left = self.rounds.iter().skip(half).flatten().map(|write| write.records).sum();
         (reader, left)
     }
 
@@ -139,7 +150,7 @@ impl Traffic {
 /// Reads as the collector does.
 #[derive(Clone)]
 pub struct Reader<'a> {
-    rounds: std::slice::Iter<'a, Vec<(u32, Vec<u8>)>>,
+    rounds: std::slice::Iter<'a, Vec<Written>>,
     streams: Vec<Stream>,
     judge: Judge,
     events: Vec<Event>,
@@ -150,7 +161,7 @@ impl Reader<'_> {
     pub fn round(&mut self, use_it: impl FnOnce(&[Event])) -> bool {
         let Some(round) = self.rounds.next() else { return false };
         self.events.clear();
-        for (worker, bytes) in round {
+        for Written { worker, bytes, .. } in round {
             self.streams[*worker as usize - 1].take(bytes, &mut self.judge, &mut self.events);
         }
         in_order(&mut self.events);

@@ -127,7 +127,7 @@ fn prompt(rows: &mut Rows) {
 /// Records a second on one core, and whether many workers make it slower.
 fn fold(rows: &mut Rows) {
     // Enough for a thousand to have their turn twice: before and while it is measured.
-    let traffic = |workers| Traffic::in_stints(workers, 2_600_000, 5);
+    let traffic = |workers| Traffic::in_stints(workers, 2_600_000, 3);
     let (few, many) = (traffic(10), traffic(1000));
     let speed = |traffic: &Traffic| {
         let mut model = model();

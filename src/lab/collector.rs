@@ -6,18 +6,16 @@
 
 use super::clock::Tuner;
 use super::command::Program;
-use super::decode::{SECOND, Stream, said};
+use super::decode::{Amount, SECOND, Stream, said};
 use super::judge::Judge;
 use super::ledger::{Doing, Owner, Shared};
 use super::target::Target;
-use super::wire::SIZE;
 use crate::event::{Event, LockMode, What, in_order};
 use crate::source::Batch;
 use crossbeam_channel::{Receiver, Sender};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
 use std::io::Read;
-use std::ops::AddAssign;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,8 +43,8 @@ const WAKE: u64 = 0;
 const READ: usize = 16 * 1024;
 /// Records in a batch from which on no further worker is read: what is under way stays small however many write.
 const BATCH: usize = 8 * 1024;
-/// Records read from one worker before the others have their turn: as many as a pipe holds.
-const TURN: usize = 256 * 1024 / SIZE;
+/// Bytes read from one worker before the others have their turn: as many as a pipe holds.
+const TURN: usize = 256 * 1024;
 
 /// What the main thread tells the collector.
 pub(super) enum Order {
@@ -169,21 +167,6 @@ impl Collector {
     }
 }
 
-/// How much was read.
-#[derive(Clone, Copy, Default)]
-struct Amount {
-    records: usize,
-    /// Whole turns among them.
-    turns: usize,
-}
-
-impl AddAssign for Amount {
-    fn add_assign(&mut self, more: Self) {
-        self.records += more.records;
-        self.turns += more.turns;
-    }
-}
-
 struct Reading {
     /// By the worker's number less one.
     sources: Vec<Option<Source>>,
@@ -236,9 +219,9 @@ impl Reading {
         let Self { sources, epoll, judge, batch, buffer, .. } = self;
         let place = sources.get_mut((worker as usize).wrapping_sub(1));
         let Some(source) = place.and_then(Option::as_mut) else { return Amount::default() };
-        let mut read = Amount::default();
-        while to_end || read.records < TURN {
-            // Writers write whole records at once, so a read gives whole records.
+        let (mut read, mut bytes) = (Amount::default(), 0);
+        while to_end || bytes < TURN {
+            // Writers write whole records at once, so a read gives whole units of them.
             let n = match source.pipe.read(buffer) {
                 Ok(0) => {
                     // The writer is gone; the order that says how comes from the main thread.
@@ -248,8 +231,8 @@ impl Reading {
                 Err(_) => break,
                 Ok(n) => n,
             };
-            let turns = source.stream.take(buffer.get(..n).unwrap_or_default(), judge, batch);
-            read += Amount { records: n / SIZE, turns };
+            bytes += n;
+            read += source.stream.take(buffer.get(..n).unwrap_or_default(), judge, batch);
             if !to_end && n < buffer.len() {
                 break;
             }

@@ -2,8 +2,9 @@
 
 use super::judge::Judge;
 use super::ledger::Owner;
-use super::wire::{Body, Cycle, Record, SIZE, Stage, Won};
+use super::wire::{Before, Body, Cycle, Record, Stage, Unit, Won, is_short, missing};
 use crate::event::{Acquisition, Event, FailedAction, LockId, LockMode, Turn, What};
+use std::ops::AddAssign;
 
 /// The second lock of a scene that has two.
 pub(super) const SECOND: LockId = 1;
@@ -14,12 +15,32 @@ const TURNS: usize = 128;
 /// Fewer turns are told singly: a box is not worth its price.
 const FEW: usize = 4;
 
+/// How much was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Records of any sort.
+    pub records: usize,
+    /// Whole turns among them, of which nothing had been told before.
+    pub turns: usize,
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, more: Self) {
+        self.records += more.records;
+        self.turns += more.turns;
+    }
+}
+
 /// The records of one process of a worker, in their order.
 #[derive(Clone, Debug)]
 pub struct Stream {
     owner: Owner,
     /// The number that the next record should have.
     number: u16,
+    /// The whole turn that was read last.
+    before: Before,
+    /// The first half of a record, whose other half is yet to be read.
+    half: Option<Unit>,
     /// Begin of a wait that has been told, by the worker or from its slot, in ns since the run began.
     announced: Option<u64>,
     /// It has been at the second lock.
@@ -29,7 +50,7 @@ pub struct Stream {
 impl Stream {
     /// Nothing has been read yet.
     pub fn new(owner: Owner) -> Self {
-        Self { owner, number: 0, announced: None, second: false }
+        Self { owner, number: 0, before: Before::default(), half: None, announced: None, second: false }
     }
 
     /// Whose records they are.
@@ -47,45 +68,79 @@ impl Stream {
         self.announced.replace(since) != Some(since)
     }
 
-    /// Adds to `out` what whole records say; gives how many whole turns there were of which nothing had been told before.
-    /// What belongs to a violation goes to the `judge`.
-    pub fn take(&mut self, bytes: &[u8], judge: &mut Judge, out: &mut Vec<Event>) -> usize {
-        let (mut records, _) = bytes.as_chunks();
-        let mut turns = 0;
+    /// Adds to `out` what was read: `bytes` are whole units of records. What belongs to a violation goes to the `judge`.
+    pub fn take(&mut self, bytes: &[u8], judge: &mut Judge, out: &mut Vec<Event>) -> Amount {
+        let (mut units, _) = bytes.as_chunks();
+        let mut read = Amount::default();
         loop {
-            let (cycles, rest) = records.split_at(self.plain(records, judge));
-            self.number = self.number.wrapping_add(cycles.len() as u16);
-            self.take_plain(cycles, out);
-            turns += cycles.len();
-            let Some((record, rest)) = rest.split_first() else { return turns };
-            self.take_one(Record::decode(record), judge, out);
-            records = rest;
+            let plain = self.half.is_none() && self.announced.is_none() && judge.is_idle();
+            while plain && let Some((turns, rest)) = self.turns(units) {
+                read += Amount { records: turns.len(), turns: turns.len() };
+                units = rest;
+                self.tell(turns, out);
+            }
+            let Some((record, rest)) = self.record(units) else { return read };
+            read.records += 1;
+            units = rest;
+            self.take_one(record, judge, out);
         }
     }
 
-    /// How many of the first records are whole turns and nothing else: a worker at full speed writes little besides.
-    fn plain(&self, records: &[[u8; SIZE]], judge: &Judge) -> usize {
-        if self.announced.is_some() || !judge.is_idle() {
-            return 0;
+    /// The whole turns that come first and what follows, as many of them as are told together: a worker at full speed
+    /// writes little besides.
+    fn turns<'a>(&mut self, units: &'a [Unit]) -> Option<(Vec<Turn>, &'a [Unit])> {
+        let (first, mut left) = self.cycle(units)?;
+        let mut turns = Vec::with_capacity(TURNS.min(units.len()));
+        turns.push(turn(&first));
+        while turns.len() < TURNS
+            && let Some((next, rest)) = self.cycle(left)
+        {
+            turns.push(turn(&next));
+            left = rest;
         }
-        let mut number = self.number;
-        let plain = records.iter().take_while(|bytes| {
-            number = number.wrapping_add(1);
-            Cycle::is(bytes, number.wrapping_sub(1))
-        });
-        plain.count()
+        Some((turns, left))
+    }
+
+    /// The first record if it is a whole turn and has the number that it should have, and what follows it.
+    #[inline(always)]
+    fn cycle<'a>(&mut self, units: &'a [Unit]) -> Option<(Cycle, &'a [Unit])> {
+        let (first, rest) = units.split_first()?;
+        let (cycle, rest) = if is_short(first) {
+            (missing(first, self.number) == 0).then(|| (self.before.decode(first), rest))?
+        } else {
+            let (full, rest) = units.split_first_chunk()?;
+            Cycle::is(full, self.number).then(|| (Cycle::read(full), rest))?
+        };
+        self.number = self.number.wrapping_add(1);
+        self.before = Before::of(&cycle);
+        Some((cycle, rest))
+    }
+
+    /// The first record whatever it is, none where it is none, and what follows it; the first half of one is kept.
+    fn record<'a>(&mut self, units: &'a [Unit]) -> Option<(Option<Record>, &'a [Unit])> {
+        let (first, rest) = units.split_first()?;
+        if let Some(half) = self.half.take() {
+            return Some((Record::decode(&[half, *first]), rest));
+        }
+        if is_short(first) {
+            let Cycle { t, won, waited, held } = self.before.decode(first);
+            let number = self.number.wrapping_add(missing(first, self.number));
+            return Some((Some(Record { t, number, body: Body::Cycle { won, waited, held } }), rest));
+        }
+        let Some((full, rest)) = units.split_first_chunk() else {
+            self.half = Some(*first);
+            return None;
+        };
+        Some((Record::decode(full), rest))
     }
 
     /// Whole turns and nothing else.
-    fn take_plain(&self, records: &[[u8; SIZE]], out: &mut Vec<Event>) {
-        for piece in records.chunks(TURNS) {
-            let turns = piece.iter().map(|bytes| turn(&Cycle::read(bytes)));
-            match piece.first().map(Cycle::read) {
-                Some(first) if piece.len() >= FEW => {
-                    out.push(said(first.t, self.owner, What::Turns(turns.collect())));
-                }
-                _ => out.extend(turns.map(|turn| said(turn.t, self.owner, turn.cycle()))),
+    fn tell(&self, turns: Vec<Turn>, out: &mut Vec<Event>) {
+        match turns.first() {
+            Some(first) if turns.len() >= FEW => {
+                out.push(said(first.t, self.owner, What::Turns(turns.into_boxed_slice())));
             }
+            _ => out.extend(turns.iter().map(|turn| said(turn.t, self.owner, turn.cycle()))),
         }
     }
 
@@ -105,6 +160,7 @@ impl Stream {
         }
         let what = match body {
             Body::Cycle { won, waited, held } => {
+                self.before = Before::of(&Cycle { t, won, waited, held });
                 let (acquired, held_ns) = (acquisition(&won, u64::from(waited)), u64::from(held));
                 if self.announced.is_some_and(|since| since <= t) {
                     self.announced = None;
@@ -198,12 +254,14 @@ fn acquisition(won: &Won, waited_ns: u64) -> Acquisition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::wire::{Full, UNIT, Writer};
+    use proptest::prelude::*;
 
     const ME: Owner = Owner { worker: 3, pid: 300 };
 
     fn events(stream: &mut Stream, records: &[(u64, u16, Body)]) -> Vec<Event> {
         let bytes: Vec<u8> =
-            records.iter().flat_map(|&(t, number, body)| Record { t, number, body }.encode()).collect();
+            records.iter().flat_map(|&(t, number, body)| Record { t, number, body }.encode().concat()).collect();
         let mut out = Vec::new();
         stream.take(&bytes, &mut Judge::default(), &mut out);
         out
@@ -237,9 +295,73 @@ mod tests {
         let mut stream = Stream::new(ME);
         let bodies =
             [cycle(1), cycle(2), Body::GaveUp { waited: 5 }, Body::Waiting { shared: false }, cycle(3), cycle(4)];
-        let records = (0..).zip(bodies).map(|(number, body)| Record { t: u64::from(number), number, body }.encode());
-        let bytes: Vec<u8> = records.flatten().collect();
+        let bytes = written(bodies.into_iter().zip(1..).map(|(body, t)| (t, body)));
         // The third one was told to wait before.
-        assert_eq!(stream.take(&bytes, &mut Judge::default(), &mut Vec::new()), 3);
+        let read = stream.take(&bytes, &mut Judge::default(), &mut Vec::new());
+        assert_eq!(read, Amount { records: 6, turns: 3 });
+    }
+
+    /// As a worker writes it in one batch.
+    fn written(records: impl IntoIterator<Item = (u64, Body)>) -> Vec<u8> {
+        let (mut writer, mut bytes) = (Writer::default(), Vec::new());
+        for (t, body) in records {
+            let mut place = Full::default();
+            let units = writer.put(t, body, &mut place);
+            bytes.extend_from_slice(place[..units].as_flattened());
+        }
+        bytes
+    }
+
+    /// What single records say, one after the other.
+    fn said_of(records: &[(u64, Body)]) -> Vec<Event> {
+        let told: Vec<(u64, u16, Body)> = (0..).zip(records).map(|(n, &(t, body))| (t, n, body)).collect();
+        events(&mut Stream::new(ME), &told).into_iter().flat_map(Event::singly).collect()
+    }
+
+    fn body() -> impl Strategy<Value = Body> {
+        let won = |(seq, shared, contended, handoff, overtaken)| Won { seq, shared, contended, handoff, overtaken };
+        let won =
+            (1..5_000u64, any::<bool>(), any::<bool>(), prop::option::of(0..2_000_000u32), 0..300u32).prop_map(won);
+        let cycle = (won, 0..2_000u32, 0..2_000_000u32);
+        prop_oneof![
+            8 => cycle.prop_map(|(won, waited, held)| Body::Cycle { won, waited, held }),
+            1 => (0..9u64).prop_map(|waited| Body::GaveUp { waited }),
+            1 => any::<bool>().prop_map(|shared| Body::Waiting { shared }),
+            1 => (1..9u64, 1..9u64).prop_map(|(seq, held)| Body::Released { seq, held }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_says_the_same_whichever_form_and_however_it_is_cut(
+            steps in prop::collection::vec((0..3_000u64, body()), 1..60),
+            cuts in prop::collection::vec(1..5usize, 1..80),
+        ) {
+            let mut t = 0;
+            let records: Vec<(u64, Body)> = steps.iter().map(|&(step, body)| { t += step; (t, body) }).collect();
+            let bytes = written(records.iter().copied());
+            prop_assert!(bytes.len() <= records.len() * 32);
+            let (mut stream, mut out, mut read) = (Stream::new(ME), Vec::new(), Amount::default());
+            let (mut left, mut cuts) = (&bytes[..], cuts.iter().cycle());
+            while !left.is_empty() {
+                let (piece, rest) = left.split_at(left.len().min(cuts.next().unwrap() * UNIT));
+                read += stream.take(piece, &mut Judge::default(), &mut out);
+                left = rest;
+            }
+            prop_assert_eq!(read.records, records.len());
+            let out: Vec<Event> = out.into_iter().flat_map(Event::singly).collect();
+            prop_assert_eq!(out, said_of(&records));
+        }
+    }
+
+    #[test]
+    fn a_missing_number_is_a_lost_record_in_short_too() {
+        let bytes = written((1..=5).map(|n| (n * 100, cycle(n))));
+        // In full, then four in short, of which two are taken out.
+        assert_eq!(bytes.len(), 6 * UNIT);
+        let cut = [&bytes[..3 * UNIT], &bytes[5 * UNIT..]].concat();
+        let mut out = Vec::new();
+        Stream::new(ME).take(&cut, &mut Judge::default(), &mut out);
+        assert!(matches!(out[..], [_, _, Event { what: What::Dropped { count: 2 }, .. }, _]), "{out:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a worker writes into its pipe: records of 32 bytes, four little-endian words.
+//! What a worker writes into its pipe: records of 32 bytes, four little-endian words; most turns in short, see `short.rs`.
 //!
 //! | word | low bits | high bits |
 //! |---|---|---|
@@ -12,8 +12,15 @@
 //! told as that limit, and so is a count of more than 2^32 acquisitions by others.
 //! The record number wraps; what a worker had to throw away it tells by itself in [`Body::Dropped`].
 
-/// Size of a record in bytes; it divides `PIPE_BUF`, so a batch of whole records is written atomically.
-pub const SIZE: usize = 32;
+mod short;
+pub(super) use short::{Before, is_short, missing};
+
+/// What every record is a multiple of, in bytes. It divides `PIPE_BUF`, so a batch of whole records is written atomically.
+pub const UNIT: usize = 16;
+/// A record in short, or half of one in full.
+pub type Unit = [u8; UNIT];
+/// A record in full: 32 bytes.
+pub type Full = [Unit; 2];
 
 /// A record, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,12 +156,8 @@ const SEQ: u64 = (1 << 48) - 1;
 impl Record {
     /// The record as bytes. Allocates nothing and cannot panic: it runs in forked children.
     #[inline]
-    pub fn encode(&self) -> [u8; SIZE] {
-        let won_flags = |w: &Won| {
-            (if w.shared { SHARED } else { 0 })
-                | (if w.contended { CONTENDED } else { 0 })
-                | (if w.handoff.is_some() { HANDOFF } else { 0 })
-        };
+    pub fn encode(&self) -> Full {
+        let won_flags = Won::flags;
         let won_word = |w: &Won| u64::from(w.handoff.unwrap_or(0)) | u64::from(w.overtaken) << 32;
         let (kind, flags, seq, a, b) = match &self.body {
             Body::Waiting { shared } => (1u64, if *shared { SHARED } else { 0 }, 0, 0, 0),
@@ -176,17 +179,14 @@ impl Record {
             }
         };
         let words = [self.t & TIME | flags | kind << KINDS, seq & SEQ | u64::from(self.number) << 48, a, b];
-        let mut bytes = [0; SIZE];
-        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-            chunk.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
+        let [w0, w1, w2, w3] = words;
+        [unit(w0, w1), unit(w2, w3)]
     }
 
     /// Reads a record; none where the bytes are not one.
     #[inline]
-    pub fn decode(bytes: &[u8; SIZE]) -> Option<Self> {
-        let [head, order, a, b] = words(bytes);
+    pub fn decode(full: &Full) -> Option<Self> {
+        let [[head, order], [a, b]] = full.map(words);
         let seq = order & SEQ;
         let won = Won::of(head, order, b);
         let body = match head >> KINDS {
@@ -215,14 +215,23 @@ impl Record {
     }
 }
 
-/// The words of a record.
-fn words(bytes: &[u8; SIZE]) -> [u64; 4] {
-    let (words, _) = bytes.as_chunks();
-    let word = |n: usize| words.get(n).map_or(0, |w| u64::from_le_bytes(*w));
-    [word(0), word(1), word(2), word(3)]
+fn unit(low: u64, high: u64) -> Unit {
+    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+}
+
+fn words(unit: Unit) -> [u64; 2] {
+    let both = u128::from_le_bytes(unit);
+    [both as u64, (both >> 64) as u64]
 }
 
 impl Won {
+    #[inline]
+    fn flags(&self) -> u64 {
+        (if self.shared { SHARED } else { 0 })
+            | (if self.contended { CONTENDED } else { 0 })
+            | (if self.handoff.is_some() { HANDOFF } else { 0 })
+    }
+
     #[inline]
     fn of(head: u64, order: u64, b: u64) -> Self {
         Self {
@@ -235,8 +244,43 @@ impl Won {
     }
 }
 
+/// Numbers a worker's records and chooses their form.
+#[derive(Debug, Default)]
+pub struct Writer {
+    number: u16,
+    /// The whole turn told last in this batch.
+    before: Option<Before>,
+}
+
+impl Writer {
+    /// Begins a batch: it can be read without those before it.
+    pub fn begin_batch(&mut self) {
+        self.before = None;
+    }
+
+    /// Puts a record of `t` (ns since the run began) at the front of `place`; gives how many units it takes.
+    #[inline]
+    pub fn put(&mut self, t: u64, body: Body, place: &mut Full) -> usize {
+        let number = self.number;
+        self.number = number.wrapping_add(1);
+        let cycle = match body {
+            Body::Cycle { won, waited, held } => Some(Cycle { t, won, waited, held }),
+            _ => None,
+        };
+        let before = self.before;
+        self.before = cycle.as_ref().map(Before::of).or(before);
+        if let Some(unit) = before.zip(cycle).and_then(|(before, cycle)| before.encode(&cycle, number)) {
+            let [first, _] = place;
+            *first = unit;
+            return 1;
+        }
+        *place = Record { t, number, body }.encode();
+        2
+    }
+}
+
 /// A record known to be a [`Body::Cycle`]: the same as [`Record::decode`] without the choice, for those that read millions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cycle {
     /// ns since the run began.
     pub t: u64,
@@ -249,17 +293,17 @@ pub struct Cycle {
 }
 
 impl Cycle {
-    /// Whether `bytes` are a cycle with this record number.
+    /// Whether it is a cycle with this record number.
     #[inline]
-    pub fn is(bytes: &[u8; SIZE], number: u16) -> bool {
-        let [head, order, ..] = words(bytes);
+    pub fn is([first, _]: &Full, number: u16) -> bool {
+        let [head, order] = words(*first);
         head >> KINDS == CYCLE && (order >> 48) as u16 == number
     }
 
     /// Reads what [`Cycle::is`] said is one.
     #[inline]
-    pub fn read(bytes: &[u8; SIZE]) -> Self {
-        let [head, order, a, b] = words(bytes);
+    pub fn read(full: &Full) -> Self {
+        let [[head, order], [a, b]] = full.map(words);
         Self { t: head & TIME, won: Won::of(head, order, b), waited: a as u32, held: (a >> 32) as u32 }
     }
 }
@@ -312,7 +356,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_survived(bytes: [u8; SIZE]) {
+        fn any_bytes_are_survived(bytes: Full) {
             let _ = Record::decode(&bytes);
         }
     }

@@ -4,13 +4,16 @@
 
 use super::{End, sys};
 use crate::lab::ledger::{Reader, Shared};
-use crate::lab::wire::{Body, Record, SIZE};
+use crate::lab::wire::{Body, Full, UNIT, Unit, Writer};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
-/// A batch is written when it has this many records: 4 KiB, `PIPE_BUF`, so that the write is all or nothing.
-const BATCH: usize = BATCH_BYTES / SIZE;
+/// A batch has room for this: `PIPE_BUF`, so that the write is all or nothing.
 const BATCH_BYTES: usize = 4096;
+/// The same in units of a record.
+const BATCH: usize = BATCH_BYTES / UNIT;
+/// What a record takes at most, in units.
+const LONGEST: usize = size_of::<Full>() / UNIT;
 /// For how long a worker that holds nothing waits for room in its pipe, in ms: with a thousand others at full speed,
 /// the monitor and the worker itself may each wait that long for a processor.
 const LATE_MS: i32 = 500;
@@ -19,7 +22,8 @@ const LATE_MS: i32 = 500;
 pub(super) struct Telling {
     pipe: RawFd,
     epoch: u64,
-    number: u16,
+    writer: Writer,
+    /// Units that are filled.
     len: usize,
     oldest: u64,
     flushed: u64,
@@ -30,16 +34,16 @@ pub(super) struct Telling {
     half: usize,
     /// Batches written since the round of reading that has this number began.
     unread: (u32, usize),
-    batch: [[u8; SIZE]; BATCH],
+    batch: [Unit; BATCH],
 }
 
 impl Telling {
     /// Writes into `pipe`, or nowhere where it is -1; times are told since `epoch`.
     pub(super) fn new(pipe: RawFd, epoch: u64) -> Self {
         let half = if pipe < 0 { 0 } else { sys::room(pipe) / BATCH_BYTES / 2 };
-        let batch = [[0; SIZE]; BATCH];
-        let (number, len, oldest, flushed, lost) = (0, 0, 0, 0, 0);
-        Self { pipe, epoch, number, len, oldest, flushed, lost, jammed: false, half, unread: (0, 0), batch }
+        let batch = [[0; UNIT]; BATCH];
+        let (writer, len, oldest, flushed, lost) = (Writer::default(), 0, 0, 0, 0);
+        Self { pipe, epoch, writer, len, oldest, flushed, lost, jammed: false, half, unread: (0, 0), batch }
     }
 
     #[inline(always)]
@@ -48,17 +52,14 @@ impl Telling {
             return;
         }
         // The last place is kept for the count of what was lost.
-        if self.len + 1 >= BATCH && !matches!(body, Body::Dropped { .. }) && !self.make_room(t) {
+        if self.len + 2 * LONGEST > BATCH && !matches!(body, Body::Dropped { .. }) && !self.make_room(t) {
             return;
         }
         if self.len == 0 {
             self.oldest = t;
         }
-        let record = Record { t: t.saturating_sub(self.epoch), number: self.number, body };
-        if let Some(place) = self.batch.get_mut(self.len) {
-            *place = record.encode();
-            self.len += 1;
-            self.number = self.number.wrapping_add(1);
+        if let Some(place) = self.batch.get_mut(self.len..).and_then(<[_]>::first_chunk_mut) {
+            self.len += self.writer.put(t.saturating_sub(self.epoch), body, place);
         }
     }
 
@@ -66,13 +67,13 @@ impl Telling {
     #[cold]
     fn make_room(&mut self, t: u64) -> bool {
         let _ = self.flush(t);
-        let room = self.len + 1 < BATCH;
+        let room = self.len + 2 * LONGEST <= BATCH;
         self.lost += u64::from(!room);
         room
     }
 
     pub(super) fn full(&self) -> bool {
-        self.len + 2 >= BATCH
+        self.len + 2 * LONGEST >= BATCH
     }
 
     pub(super) fn oldest_before(&self, t: u64) -> bool {
@@ -101,6 +102,7 @@ impl Telling {
         match sys::write(self.pipe, bytes) {
             Ok(()) => {
                 self.len = 0;
+                self.writer.begin_batch();
                 self.flushed = now;
                 self.jammed = false;
                 Ok(())
@@ -180,7 +182,7 @@ mod tests {
             assert_eq!(reader.calls(), round - 1);
             (0..half / 2).for_each(|_| write_a_batch(&mut telling, &shared));
             assert_eq!(reader.calls(), round);
-            let mut written = vec![0; (half - 1 + half / 2) * (BATCH - 2) * SIZE];
+            let mut written = vec![0; (half - 1 + half / 2) * (BATCH - 2 * LONGEST) * UNIT];
             end.read_exact(&mut written).unwrap();
         }
     }
