@@ -6,6 +6,7 @@
 #![allow(missing_docs, clippy::print_stdout, clippy::print_stderr, clippy::expect_used, unsafe_code)]
 
 mod bare;
+mod hop;
 mod program;
 mod rivals;
 #[path = "../support/mod.rs"]
@@ -23,8 +24,6 @@ use table::{Rows, Target};
 
 /// How long each side of a pair is measured.
 const SIDE: Duration = Duration::from_millis(400);
-/// Pairs that a row needs at zero hold: which processor each worker is on changes the rate by a quarter.
-const LEAST: usize = 15;
 const FRAME: Duration = Duration::from_millis(33);
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -60,12 +59,17 @@ fn cost(rows: &mut Rows) {
     for (workers, least) in [(1, 0.92), (2, 0.92), (10, 0.92), (100, 0.92), (1000, 0.85)] {
         let what = format!("monitored/bare, zero hold, kept open, {workers} workers");
         let mut lost = Vec::new();
-        rows.ratio(&what, Target::AtLeast(least), LEAST, || {
+        let pair = || {
             let bare = Loop { workers, ..Loop::default() }.rate(SIDE);
             let run = Lab { workers, ..Lab::default() }.run(SIDE);
             lost.push(run.lost as f64);
             (run.rate, bare)
-        });
+        };
+        if workers > 1 {
+            rows.ratio_by_distance(&what, Target::AtLeast(least), pair);
+        } else {
+            rows.ratio(&what, Target::AtLeast(least), pair);
+        }
         rows.figure(
             &format!("events lost or not in the histogram, {workers} workers"),
             Target::AtMost(0.0),
@@ -75,7 +79,7 @@ fn cost(rows: &mut Rows) {
     }
     for workers in [2, 10] {
         // What the first, non-blocking try of a worker changes by itself: no target, for the record.
-        rows.ratio(&format!("bare with/without a first try, {workers} workers"), Target::None, 0, || {
+        rows.ratio(&format!("bare with/without a first try, {workers} workers"), Target::None, || {
             let bare = Loop { workers, ..Loop::default() };
             let without = Loop { try_first: false, ..bare }.rate(SIDE);
             (bare.rate(SIDE), without)
@@ -88,23 +92,21 @@ fn hold(rows: &mut Rows) {
         rows.ratio(
             &format!("monitored/bare, 10 µs hold, kept open, {workers} workers"),
             Target::AtLeast(0.97),
-            0,
             || {
                 let bare = Loop { workers, hold: Hold::Spin(10_000), ..Loop::default() }.rate(SIDE);
                 (Lab { workers, hold: Dist::Fixed(10_000), ..Lab::default() }.run(SIDE).rate, bare)
             },
         );
-        rows.ratio(
+        rows.ratio_by_distance(
             &format!("monitored/bare, zero hold, open and close each time, {workers} workers"),
             Target::AtLeast(0.97),
-            LEAST,
             || {
                 let bare = Loop { workers, keep_open: false, ..Loop::default() }.rate(SIDE);
                 (Lab { workers, keep_open: false, ..Lab::default() }.run(SIDE).rate, bare)
             },
         );
     }
-    rows.ratio("handoff p50, monitored/bare, 1 ms hold, 0.1 ms think, 2 workers", Target::AtMost(1.05), 0, || {
+    rows.ratio("handoff p50, monitored/bare, 1 ms hold, 0.1 ms think, 2 workers", Target::AtMost(1.05), || {
         let ms = 1_000_000;
         let bare = Loop { workers: 2, hold: Hold::Sleep(ms), think: ms / 10, ..Loop::default() }.handoff(SIDE);
         let lab = Lab { workers: 2, hold: Dist::Fixed(ms), think: Dist::Fixed(ms / 10), ..Lab::default() };

@@ -1,5 +1,7 @@
 //! The table: what was measured, its spread, its target, whether it was met.
 
+use crate::hop;
+
 /// What a figure should be.
 #[derive(Clone, Copy)]
 pub enum Target {
@@ -8,6 +10,9 @@ pub enum Target {
     /// For the record.
     None,
 }
+
+/// Pairs that a row needs where the lock goes from processor to processor: their distance changes the rate by a quarter.
+const LEAST: usize = 15;
 
 /// The rows so far.
 pub struct Rows {
@@ -21,14 +26,46 @@ impl Rows {
         Self { pairs: pairs.max(1), lines: Vec::new() }
     }
 
-    /// The median of ratios of what `pair` gives, at least as many as there are pairs. It runs its second side first: the
+    /// The median of ratios of what `pair` gives, as many as there are pairs. It runs its second side first: the
     /// first one is compared with the second one before and after it, for machines grow faster and slower.
-    pub fn ratio(&mut self, what: &str, target: Target, least: usize, mut pair: impl FnMut() -> (f64, f64)) {
-        let mut all: Vec<(f64, f64)> = (0..self.pairs.max(least)).map(|_| pair()).collect();
+    pub fn ratio(&mut self, what: &str, target: Target, mut pair: impl FnMut() -> (f64, f64)) {
+        let mut all: Vec<(f64, f64)> = (0..self.pairs).map(|_| pair()).collect();
         all.push((f64::NAN, pair().1));
-        let compare = |pair: &[(f64, f64)]| pair[0].0 / ((pair[0].1 + pair[1].1) / 2.0);
-        let mut ratios: Vec<f64> = all.windows(2).map(compare).collect();
+        self.figure(what, target, "", &mut ratios(&all));
+    }
+
+    /// The same where the lock goes from processor to processor all the time; then apart what was measured while they were
+    /// near each other and while they were far apart, where they were both.
+    pub fn ratio_by_distance(&mut self, what: &str, target: Target, mut pair: impl FnMut() -> (f64, f64)) {
+        let mut hops = vec![hop::ns()];
+        let mut all: Vec<(f64, f64)> = (0..self.pairs.max(LEAST))
+            .map(|_| {
+                let both = pair();
+                hops.push(hop::ns());
+                both
+            })
+            .collect();
+        all.push((f64::NAN, pair().1));
+        hops.push(hop::ns());
+        let mut ratios = ratios(&all);
+        let hops: Vec<f64> = hops.into_iter().flatten().collect();
+        // A pair lies between two looks at the distance, and is compared with a third side.
+        let apart = hops.windows(3).zip(&ratios);
+        let of = |near: bool| {
+            let all_so = |hops: &[f64]| hops.iter().all(|ns| (*ns <= hop::NEAR) == near);
+            apart.clone().filter(|(hops, _)| all_so(hops)).map(|(_, ratio)| *ratio).collect::<Vec<f64>>()
+        };
+        let (mut near, mut far) = (of(true), of(false));
         self.figure(what, target, "", &mut ratios);
+        if !near.is_empty() && near.len() < ratios.len() {
+            self.figure(&format!("- the {} of these with near processors", near.len()), Target::None, "", &mut near);
+        }
+        if !far.is_empty() {
+            self.figure(&format!("- the {} of these with far ones", far.len()), Target::None, "", &mut far);
+        }
+        if !hops.is_empty() {
+            self.figure("- a cache line from one processor to the other", Target::None, "ns", &mut hops.clone());
+        }
     }
 
     /// The median of what was measured several times.
@@ -60,6 +97,11 @@ impl Rows {
         println!("\n| what | median of {} or more | lowest - highest | target | |\n|---|---|---|---|---|", self.pairs);
         self.lines.iter().for_each(|line| println!("{line}"));
     }
+}
+
+/// Each first side to the mean of the second sides before and after it.
+fn ratios(pairs: &[(f64, f64)]) -> Vec<f64> {
+    pairs.windows(2).map(|pair| pair[0].0 / ((pair[0].1 + pair[1].1) / 2.0)).collect()
 }
 
 fn plain(value: f64) -> String {
