@@ -11,7 +11,7 @@ pub(super) const SECOND: LockId = 1;
 
 /// Turns told together at most: about what a worker writes at once. So the turns of those that run at the same time
 /// stay near each other.
-const TURNS: usize = 128;
+const TURNS: usize = 256;
 /// Fewer turns are told singly: a box is not worth its price.
 const FEW: usize = 4;
 
