@@ -141,7 +141,7 @@ pub enum What {
     },
     /// Whole turns of the actor, one after the other, of which the first was won at [`Event::t`]. They mean exactly
     /// what a [`What::Cycle`] each would mean.
-    Turns(Box<[Turn]>),
+    Turns(Vec<Turn>),
     /// The command that the actor runs while it holds the lock has ended; the lock is released after it.
     Ran {
         /// The acquisition under which it ran.

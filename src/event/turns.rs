@@ -61,7 +61,7 @@ impl Event {
         let Event { lock, actor, pid, .. } = self;
         let (turns, other) = match self.what {
             What::Turns(turns) => (turns, None),
-            what => (Box::default(), Some(Event { t: self.t, lock, actor, pid, what })),
+            what => (Vec::new(), Some(Event { t: self.t, lock, actor, pid, what })),
         };
         let cycles = turns.into_iter().map(move |turn| Event { t: turn.t, lock, actor, pid, what: turn.cycle() });
         other.into_iter().chain(cycles)

@@ -138,7 +138,7 @@ impl Stream {
     fn tell(&self, turns: Vec<Turn>, out: &mut Vec<Event>) {
         match turns.first() {
             Some(first) if turns.len() >= FEW => {
-                out.push(said(first.t, self.owner, What::Turns(turns.into_boxed_slice())));
+                out.push(said(first.t, self.owner, What::Turns(turns)));
             }
             _ => out.extend(turns.iter().map(|turn| said(turn.t, self.owner, turn.cycle()))),
         }
