@@ -183,17 +183,18 @@ fn memory(rows: &mut Rows) {
 /// An hour of a thousand workers, told in a minute: 3,600 seconds of windows, waits from 200 ns to 16 s. Prints what is resident.
 fn an_hour() {
     let mut model = model();
-    let traffic = Traffic::new(1000, 126_000);
-    for round in 0..40u64 {
+    // Each of them writes once.
+    let traffic = Traffic::new(1000, 250_000);
+    for round in 0..20u64 {
         let mut reader = traffic.reader();
         let mut hour = |events: &[Event]| {
             for mut event in events.iter().cloned().flat_map(Event::singly) {
-                // A round is the 90 s that follow, 1,400 acquisitions a second.
-                event.t = round * 90_000_000_000 + (event.t - 1_000_000_000) * 1020;
+                // A round is the 180 s that follow, 1,400 acquisitions a second.
+                event.t = round * 180_000_000_000 + (event.t - 1_000_000_000) * 1028;
                 if let What::Cycle { acquired, .. } = &mut event.what {
                     acquired.seq += round * traffic.records as u64;
                     if acquired.contended {
-                        acquired.waited_ns = acquired.waited_ns * (1 + round * 7 + acquired.seq % 13) % 16_000_000_000;
+                        acquired.waited_ns = acquired.waited_ns * (1 + round * 14 + acquired.seq % 13) % 16_000_000_000;
                     }
                 }
                 model.apply(&event);
