@@ -6,30 +6,27 @@ use serde::{Deserialize, Serialize};
 /// Linear sub-buckets a power of two: 2^11 keeps the error of a bucket's bounds under 1/2048.
 const SUB_BITS: u32 = 11;
 const SUB: u64 = 1 << SUB_BITS;
-const PAGE_BITS: usize = 5;
+const PAGE_BITS: usize = 4;
 const PAGE: usize = 1 << PAGE_BITS;
 
 /// A set of durations in ns. Memory grows with the spread of what was recorded, not with the range
-/// that could be: counters live in pages of 32 that exist only where something fell. What is counted each time is a
-/// byte; what overflows it, one time in 256, is counted elsewhere. So the bytes of all usual durations stay in the
-/// processor's nearest cache.
+/// that could be: counters live in pages of 16 that exist only where something fell. What is counted each time is a
+/// byte; what overflows it, one time in 256, is counted elsewhere, in pages that exist only where that happened. So the
+/// bytes of all usual durations stay in the processor's nearest cache, and a thousand workers fit into some megabytes. A
+/// bucket counts up to 2^40: at a million a second, all of them the same, that is twelve days.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
-    /// Where each page is, up to the highest in use.
-    directory: Vec<Place>,
+    /// Where each page is, up to the highest in use: 0 is nowhere, else one more than its index. All of u64 makes fewer
+    /// than 2^12 pages.
+    directory: Vec<u16>,
     low: Vec<[u8; PAGE]>,
-    high: Vec<[u64; PAGE]>,
+    /// Where what overflowed each of them is, in the same way, up to the last that did: those in use most came first.
+    above: Vec<u16>,
+    high: Vec<[u32; PAGE]>,
     count: u64,
     sum: u128,
     min: u64,
     max: u64,
-}
-
-/// Where a page is: 0 is nowhere, else one more than its index. All of u64 makes fewer than 2^11 pages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Place {
-    low: u16,
-    high: u16,
 }
 
 /// What fits the byte of a counter.
@@ -39,20 +36,20 @@ const CARRY: u64 = 1 << u8::BITS;
 #[derive(Clone, Copy)]
 struct Counts<'a> {
     low: &'a [u8; PAGE],
-    high: Option<&'a [u64; PAGE]>,
+    high: Option<&'a [u32; PAGE]>,
 }
 
 impl Counts<'_> {
     fn total(self) -> u64 {
         let low: u64 = self.low.iter().map(|n| u64::from(*n)).sum();
-        low + CARRY * self.high.map_or(0, |counts| counts.iter().sum())
+        low + CARRY * self.high.map_or(0, |counts| counts.iter().map(|n| u64::from(*n)).sum())
     }
 
     /// Those that are not 0, with their places.
     fn filled(self) -> impl Iterator<Item = (usize, u64)> {
         let mut counts = self.low.map(u64::from);
         if let Some(high) = self.high {
-            counts.iter_mut().zip(high).for_each(|(n, high)| *n += high * CARRY);
+            counts.iter_mut().zip(high).for_each(|(n, high)| *n += u64::from(*high) * CARRY);
         }
         counts.into_iter().enumerate().filter(|(_, n)| *n > 0)
     }
@@ -87,6 +84,19 @@ fn bucket(value: u64) -> usize {
     let shift = 63 - value.leading_zeros() - (SUB_BITS - 1);
     // Each further power of two has SUB/2 buckets of its own: its upper half of the sub-buckets.
     ((shift as u64) * (SUB / 2) + (value >> shift)) as usize
+}
+
+/// Grows by a quarter, not by as much again: thousands have one.
+fn push_tightly<T>(all: &mut Vec<T>, one: T) {
+    if all.len() == all.capacity() {
+        all.reserve_exact(all.len() / 4 + 1);
+    }
+    all.push(one);
+}
+
+/// As much as a counter of what overflowed can hold.
+fn carried(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// The largest value that falls into bucket `index`.
@@ -136,7 +146,7 @@ impl Latency {
     fn count_in(&mut self, index: usize) {
         let (page, slot) = (index >> PAGE_BITS, index & (PAGE - 1));
         let place = self.directory.get(page).copied().unwrap_or_default();
-        let counts = self.low.get_mut(usize::from(place.low).wrapping_sub(1));
+        let counts = self.low.get_mut(usize::from(place).wrapping_sub(1));
         let counted = counts.and_then(|counts| counts[slot].checked_add(1).map(|n| counts[slot] = n));
         if counted.is_none() {
             self.add(page, slot, 1);
@@ -148,41 +158,50 @@ impl Latency {
     fn add(&mut self, page: usize, slot: usize, n: u64) {
         if page >= self.directory.len() {
             self.directory.reserve_exact(page + 1 - self.directory.len());
-            self.directory.resize(page + 1, Place::default());
+            self.directory.resize(page + 1, 0);
         }
         let Some(place) = self.directory.get_mut(page) else { return };
-        if place.low == 0 {
-            if self.low.len() == self.low.capacity() {
-                // A quarter, not as much again: thousands have one.
-                self.low.reserve_exact(self.low.len() / 4 + 2);
-            }
-            self.low.push([0; PAGE]);
-            place.low = self.low.len() as u16;
+        if *place == 0 {
+            push_tightly(&mut self.low, [0; PAGE]);
+            *place = self.low.len() as u16;
         }
-        let Some(counts) = self.low.get_mut(usize::from(place.low).wrapping_sub(1)) else { return };
+        let at = usize::from(*place).wrapping_sub(1);
+        let Some(counts) = self.low.get_mut(at) else { return };
         let sum = u64::from(counts[slot]) + n;
         counts[slot] = sum as u8;
         if sum < CARRY {
             return;
         }
-        if place.high == 0 {
-            self.high.push([0; PAGE]);
-            place.high = self.high.len() as u16;
+        if at >= self.above.len() {
+            self.above.reserve_exact(at + 1 - self.above.len());
+            self.above.resize(at + 1, 0);
         }
-        if let Some(counts) = self.high.get_mut(usize::from(place.high).wrapping_sub(1)) {
-            counts[slot] += sum / CARRY;
+        let Some(above) = self.above.get_mut(at) else { return };
+        if *above == 0 {
+            push_tightly(&mut self.high, [0; PAGE]);
+            *above = self.high.len() as u16;
         }
+        if let Some(counts) = self.high.get_mut(usize::from(*above).wrapping_sub(1)) {
+            counts[slot] = carried(u64::from(counts[slot]) + sum / CARRY);
+        }
+    }
+
+    /// The counters of the page at this place of the directory, if it exists.
+    fn page(&self, place: u16) -> Option<Counts<'_>> {
+        let at = usize::from(place).wrapping_sub(1);
+        Some(Counts { low: self.low.get(at)?, high: self.high.get(self.high_of(at)) })
+    }
+
+    /// Where what overflowed the page with this index is, if anything did.
+    fn high_of(&self, at: usize) -> usize {
+        usize::from(self.above.get(at).copied().unwrap_or_default()).wrapping_sub(1)
     }
 
     /// The pages that exist, ascending, each with its first bucket. None is below that of the smallest duration.
     fn pages(&self) -> impl Iterator<Item = (usize, Counts<'_>)> {
         let first = if self.count == 0 { self.directory.len() } else { bucket(self.min) >> PAGE_BITS };
         let places = self.directory.iter().enumerate().skip(first);
-        places.filter_map(|(page, place)| {
-            let low = self.low.get(usize::from(place.low).wrapping_sub(1))?;
-            let high = self.high.get(usize::from(place.high).wrapping_sub(1));
-            Some((page << PAGE_BITS, Counts { low, high }))
-        })
+        places.filter_map(|(page, place)| Some((page << PAGE_BITS, self.page(*place)?)))
     }
 
     /// Adds all that `other` counted.
@@ -203,14 +222,15 @@ impl Latency {
     pub(super) fn take_out(&mut self, other: &Self) {
         for (first, counts) in other.pages() {
             let Some(place) = self.directory.get(first >> PAGE_BITS) else { continue };
-            let Some(low) = self.low.get_mut(usize::from(place.low).wrapping_sub(1)) else { continue };
-            let mut high = self.high.get_mut(usize::from(place.high).wrapping_sub(1));
+            let at = usize::from(*place).wrapping_sub(1);
+            let high_at = self.high_of(at);
+            let (Some(low), mut high) = (self.low.get_mut(at), self.high.get_mut(high_at)) else { continue };
             for (slot, n) in counts.filled() {
-                let had = u64::from(low[slot]) + high.as_ref().map_or(0, |counts| counts[slot] * CARRY);
+                let had = u64::from(low[slot]) + high.as_ref().map_or(0, |counts| u64::from(counts[slot]) * CARRY);
                 let left = had.saturating_sub(n);
                 low[slot] = left as u8;
                 if let Some(counts) = &mut high {
-                    counts[slot] = left / CARRY;
+                    counts[slot] = carried(left / CARRY);
                 }
             }
         }

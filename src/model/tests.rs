@@ -421,7 +421,7 @@ proptest! {
                 t = turn.end() - u64::from(before == 8 && gap == 1 && hold > 0);
                 turn
             }).collect();
-            let together_too = event(turns[0].t, actor, What::Turns(turns.into()));
+            let together_too = event(turns[0].t, actor, What::Turns(turns));
             for e in other.iter().chain([&together_too]) {
                 together.apply(e);
                 e.clone().singly().for_each(|e| singly.apply(&e));
