@@ -86,10 +86,10 @@ fn bucket(value: u64) -> usize {
     ((shift as u64) * (SUB / 2) + (value >> shift)) as usize
 }
 
-/// Grows by a quarter, not by as much again: thousands have one.
+/// Grows by a quarter and by 16 at most: thousands have one, and the room that one leaves as it grows fits others.
 fn push_tightly<T>(all: &mut Vec<T>, one: T) {
     if all.len() == all.capacity() {
-        all.reserve_exact(all.len() / 4 + 1);
+        all.reserve_exact((all.len() / 4 + 1).min(16));
     }
     all.push(one);
 }
