@@ -92,16 +92,25 @@ pub fn dur_or_dash(ns: Option<u64>, precision: u64) -> String {
     ns.map_or_else(|| "-".into(), |ns| dur_within(ns, precision, false))
 }
 
-/// A count as `950`, `12.3k`, `1.05M`.
+/// A count as `950`, `12.3k`, `441k`, `1.05M`: three digits, never more than five characters below 10^15.
 pub fn count(n: u64) -> String {
-    match n {
-        0..=9_999 => n.to_string(),
-        10_000..=999_949 => format!("{}.{}k", (n + 50) / 1000, (n + 50) % 1000 / 100),
-        _ => {
-            let hundredths = n.saturating_add(5_000) / 10_000;
-            format!("{}.{:02}M", hundredths / 100, hundredths % 100)
-        }
+    if n <= 9_999 {
+        return n.to_string();
     }
+    let units = [(1_000, 'k'), (1_000_000, 'M'), (1_000_000_000, 'G'), (1_000_000_000_000, 'T')];
+    let in_units = |(unit, letter): (u64, char)| {
+        [2, 1, 0].into_iter().find_map(|digits| {
+            let last = unit / 10u64.pow(digits);
+            let rounded = n.saturating_add(last / 2) / last;
+            let (whole, part) = (rounded / 10u64.pow(digits), rounded % 10u64.pow(digits));
+            match digits {
+                _ if rounded > 999 => None,
+                0 => Some(format!("{whole}{letter}")),
+                digits => Some(format!("{whole}.{part:0width$}{letter}", width = digits as usize)),
+            }
+        })
+    };
+    units.into_iter().find_map(in_units).unwrap_or_else(|| format!("{}T", n / 1_000_000_000_000))
 }
 
 /// A rate a second as `0.99`, `42.1`, `1234`, `1.05M`.
@@ -186,6 +195,19 @@ mod tests {
         assert_eq!(count(12_345), "12.3k");
         assert_eq!(count(999_999), "1.00M");
         assert_eq!(count(1_050_000), "1.05M");
+        assert_eq!(count(9_999), "9999");
+        assert_eq!(count(10_000), "10.0k");
+        assert_eq!(count(99_949), "99.9k");
+        assert_eq!(count(99_950), "100k");
+        assert_eq!(count(440_912), "441k");
+        assert_eq!(count(999_499), "999k");
+        assert_eq!(count(999_500), "1.00M");
+        assert_eq!(count(12_345_678), "12.3M");
+        assert_eq!(count(78_000_000_000), "78.0G");
+        assert_eq!(count(u64::MAX), "18446744T");
+        // Tables leave so much room for one.
+        let edges = (1..15).flat_map(|e| [10u64.pow(e) - 1, 10u64.pow(e), 10u64.pow(e) / 2 * 3]);
+        assert!(edges.map(count).all(|text| text.len() <= 5));
         assert_eq!(rate(0.993), "0.99");
         assert_eq!(rate(1_050_000.0), "1.05M");
         assert_eq!(percent(0.998), "99.8 %");
