@@ -177,6 +177,12 @@ fn memory(rows: &mut Rows) {
         "MiB",
         &mut [bytes / MIB],
     );
+    rows.figure(
+        "resident after a minute of 1,000 workers at zero hold, kept open",
+        Target::AtMost(30.0),
+        "MiB",
+        &mut [program::resident_at_full_speed(1000, Duration::from_secs(60)) as f64 / MIB],
+    );
     rows.figure("PSS of a worker, of 10", Target::AtMost(150.0), "KiB", &mut program::worker_pss());
 }
 

@@ -183,6 +183,13 @@ pub fn idle_and_paused(times: usize) -> (Vec<f64>, Vec<f64>) {
     (idle, (0..times).map(|_| program.load(second)).collect())
 }
 
+/// Bytes resident of the monitor after so long with so many workers at zero hold.
+pub fn resident_at_full_speed(workers: u32, run_for: Duration) -> u64 {
+    let program = OnScreen::start(&["-w", &workers.to_string(), "--hold", "0", "--keep-open"]);
+    std::thread::sleep(run_for);
+    resident(&program.child.id().to_string())
+}
+
 /// KiB of each of ten workers, what they share shared out (/proc/PID/smaps_rollup, Pss).
 pub fn worker_pss() -> Vec<f64> {
     let program = OnScreen::start(&["-w", "10", "--hold", "1ms"]);

@@ -48,7 +48,7 @@ impl Rows {
         all.push((f64::NAN, pair().1));
         hops.push(hop::ns());
         let mut ratios = ratios(&all);
-        let hops: Vec<f64> = hops.into_iter().flatten().collect();
+        let mut hops: Vec<f64> = hops.into_iter().flatten().collect();
         // A pair lies between two looks at the distance, and is compared with a third side.
         let apart = hops.windows(3).zip(&ratios);
         let of = |near: bool| {
@@ -64,7 +64,7 @@ impl Rows {
             self.figure(&format!("- the {} of these with far ones", far.len()), Target::None, "", &mut far);
         }
         if !hops.is_empty() {
-            self.figure("- a cache line from one processor to the other", Target::None, "ns", &mut hops.clone());
+            self.figure("- a cache line from one processor to the other", Target::None, "ns", &mut hops);
         }
     }
 

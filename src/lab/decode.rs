@@ -68,7 +68,8 @@ impl Stream {
         self.announced.replace(since) != Some(since)
     }
 
-    /// Adds to `out` what was read: `bytes` are whole units of records. What belongs to a violation goes to the `judge`.
+    /// Adds to `out` what was read, and gives how much that was: `bytes` are whole units of records. What belongs to a
+    /// violation goes to the `judge`.
     pub fn take(&mut self, bytes: &[u8], judge: &mut Judge, out: &mut Vec<Event>) -> Amount {
         let (mut units, _) = bytes.as_chunks();
         let mut read = Amount::default();

@@ -86,12 +86,32 @@ fn bucket(value: u64) -> usize {
     ((shift as u64) * (SUB / 2) + (value >> shift)) as usize
 }
 
-/// Grows by a quarter and by 16 at most: thousands have one, and the room that one leaves as it grows fits others.
-fn push_tightly<T>(all: &mut Vec<T>, one: T) {
-    if all.len() == all.capacity() {
-        all.reserve_exact((all.len() / 4 + 1).min(16));
+/// Index of the page that stands at place `at` of a directory; beyond all pages where there is none.
+#[inline]
+fn index(directory: &[u16], at: usize) -> usize {
+    usize::from(directory.get(at).copied().unwrap_or_default()).wrapping_sub(1)
+}
+
+/// The page at place `at` of a directory and its index; where there is none yet, an empty one is made. Pages grow by a
+/// quarter and by 16 at most: thousands have some, and the room that one leaves as it grows fits others.
+fn open<'a, C>(directory: &mut Vec<u16>, at: usize, pages: &'a mut Vec<[C; PAGE]>) -> Option<(usize, &'a mut [C; PAGE])>
+where
+    [C; PAGE]: Default,
+{
+    if at >= directory.len() {
+        directory.reserve_exact(at + 1 - directory.len());
+        directory.resize(at + 1, 0);
     }
-    all.push(one);
+    let place = directory.get_mut(at)?;
+    if *place == 0 {
+        if pages.len() == pages.capacity() {
+            pages.reserve_exact((pages.len() / 4 + 1).min(16));
+        }
+        pages.push(Default::default());
+        *place = pages.len() as u16;
+    }
+    let index = usize::from(*place).wrapping_sub(1);
+    Some((index, pages.get_mut(index)?))
 }
 
 /// As much as a counter of what overflowed can hold.
@@ -143,10 +163,9 @@ impl Latency {
     }
 
     #[inline]
-    fn count_in(&mut self, index: usize) {
-        let (page, slot) = (index >> PAGE_BITS, index & (PAGE - 1));
-        let place = self.directory.get(page).copied().unwrap_or_default();
-        let counts = self.low.get_mut(usize::from(place).wrapping_sub(1));
+    fn count_in(&mut self, bucket: usize) {
+        let (page, slot) = (bucket >> PAGE_BITS, bucket & (PAGE - 1));
+        let counts = self.low.get_mut(index(&self.directory, page));
         let counted = counts.and_then(|counts| counts[slot].checked_add(1).map(|n| counts[slot] = n));
         if counted.is_none() {
             self.add(page, slot, 1);
@@ -156,52 +175,25 @@ impl Latency {
     /// Adds to a counter that may lack its page, or room.
     #[cold]
     fn add(&mut self, page: usize, slot: usize, n: u64) {
-        if page >= self.directory.len() {
-            self.directory.reserve_exact(page + 1 - self.directory.len());
-            self.directory.resize(page + 1, 0);
-        }
-        let Some(place) = self.directory.get_mut(page) else { return };
-        if *place == 0 {
-            push_tightly(&mut self.low, [0; PAGE]);
-            *place = self.low.len() as u16;
-        }
-        let at = usize::from(*place).wrapping_sub(1);
-        let Some(counts) = self.low.get_mut(at) else { return };
+        let Some((at, counts)) = open(&mut self.directory, page, &mut self.low) else { return };
         let sum = u64::from(counts[slot]) + n;
         counts[slot] = sum as u8;
         if sum < CARRY {
             return;
         }
-        if at >= self.above.len() {
-            self.above.reserve_exact(at + 1 - self.above.len());
-            self.above.resize(at + 1, 0);
-        }
-        let Some(above) = self.above.get_mut(at) else { return };
-        if *above == 0 {
-            push_tightly(&mut self.high, [0; PAGE]);
-            *above = self.high.len() as u16;
-        }
-        if let Some(counts) = self.high.get_mut(usize::from(*above).wrapping_sub(1)) {
+        if let Some((_, counts)) = open(&mut self.above, at, &mut self.high) {
             counts[slot] = carried(u64::from(counts[slot]) + sum / CARRY);
         }
-    }
-
-    /// The counters of the page at this place of the directory, if it exists.
-    fn page(&self, place: u16) -> Option<Counts<'_>> {
-        let at = usize::from(place).wrapping_sub(1);
-        Some(Counts { low: self.low.get(at)?, high: self.high.get(self.high_of(at)) })
-    }
-
-    /// Where what overflowed the page with this index is, if anything did.
-    fn high_of(&self, at: usize) -> usize {
-        usize::from(self.above.get(at).copied().unwrap_or_default()).wrapping_sub(1)
     }
 
     /// The pages that exist, ascending, each with its first bucket. None is below that of the smallest duration.
     fn pages(&self) -> impl Iterator<Item = (usize, Counts<'_>)> {
         let first = if self.count == 0 { self.directory.len() } else { bucket(self.min) >> PAGE_BITS };
-        let places = self.directory.iter().enumerate().skip(first);
-        places.filter_map(|(page, place)| Some((page << PAGE_BITS, self.page(*place)?)))
+        (first..self.directory.len()).filter_map(|page| {
+            let at = index(&self.directory, page);
+            let (low, high) = (self.low.get(at)?, self.high.get(index(&self.above, at)));
+            Some((page << PAGE_BITS, Counts { low, high }))
+        })
     }
 
     /// Adds all that `other` counted.
@@ -221,10 +213,9 @@ impl Latency {
     /// Takes out what `other` counted, which was added before. The bounds stay: they belong to whoever knows what is left.
     pub(super) fn take_out(&mut self, other: &Self) {
         for (first, counts) in other.pages() {
-            let Some(place) = self.directory.get(first >> PAGE_BITS) else { continue };
-            let at = usize::from(*place).wrapping_sub(1);
-            let high_at = self.high_of(at);
-            let (Some(low), mut high) = (self.low.get_mut(at), self.high.get_mut(high_at)) else { continue };
+            let at = index(&self.directory, first >> PAGE_BITS);
+            let Some(low) = self.low.get_mut(at) else { continue };
+            let mut high = self.high.get_mut(index(&self.above, at));
             for (slot, n) in counts.filled() {
                 let had = u64::from(low[slot]) + high.as_ref().map_or(0, |counts| u64::from(counts[slot]) * CARRY);
                 let left = had.saturating_sub(n);

@@ -80,7 +80,7 @@ pub(in super::super) fn is_short(unit: &Unit) -> bool {
     head >> KINDS == KIND
 }
 
-/// How many records the writer numbered between `number` and the one that is here.
+/// How many records the writer numbered between `number` and the one that is here, modulo 16.
 #[inline]
 pub(in super::super) fn missing(unit: &Unit, number: u16) -> u16 {
     let [head, _] = words(*unit);

@@ -156,6 +156,10 @@ impl Telling {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::decode::{Amount, Stream};
+    use crate::lab::judge::Judge;
+    use crate::lab::ledger::Owner;
+    use crate::lab::wire::Won;
     use std::io::Read;
     use std::os::fd::AsRawFd;
 
@@ -166,6 +170,31 @@ mod tests {
         }
         assert!(telling.flush_soon(1, shared).is_ok());
         assert_eq!(telling.len, 0);
+    }
+
+    #[test]
+    fn records_of_both_sizes_fill_batches_and_none_is_lost() {
+        let shared = Shared::new().unwrap();
+        let (mut end, pipe) = std::io::pipe().unwrap();
+        let mut telling = Telling::new(pipe.as_raw_fd(), 0);
+        let won = |seq| Won { seq, shared: false, contended: false, handoff: None, overtaken: 0 };
+        for n in 1..=2_000 {
+            // Every seventh is told in full, and each batch begins so.
+            let held = if n % 7 == 0 { 1 << 20 } else { 5 };
+            telling.push(n * 1_000_000, Body::Cycle { won: won(n), waited: 5, held });
+            if telling.full() {
+                assert!(telling.flush_soon(n, &shared).is_ok());
+            }
+        }
+        assert!(telling.flush(1).is_ok());
+        drop((telling, pipe));
+        let (mut bytes, mut out) = (Vec::new(), Vec::new());
+        end.read_to_end(&mut bytes).unwrap();
+        let mut stream = Stream::new(Owner { worker: 1, pid: 1 });
+        let read = stream.take(&bytes, &mut Judge::default(), &mut out);
+        assert_eq!(read, Amount { records: 2_000, turns: 2_000 });
+        let short = 2_000 - 2_000 / 7;
+        assert!(bytes.len() < 2_000 * 32 - (short - short / 50) * UNIT, "{}", bytes.len());
     }
 
     #[test]
