@@ -88,21 +88,23 @@ fn proc_locks_agrees_with_the_screen() {
                 text.lines().filter(|l| l.contains(sign)).filter_map(pid_of).collect()
             };
             let (holds, waits) = (with("● holding"), with("◌ waiting"));
-            let kernel = proc_locks(&path);
-            let theirs = |waiting: bool| -> Vec<i32> {
-                kernel.iter().filter(|(w, _)| *w == waiting).map(|(_, pid)| *pid).collect()
-            };
+            // A worker says that it waits just before it does.
+            wait_for("the kernel's list to agree with the screen", || {
+                let kernel = proc_locks(&path);
+                let theirs = |waiting: bool| kernel.iter().filter(move |(w, _)| *w == waiting).map(|(_, pid)| *pid);
+                if kind == "ofd" {
+                    // Open file descriptions have no pid there: the count must agree (fdinfo has the holder).
+                    return (theirs(false).count() == holds.len() && theirs(true).count() == waits.len()).then_some(());
+                }
+                (theirs(false).collect::<BTreeSet<_>>() == holds && theirs(true).collect::<BTreeSet<_>>() == waits)
+                    .then_some(())
+            });
             if kind == "ofd" {
-                // Open file descriptions have no pid there: the count must agree (fdinfo has the holder).
-                assert_eq!((theirs(false).len(), theirs(true).len()), (holds.len(), waits.len()), "{kernel:?}");
                 let holder = *holds.first().unwrap();
                 let has_lock = std::fs::read_dir(format!("/proc/{holder}/fdinfo"))
                     .unwrap()
                     .any(|fd| std::fs::read_to_string(fd.unwrap().path()).unwrap_or_default().contains("OFDLCK"));
                 assert!(has_lock, "{holder} holds no OFD lock");
-            } else {
-                assert_eq!(theirs(false).into_iter().collect::<BTreeSet<_>>(), holds, "{kind}\n{text}");
-                assert_eq!(theirs(true).into_iter().collect::<BTreeSet<_>>(), waits, "{kind}\n{text}");
             }
             let before = holds;
             terminal.press("k");
