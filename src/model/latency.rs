@@ -1,57 +1,65 @@
 //! Durations counted in log-linear buckets: exact to three significant digits,
 //! small enough that every worker has its own.
 
+mod pages;
+
+use pages::{PAGE, PAGE_BITS, Pages};
 use serde::{Deserialize, Serialize};
 
-/// Linear sub-buckets a power of two: 2^11 keeps the error of a bucket's bounds under 1/2048.
-const SUB_BITS: u32 = 11;
+/// Shorter durations, in ns, have a bucket each.
+const LINEAR: u64 = 1 << 11;
+/// From there on each power of two has so many: the middle of a bucket is off by less than 1/1024 of what fell into it,
+/// which is as much as HdrHistogram's upper bounds are off at three significant digits.
 const SUB: u64 = 1 << SUB_BITS;
-const PAGE_BITS: usize = 4;
-const PAGE: usize = 1 << PAGE_BITS;
+const SUB_BITS: u32 = 9;
+/// So many pages of the lowest counters lie side by side: those of the most common durations.
+const FIRST: usize = 128;
 
 /// A set of durations in ns. Memory grows with the spread of what was recorded, not with the range
 /// that could be: counters live in pages of 16 that exist only where something fell. What is counted each time is a
-/// byte; what overflows it, one time in 256, is counted elsewhere, in pages that exist only where that happened. So the
-/// bytes of all usual durations stay in the processor's nearest cache, and a thousand workers fit into some megabytes. A
-/// bucket counts up to 2^40: at a million a second, all of them the same, that is twelve days.
+/// byte; what overflows it, one time in 256, is counted elsewhere, in pages that exist only where that happened, and what
+/// overflows those once more. So the bytes of all usual durations stay in the processor's nearest cache, and a thousand
+/// workers fit into some megabytes. A bucket counts up to 2^56.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
-    /// Where each page is, up to the highest in use: 0 is nowhere, else one more than its index. All of u64 makes fewer
-    /// than 2^12 pages.
-    directory: Vec<u16>,
-    low: Vec<[u8; PAGE]>,
-    /// Where what overflowed each of them is, in the same way, up to the last that did: those in use most came first.
-    above: Vec<u16>,
-    high: Vec<[u32; PAGE]>,
+    /// All of u64 makes fewer than 2^11 pages.
+    low: Pages<u8, FIRST>,
+    /// What overflowed them, by the index of the page there.
+    middle: Pages<u16, 0>,
+    high: Pages<u32, 0>,
     count: u64,
     sum: u128,
     min: u64,
     max: u64,
 }
 
-/// What fits the byte of a counter.
-const CARRY: u64 = 1 << u8::BITS;
+/// The bits of a count that the counters below hold.
+const MIDDLE: u32 = u8::BITS;
+const HIGH: u32 = MIDDLE + u16::BITS;
 
 /// The counters of a page.
 #[derive(Clone, Copy)]
 struct Counts<'a> {
     low: &'a [u8; PAGE],
+    middle: Option<&'a [u16; PAGE]>,
     high: Option<&'a [u32; PAGE]>,
 }
 
 impl Counts<'_> {
-    fn total(self) -> u64 {
-        let low: u64 = self.low.iter().map(|n| u64::from(*n)).sum();
-        low + CARRY * self.high.map_or(0, |counts| counts.iter().map(|n| u64::from(*n)).sum())
+    fn all(self) -> [u64; PAGE] {
+        let mut all = self.low.map(u64::from);
+        if let Some(middle) = self.middle {
+            all.iter_mut().zip(middle).for_each(|(n, more)| *n += u64::from(*more) << MIDDLE);
+        }
+        if let Some(high) = self.high {
+            all.iter_mut().zip(high).for_each(|(n, more)| *n += u64::from(*more) << HIGH);
+        }
+        all
     }
 
     /// Those that are not 0, with their places.
     fn filled(self) -> impl Iterator<Item = (usize, u64)> {
-        let mut counts = self.low.map(u64::from);
-        if let Some(high) = self.high {
-            counts.iter_mut().zip(high).for_each(|(n, high)| *n += u64::from(*high) * CARRY);
-        }
-        counts.into_iter().enumerate().filter(|(_, n)| *n > 0)
+        self.all().into_iter().enumerate().filter(|(_, n)| *n > 0)
     }
 }
 
@@ -78,56 +86,36 @@ pub struct Figures {
 
 #[inline]
 fn bucket(value: u64) -> usize {
-    if value < SUB {
+    if value < LINEAR {
         return value as usize;
     }
-    let shift = 63 - value.leading_zeros() - (SUB_BITS - 1);
-    // Each further power of two has SUB/2 buckets of its own: its upper half of the sub-buckets.
-    ((shift as u64) * (SUB / 2) + (value >> shift)) as usize
+    let shift = value.ilog2() - SUB_BITS;
+    (START + u64::from(shift) * SUB + (value >> shift)) as usize
 }
 
-/// Index of the page that stands at place `at` of a directory; beyond all pages where there is none.
-#[inline]
-fn index(directory: &[u16], at: usize) -> usize {
-    usize::from(directory.get(at).copied().unwrap_or_default()).wrapping_sub(1)
+/// What makes the buckets of the first power of two follow the linear ones.
+const START: u64 = LINEAR - (LINEAR.ilog2() - SUB_BITS + 1) as u64 * SUB;
+
+/// The bucket of a counter.
+fn bucket_at(page: usize, slot: usize) -> usize {
+    (page << PAGE_BITS) + slot
 }
 
-/// The page at place `at` of a directory and its index; where there is none yet, an empty one is made. Pages grow by a
-/// quarter and by 16 at most: thousands have some, and the room that one leaves as it grows fits others.
-fn open<'a, C>(directory: &mut Vec<u16>, at: usize, pages: &'a mut Vec<[C; PAGE]>) -> Option<(usize, &'a mut [C; PAGE])>
-where
-    [C; PAGE]: Default,
-{
-    if at >= directory.len() {
-        directory.reserve_exact(at + 1 - directory.len());
-        directory.resize(at + 1, 0);
-    }
-    let place = directory.get_mut(at)?;
-    if *place == 0 {
-        if pages.len() == pages.capacity() {
-            pages.reserve_exact((pages.len() / 4 + 1).min(16));
-        }
-        pages.push(Default::default());
-        *place = pages.len() as u16;
-    }
-    let index = usize::from(*place).wrapping_sub(1);
-    Some((index, pages.get_mut(index)?))
-}
-
-/// As much as a counter of what overflowed can hold.
-fn carried(n: u64) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-/// The largest value that falls into bucket `index`.
-fn upper_bound(index: usize) -> u64 {
+/// The smallest and the largest value that falls into bucket `index`.
+fn bounds(index: usize) -> (u64, u64) {
     let index = index as u64;
-    if index < SUB {
-        return index;
+    if index < LINEAR {
+        return (index, index);
     }
-    let shift = index / (SUB / 2) - 1;
-    let sub = index - shift * (SUB / 2);
-    (sub << shift) + ((1u64 << shift) - 1)
+    let shift = (index - START) / SUB - 1;
+    let first = (index - START - shift * SUB) << shift;
+    (first, first + ((1 << shift) - 1))
+}
+
+/// What stands for all that fell into bucket `index`.
+fn stands_for(index: usize) -> u64 {
+    let (first, last) = bounds(index);
+    first + (last - first) / 2
 }
 
 impl Latency {
@@ -165,7 +153,7 @@ impl Latency {
     #[inline]
     fn count_in(&mut self, bucket: usize) {
         let (page, slot) = (bucket >> PAGE_BITS, bucket & (PAGE - 1));
-        let counts = self.low.get_mut(index(&self.directory, page));
+        let counts = self.low.common(page);
         let counted = counts.and_then(|counts| counts[slot].checked_add(1).map(|n| counts[slot] = n));
         if counted.is_none() {
             self.add(page, slot, 1);
@@ -175,25 +163,45 @@ impl Latency {
     /// Adds to a counter that may lack its page, or room.
     #[cold]
     fn add(&mut self, page: usize, slot: usize, n: u64) {
-        let Some((at, counts)) = open(&mut self.directory, page, &mut self.low) else { return };
-        let sum = u64::from(counts[slot]) + n;
-        counts[slot] = sum as u8;
-        if sum < CARRY {
+        let Some(low) = self.low.open(page) else { return };
+        let sum = u64::from(low[slot]) + n;
+        low[slot] = sum as u8;
+        if sum >> MIDDLE == 0 {
             return;
         }
-        if let Some((_, counts)) = open(&mut self.above, at, &mut self.high) {
-            counts[slot] = carried(u64::from(counts[slot]) + sum / CARRY);
+        let at = self.low.index(page);
+        let Some(middle) = self.middle.open(at) else { return };
+        let sum = u64::from(middle[slot]) + (sum >> MIDDLE);
+        middle[slot] = sum as u16;
+        let carry = sum >> (HIGH - MIDDLE);
+        if carry > 0
+            && let Some(high) = self.high.open(at)
+        {
+            high[slot] = high[slot].saturating_add(u32::try_from(carry).unwrap_or(u32::MAX));
         }
     }
 
-    /// The pages that exist, ascending, each with its first bucket. None is below that of the smallest duration.
+    fn set(&mut self, page: usize, slot: usize, n: u64) {
+        // A page must be there for those above it, whatever is left for it.
+        if self.low.open(page).is_none() {
+            return;
+        }
+        self.low.set(page, slot, n as u8);
+        let at = self.low.index(page);
+        self.middle.set(at, slot, (n >> MIDDLE) as u16);
+        self.high.set(at, slot, u32::try_from(n >> HIGH).unwrap_or(u32::MAX));
+    }
+
+    /// The pages that exist, ascending, each with its number. None is below that of the smallest duration.
     fn pages(&self) -> impl Iterator<Item = (usize, Counts<'_>)> {
-        let first = if self.count == 0 { self.directory.len() } else { bucket(self.min) >> PAGE_BITS };
-        (first..self.directory.len()).filter_map(|page| {
-            let at = index(&self.directory, page);
-            let (low, high) = (self.low.get(at)?, self.high.get(index(&self.above, at)));
-            Some((page << PAGE_BITS, Counts { low, high }))
-        })
+        let all = self.low.end();
+        let first = if self.count == 0 { all } else { bucket(self.min) >> PAGE_BITS };
+        (first..all).filter_map(|page| Some((page, self.counts_of(page)?)))
+    }
+
+    fn counts_of(&self, page: usize) -> Option<Counts<'_>> {
+        let (low, at) = (self.low.get(page)?, self.low.index(page));
+        Some(Counts { low, middle: self.middle.get(at), high: self.high.get(at) })
     }
 
     /// Adds all that `other` counted.
@@ -201,8 +209,8 @@ impl Latency {
         if other.count == 0 {
             return;
         }
-        for (first, counts) in other.pages() {
-            counts.filled().for_each(|(slot, n)| self.add(first >> PAGE_BITS, slot, n));
+        for (page, counts) in other.pages() {
+            counts.filled().for_each(|(slot, n)| self.add(page, slot, n));
         }
         self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
         self.max = self.max.max(other.max);
@@ -212,18 +220,9 @@ impl Latency {
 
     /// Takes out what `other` counted, which was added before. The bounds stay: they belong to whoever knows what is left.
     pub(super) fn take_out(&mut self, other: &Self) {
-        for (first, counts) in other.pages() {
-            let at = index(&self.directory, first >> PAGE_BITS);
-            let Some(low) = self.low.get_mut(at) else { continue };
-            let mut high = self.high.get_mut(index(&self.above, at));
-            for (slot, n) in counts.filled() {
-                let had = u64::from(low[slot]) + high.as_ref().map_or(0, |counts| u64::from(counts[slot]) * CARRY);
-                let left = had.saturating_sub(n);
-                low[slot] = left as u8;
-                if let Some(counts) = &mut high {
-                    counts[slot] = carried(left / CARRY);
-                }
-            }
+        for (page, counts) in other.pages() {
+            let had = self.counts_of(page).map(Counts::all).unwrap_or_default();
+            counts.filled().for_each(|(slot, n)| self.set(page, slot, had[slot].saturating_sub(n)));
         }
         self.count = self.count.saturating_sub(other.count);
         self.sum = self.sum.saturating_sub(other.sum);
@@ -277,19 +276,20 @@ impl Latency {
         let rank = ((q.clamp(0.0, 1.0) * count as f64).ceil() as u64).max(1);
         let mut seen = 0;
         let mut pages = parts.map(|part| part.pages().peekable());
-        while let Some(first) = pages.iter_mut().filter_map(|pages| Some(pages.peek()?.0)).min() {
-            let page = pages.each_mut().map(|pages| Some(pages.next_if(|(at, _)| *at == first)?.1));
-            let total: u64 = page.iter().flatten().map(|counts| counts.total()).sum();
+        while let Some(page) = pages.iter_mut().filter_map(|pages| Some(pages.peek()?.0)).min() {
+            let mut counts = [0; PAGE];
+            for (_, part) in pages.iter_mut().filter_map(|pages| pages.next_if(|(at, _)| *at == page)) {
+                counts.iter_mut().zip(part.all()).for_each(|(n, more)| *n += more);
+            }
+            let total: u64 = counts.iter().sum();
             if seen + total < rank {
                 seen += total;
                 continue;
             }
-            let mut counts = [0; PAGE];
-            page.iter().flatten().flat_map(|counts| counts.filled()).for_each(|(slot, n)| counts[slot] += n);
             for (slot, n) in counts.into_iter().enumerate() {
                 seen += n;
                 if seen >= rank {
-                    return Some(upper_bound(first + slot).clamp(min, max));
+                    return Some(stands_for(bucket_at(page, slot)).clamp(min, max));
                 }
             }
         }
@@ -310,10 +310,10 @@ impl Latency {
         }
     }
 
-    /// Each bucket that counted anything: its largest duration in ns, and how many; ascending.
+    /// Each bucket that counted anything: the duration in ns that stands for it, and how many; ascending.
     pub fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.pages().flat_map(move |(first, counts)| {
-            counts.filled().map(move |(slot, n)| (upper_bound(first + slot).clamp(self.min, self.max), n))
+        self.pages().flat_map(move |(page, counts)| {
+            counts.filled().map(move |(slot, n)| (stands_for(bucket_at(page, slot)).clamp(self.min, self.max), n))
         })
     }
 
@@ -322,9 +322,9 @@ impl Latency {
     pub fn between(&self, edges: &[u64]) -> Vec<u64> {
         let mut out = vec![0; edges.len() + 1];
         let mut at = 0;
-        for (first, counts) in self.pages() {
+        for (page, counts) in self.pages() {
             for (slot, n) in counts.filled() {
-                let bound = upper_bound(first + slot).min(self.max);
+                let bound = bounds(bucket_at(page, slot)).1.min(self.max);
                 while edges.get(at).is_some_and(|edge| *edge <= bound) {
                     at += 1;
                 }
@@ -352,8 +352,8 @@ mod tests {
     #[test]
     fn bounds_hold_their_bucket() {
         for v in [0, 1, 2047, 2048, 2049, 4095, 4096, 1 << 40, (1 << 40) + 12345, u64::MAX] {
-            let up = upper_bound(bucket(v));
-            assert!(up >= v && bucket(up) == bucket(v), "{v} {up}");
+            let (first, last) = bounds(bucket(v));
+            assert!(first <= v && v <= last && [first, last].map(bucket) == [bucket(v); 2], "{v} {first} {last}");
         }
     }
 
@@ -376,6 +376,26 @@ mod tests {
         assert_eq!(l.counts().find(|(ns, _)| *ns == 77), Some((77, 1001)));
         assert_eq!(twice.counts().find(|(ns, _)| *ns == 77), Some((77, 2002)));
         assert_eq!((twice.count(), twice.counts().map(|(_, n)| n).sum()), (4000, 4000));
+    }
+
+    /// Doubled until it fills the counters of each size.
+    #[test]
+    fn a_counter_outgrows_all_below_it() {
+        let mut l = Latency::default();
+        l.record(77);
+        l.record(1 << 40);
+        for doubled in 1..=40 {
+            let same = l.clone();
+            l.merge(&same);
+            let n = 1 << doubled;
+            assert!(l.counts().map(|(_, n)| n).eq([n, n]), "{doubled}");
+            let mut half = l.clone();
+            half.take_out(&same);
+            assert!(half.counts().eq(same.counts()), "{doubled}");
+        }
+        let last = l.clone();
+        l.take_out(&last);
+        assert_eq!((l.count(), l.counts().count()), (0, 0));
     }
 
     proptest! {
@@ -402,6 +422,12 @@ mod tests {
             both.take_out(&gone);
             both.set_bounds((kept.min, kept.max));
             prop_assert!(both.counts().eq(kept.counts()));
+        }
+
+        #[test]
+        fn what_stands_for_a_duration_is_right_to_three_digits(bits in 0u32..64, any: u64) {
+            let v = any >> bits;
+            prop_assert!(stands_for(bucket(v)).abs_diff(v) <= v / 1024);
         }
 
         /// The crate that the field trusts is the oracle: the same values, the same percentiles to three digits.
