@@ -22,11 +22,11 @@ const FIRST: usize = 128;
 /// workers fit into some megabytes. A bucket counts up to 2^56.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
-    /// All of u64 makes fewer than 2^11 pages.
-    low: Pages<u8, FIRST>,
+    /// All of u64 makes fewer than 2^11 pages. Pieces are of 256 bytes, here and below: what one gives back fits another.
+    low: Pages<u8, FIRST, 16>,
     /// What overflowed them, by the index of the page there.
-    middle: Pages<u16, 0>,
-    high: Pages<u32, 0>,
+    middle: Pages<u16, 0, 8>,
+    high: Pages<u32, 0, 4>,
     count: u64,
     sum: u128,
     min: u64,

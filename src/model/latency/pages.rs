@@ -3,16 +3,14 @@
 pub(super) const PAGE_BITS: usize = 4;
 /// Counters a page.
 pub(super) const PAGE: usize = 1 << PAGE_BITS;
-/// Pages a piece.
-const PIECE: usize = 16;
 /// A directory grows by so many pages.
 const DIRECTORY: usize = 32;
 
 /// Pages of counters, each made when it is first counted in. The `FIRST` of them, which are those of the most common
-/// durations, lie side by side. Of others a thousand workers have hundreds each: they come by pieces of one size, none of
-/// which ever moves and leaves a gap that fits no other.
+/// durations, lie side by side. Of others a thousand workers have hundreds each: they come by pieces of `PIECE` pages, none
+/// of which ever moves and leaves a gap that fits no other.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pages<C, const FIRST: usize> {
+pub(super) struct Pages<C, const FIRST: usize, const PIECE: usize> {
     /// Where each page is, up to the highest in use: 0 is nowhere, else one more than its index.
     directory: Vec<u16>,
     first: Vec<[C; PAGE]>,
@@ -20,7 +18,7 @@ pub(super) struct Pages<C, const FIRST: usize> {
     used: u16,
 }
 
-impl<C: Copy + Default + PartialEq, const FIRST: usize> Pages<C, FIRST> {
+impl<C: Copy + Default + PartialEq, const FIRST: usize, const PIECE: usize> Pages<C, FIRST, PIECE> {
     /// Index of page `at`; beyond all pages where there is none.
     #[inline]
     pub(super) fn index(&self, at: usize) -> usize {
