@@ -263,7 +263,8 @@ impl Latency {
         (self.count > 0).then(|| self.sum as f64 / self.count as f64)
     }
 
-    /// The value in ns that a share `q` (0 to 1) of the durations does not exceed.
+    /// The value in ns that a share `q` (0 to 1) of the durations does not exceed, to within 1/1024; for all of them, the
+    /// largest.
     pub fn quantile(&self, q: f64) -> Option<u64> {
         Self::quantile_of([self], q)
     }
@@ -274,6 +275,9 @@ impl Latency {
         let count: u64 = filled().map(|part| part.count).sum();
         let (min, max) = (filled().map(|part| part.min).min()?, filled().map(|part| part.max).max()?);
         let rank = ((q.clamp(0.0, 1.0) * count as f64).ceil() as u64).max(1);
+        if rank >= count {
+            return Some(max);
+        }
         let mut seen = 0;
         let mut pages = parts.map(|part| part.pages().peekable());
         while let Some(page) = pages.iter_mut().filter_map(|pages| Some(pages.peek()?.0)).min() {
@@ -310,11 +314,13 @@ impl Latency {
         }
     }
 
-    /// Each bucket that counted anything: the duration in ns that stands for it, and how many; ascending.
+    /// Each bucket that counted anything: the duration in ns that stands for it, and how many; ascending. The last is the
+    /// largest duration.
     pub fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.pages().flat_map(move |(page, counts)| {
-            counts.filled().map(move |(slot, n)| (stands_for(bucket_at(page, slot)).clamp(self.min, self.max), n))
-        })
+        let (min, max, last) = (self.min, self.max, bucket(self.max));
+        let value = move |bucket| if bucket == last { max } else { stands_for(bucket).clamp(min, max) };
+        self.pages()
+            .flat_map(move |(page, counts)| counts.filled().map(move |(slot, n)| (value(bucket_at(page, slot)), n)))
     }
 
     /// How many durations fell into each of the half-open ranges between `edges` (ascending, in ns):
@@ -362,6 +368,18 @@ mod tests {
         let mut l = Latency::default();
         [5, 10, 15, 99].iter().for_each(|v| l.record(*v));
         assert_eq!(l.between(&[10, 20]), vec![1, 2, 1]);
+    }
+
+    /// Which is not what stands for its bucket.
+    #[test]
+    fn the_largest_is_exact_wherever_it_is_told() {
+        let mut l = Latency::default();
+        (0..1000).for_each(|_| l.record(1_000_300_000));
+        l.record(500);
+        l.record(1_000_300_001);
+        assert_ne!(stands_for(bucket(1_000_300_001)), 1_000_300_001);
+        assert_eq!((l.quantile(1.0), l.figures().max), (Some(1_000_300_001), Some(1_000_300_001)));
+        assert_eq!(l.counts().last().map(|(ns, _)| ns), Some(1_000_300_001));
     }
 
     #[test]

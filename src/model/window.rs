@@ -119,7 +119,12 @@ impl Windowed {
         all
     }
 
-    /// The value in ns that a share `q` (0 to 1) of all since the statistics began does not exceed.
+    /// How many there were since the statistics began.
+    pub fn count(&self) -> u64 {
+        self.ended.count() + self.seconds.back().map_or(0, |(_, newest)| newest.count())
+    }
+
+    /// The value in ns that a share `q` (0 to 1) of all since the statistics began does not exceed, to within 1/1024.
     pub fn quantile(&self, q: f64) -> Option<u64> {
         let newest = self.seconds.back().map(|(_, newest)| newest);
         newest.map_or_else(|| self.ended.quantile(q), |newest| Latency::quantile_of([&self.ended, newest], q))

@@ -22,7 +22,7 @@ impl LongHold {
     /// it is also what the settings ask for.
     pub(super) fn find(here: Here<'_>) -> Option<Self> {
         let (model, limits) = (here.model, here.limits);
-        let holds = model.hold().all();
+        let holds = model.hold();
         if model.waiting() == 0 || holds.count() < limits.long_hold_samples {
             return None;
         }
