@@ -7,7 +7,7 @@ use super::collector::{Collector, Order};
 use super::command::Program;
 use super::config::{Config, Restart};
 use super::errand::Errand;
-use super::ledger::{MAX_WORKERS, Owner, Shared};
+use super::ledger::{Doing, Owner, Shared};
 use super::mischief::{Act, Mischief};
 use super::scene::Scene;
 use super::target::Target;
@@ -356,6 +356,9 @@ impl Lab {
         let slot = self.shared.slot(id).context("no slot left")?;
         slot.set_retired(false);
         slot.set_reader(None);
+        // What its predecessor did when it died is not what it does.
+        slot.set_doing(Doing::Else, 0);
+        self.shared.control().set_members(self.members.len() as u32);
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
             .context("cannot make a pipe: raise the limit on open files (ulimit -n)")?;
         let read = if files == Files::Lent { nursery::out_of_the_way(read)? } else { read };
@@ -369,7 +372,6 @@ impl Lab {
             shared: &self.shared,
             slot,
             me: Owner { worker: id, pid: 0 },
-            slots_used: MAX_WORKERS.min(self.members.len() as u32 + 64),
             path: &self.path,
             kind: self.config.kind,
             shared_percent: self.config.shared,
@@ -413,6 +415,9 @@ impl Lab {
         let now = self.clock_now();
         let got = self.shared.slot(id).map_or(0, |s| s.got());
         let owner = Owner { worker: id, pid: pid.as_raw() as u32 };
+        if let Some(slot) = self.shared.slot(id).filter(|slot| slot.reader() == Some(owner)) {
+            slot.set_reader(None);
+        }
         self.order(Order::Died { owner, t: now.saturating_sub(self.epoch), code, signal });
         self.adopt_child_of(owner);
         let enough = self.config.limit.is_some_and(|n| self.shared.ledger().seq() >= n);

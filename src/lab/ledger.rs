@@ -48,7 +48,7 @@ pub struct Entry {
     pub seq: u64,
     /// Who stood there as the exclusive holder, which should be nobody.
     pub other: Option<Owner>,
-    /// When the lock was released before, in ns of [`Clock::now`].
+    /// When the lock was released before, in ns on the clock that stands still while paused.
     pub last_release: u64,
 }
 
@@ -63,7 +63,7 @@ impl Ledger {
         self.seq.load(Relaxed)
     }
 
-    /// When the lock was last released, in ns of [`Clock::now`].
+    /// When the lock was last released, in ns on the clock that stands still while paused.
     pub fn last_release(&self) -> u64 {
         self.last_release.load(Relaxed)
     }
@@ -93,7 +93,8 @@ impl Ledger {
         self.seq.fetch_add(1, AcqRel).wrapping_add(1)
     }
 
-    /// Takes `me` out again, but nobody else, and notes the time of the release that is about to be made. Load and
+    /// Takes `me` out again, but nobody else, and notes the time of the release that is about to be made, on the clock that
+    /// stands still while paused: a pause is no part of a handoff. Load and
     /// store need not be one: whoever enters between them holds the lock together with `me`, and has been told so by
     /// [`Ledger::enter`].
     #[inline]
@@ -104,7 +105,7 @@ impl Ledger {
         self.releasing(now);
     }
 
-    /// Notes the time of a release that is about to be made.
+    /// Notes the time of a release that is about to be made, as [`Ledger::leave`] does.
     pub fn releasing(&self, now: u64) {
         self.last_release.store(now, Relaxed);
     }
@@ -123,6 +124,8 @@ pub struct Control {
     active: AtomicU64,
     /// No acquisition beyond this number counts.
     limit: AtomicU64,
+    /// Workers there have been so far: no slot beyond is in use.
+    members: AtomicU32,
     hold: Shape,
     think: Shape,
     /// When the run began, by the clock of the run; 0 until all of the first workers are there.
@@ -222,6 +225,16 @@ impl Control {
     /// No acquisition beyond this number counts; 0 is no limit.
     pub fn limit(&self) -> u64 {
         self.limit.load(Relaxed)
+    }
+
+    /// How many workers there have been, those included that left: so many slots are in use.
+    pub fn members(&self) -> u32 {
+        self.members.load(Acquire)
+    }
+
+    /// Says how many slots are in use, before one more is.
+    pub fn set_members(&self, members: u32) {
+        self.members.store(members, Release);
     }
 
     /// How long to hold.

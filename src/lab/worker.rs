@@ -43,8 +43,6 @@ pub struct Job<'a> {
     pub slot: &'a Slot,
     /// Its number and process id; the latter is filled in by the child.
     pub me: Owner,
-    /// How many slots a writer has to check for readers.
-    pub slots_used: u32,
     /// The lock file.
     pub path: &'a CStr,
     /// The lock family.

@@ -68,20 +68,30 @@ impl Lab {
 
     /// The process that holds the lock now, by the ledger; among readers the first.
     fn holder(&self) -> Option<Owner> {
-        let readers = || self.shared.readers(self.members.len() as u32).next();
-        let alive = |o: &Owner| self.member(o.worker).is_some_and(|m| m.pid == Some(Pid::from_raw(o.pid as i32)));
+        let reader = || self.shared.readers(self.members.len() as u32).find(|o| self.lives(o));
         let orphan = || {
             let keeps = |(id, m): (u32, &Member)| Some(Owner { worker: id, pid: m.pid?.as_raw() as u32 });
             (1..).zip(&self.members).filter(|(_, m)| m.orphan).find_map(keeps)
         };
-        self.shared.ledger().owner().filter(alive).or_else(|| readers().filter(alive)).or_else(orphan)
+        self.shared.ledger().owner().filter(|o| self.lives(o)).or_else(reader).or_else(orphan)
+    }
+
+    /// Whether worker `id` holds the lock, maybe with others.
+    fn holds(&self, id: u32) -> bool {
+        let reads = self.shared.slot(id).and_then(|slot| slot.reader()).is_some_and(|o| self.lives(&o));
+        reads || self.holder().is_some_and(|holder| holder.worker == id)
     }
 
     fn holder_of(&self, lock: LockId) -> Option<Owner> {
         match lock {
             0 => self.holder(),
-            _ => self.mischief.as_ref()?.second_holder(),
+            _ => self.mischief.as_ref()?.second_holder().filter(|o| self.lives(o)),
         }
+    }
+
+    /// Whether this process is that of its worker still: what a dead one wrote into the shared pages may stand there.
+    fn lives(&self, owner: &Owner) -> bool {
+        self.member(owner.worker).is_some_and(|m| m.pid == Some(Pid::from_raw(owner.pid as i32)))
     }
 
     fn kill(&mut self, id: u32) -> Result<String> {
@@ -153,7 +163,7 @@ impl Lab {
         }
         match pid {
             // It may be deep in the kernel's queue: leaving the queue at once is what removing means.
-            Some(pid) if self.holder().is_none_or(|h| h.worker != last) => {
+            Some(pid) if !self.holds(last) => {
                 // One that runs commands leaves by itself when the signal has ended its wait.
                 self.shared.control().announce();
                 kill(pid, Signal::SIGTERM).with_context(|| format!("cannot end worker-{last} (pid {pid})"))?;

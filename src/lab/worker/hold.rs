@@ -33,12 +33,15 @@ impl Held {
     #[inline]
     fn new(mode: LockMode, got: &Got, entry: &Entry, at: u64, active: u64) -> Self {
         let contended = got.before.is_some();
-        let released = contended.then_some(entry.last_release).filter(|t| *t > got.start);
+        // Whoever still stands in the ledger has noted no release: it died, and when the kernel took the lock from it, only
+        // the kernel knows.
+        let noted = contended && entry.other.is_none();
+        let released = noted.then_some(entry.last_release).filter(|t| *t > got.active);
         let won = Won {
             seq: entry.seq,
             shared: mode == LockMode::Shared,
             contended,
-            handoff: released.map(|t| clamp32(at.saturating_sub(t))),
+            handoff: released.map(|t| clamp32(active.saturating_sub(t))),
             overtaken: got.before.map_or(0, |before| clamp32(entry.seq.saturating_sub(before).saturating_sub(1))),
         };
         let waited = active.saturating_sub(got.active);
@@ -57,7 +60,7 @@ impl Worker<'_> {
         let at = got.line.now();
         let entry = ledger.enter(job.me);
         let end = got.line.now();
-        ledger.leave(job.me, end);
+        ledger.leave(job.me, active.at(end));
         self.release()?;
         job.slot.set_doing(Doing::Else, end.saturating_sub(job.epoch));
         if self.is_after_the_end(&entry) {
@@ -77,7 +80,7 @@ impl Worker<'_> {
             LockMode::Exclusive => {
                 let mut entry = ledger.enter(job.me);
                 if entry.other.is_none() && job.shared_percent > 0 {
-                    entry.other = job.shared.readers(job.slots_used).find(|o| *o != job.me);
+                    entry.other = job.shared.readers(job.shared.control().members()).find(|o| *o != job.me);
                 }
                 entry
             }
@@ -88,7 +91,7 @@ impl Worker<'_> {
         };
         if self.is_after_the_end(&entry) {
             // Closing gives the lock back.
-            self.check_out(mode, at);
+            self.check_out(mode, active.at(at));
             self.close();
             return Err(End::Told);
         }
@@ -98,7 +101,7 @@ impl Worker<'_> {
         Ok(Held::new(mode, got, &entry, at, active.at(at)))
     }
 
-    /// Takes this holder out of the ledger; a release at `now` follows.
+    /// Takes this holder out of the ledger; a release follows, at `now` on the clock that stands still while paused.
     fn check_out(&self, mode: LockMode, now: u64) {
         let ledger = self.job.shared.ledger();
         match mode {
@@ -147,8 +150,9 @@ impl Worker<'_> {
             line = self.clock.line();
         }
         let end = line.now();
-        let lasted = job.shared.control().active_at(end).saturating_sub(held.active);
-        self.check_out(mode, end);
+        let active = job.shared.control().active_at(end);
+        let lasted = active.saturating_sub(held.active);
+        self.check_out(mode, active);
         self.release()?;
         job.slot.set_doing(Doing::Else, end.saturating_sub(job.epoch));
         if over {
@@ -220,4 +224,23 @@ impl Worker<'_> {
 
 fn clamp32(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handoff_is_from_a_release_that_was_noted_while_it_waited() {
+        let dead = Owner { worker: 2, pid: 200 };
+        let handoff = |before, last_release, other| {
+            let got = Got { active: 100, line: Line::default(), before, told: false };
+            // A pause lies between the two clocks.
+            Held::new(LockMode::Exclusive, &got, &Entry { seq: 9, other, last_release }, 10_000, 500).won.handoff
+        };
+        assert_eq!(handoff(Some(7), 400, None), Some(100));
+        assert_eq!(handoff(Some(7), 99, None), None, "released before it asked");
+        assert_eq!(handoff(None, 400, None), None, "it was free");
+        assert_eq!(handoff(Some(7), 400, Some(dead)), None, "the last holder died, and noted none");
+    }
 }

@@ -18,9 +18,7 @@ const PAUSED_ALARM_NS: u64 = 3600 * 1_000_000_000;
 
 /// The lock, just got.
 pub(super) struct Got {
-    /// When it was asked for.
-    pub(super) start: u64,
-    /// The same on the clock that stands still while paused.
+    /// When it was asked for, on the clock that stands still while paused.
     pub(super) active: u64,
     /// The clock as looked at last.
     pub(super) line: Line,
@@ -41,7 +39,7 @@ impl Worker<'_> {
         let doing = if mode == LockMode::Shared { Doing::WaitsShared } else { Doing::WaitsExclusive };
         job.slot.set_doing(doing, start.saturating_sub(job.epoch));
         if job.kind.try_acquire(self.fd, mode).map_err(|e| End::Failed(1, e))? {
-            return Ok(Some(Got { start, active, line, before: None, told: false }));
+            return Ok(Some(Got { active, line, before: None, told: false }));
         }
         self.wait_on(mode, start, active)
     }
@@ -57,7 +55,7 @@ impl Worker<'_> {
             self.telling.flush(start)?;
         }
         if self.queue(mode, active)? {
-            return Ok(Some(Got { start, active, line: clock.line(), before, told }));
+            return Ok(Some(Got { active, line: clock.line(), before, told }));
         }
         if !told {
             self.telling.push(start, Body::Waiting { shared });
