@@ -248,7 +248,7 @@ impl Model {
         self.set_state(id, State::Thinking, t);
     }
 
-    fn actor_released(&mut self, id: ActorId, t: u64, held_ns: u64, mode: LockMode) {
+    pub(super) fn actor_released(&mut self, id: ActorId, t: u64, held_ns: u64, mode: LockMode) {
         let active = self.active(t);
         self.released(id, t, active, held_ns, mode);
         self.actor_mut(id).released(active, held_ns);

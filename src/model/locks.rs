@@ -84,7 +84,19 @@ impl Locks {
             // Its number was another's, which nobody used any more.
             What::Announced(info) if info.file != model.info().file => {
                 self.forgotten += model.acquisitions();
+                if let Some(file) = &model.info().file
+                    && let Some(ids) = self.files.get_mut(file)
+                {
+                    ids.retain(|id| *id != event.lock);
+                    if ids.is_empty() {
+                        self.files.remove(file);
+                    }
+                }
                 *model = Model { id: event.lock, info: (**info).clone(), ..self.none.clone() };
+                model.apply(event);
+                if let Some(file) = &info.file {
+                    self.files.entry(file.clone()).or_default().push(event.lock);
+                }
             }
             _ => model.apply(event),
         }

@@ -104,6 +104,19 @@ fn late_news_counts_but_does_not_turn_the_clock_back() {
     assert_eq!(m.waiting(), 1);
 }
 
+/// What it is doing now says nothing of what it did then.
+#[test]
+fn late_news_of_a_shared_turn_is_not_of_an_exclusive_one() {
+    let read = |seq| Acquisition { mode: LockMode::Shared, ..won(seq, 0, 0) };
+    let mut m = model(&[
+        event(2 * S, 2, What::Cycle { acquired: read(1), held_ns: S }),
+        waits(10 * S, 1),
+        event(2 * S, 1, What::Cycle { acquired: read(2), held_ns: S }),
+    ]);
+    m.advance(10 * S);
+    assert_eq!(m.utilization(), Some(0.1), "the two held it together for one of ten seconds");
+}
+
 #[test]
 fn overtaking_is_counted_while_it_lasts() {
     let mut m = model(&[event(0, 1, What::Acquired(won(1, 0, 0))), waits(0, 2)]);

@@ -118,6 +118,10 @@ impl Timeline {
     /// Something lasted.
     pub(super) fn mark_all(&mut self, from: u64, to: u64, marks: Marks) {
         self.mark(to, marks);
+        let border = oldest(self.begin) * SLOT_NS;
+        if from < to.min(border) {
+            self.past().mark_all(from, to.min(border), marks);
+        }
         let first = (from / SLOT_NS).max(oldest(self.begin));
         for number in first..to / SLOT_NS {
             if let Some(recent) = self.recent.as_deref_mut() {
@@ -323,6 +327,12 @@ impl Past {
         }
     }
 
+    fn mark_all(&mut self, from: u64, to: u64, marks: Marks) {
+        let last = self.index(to.saturating_sub(1));
+        let first = self.index(from);
+        self.marks.get_mut(first..=last).into_iter().flatten().for_each(|slot| slot.add(marks));
+    }
+
     fn spread(&mut self, from: u64, to: u64, doing: Doing) {
         let last = self.index(to.saturating_sub(1)) as u64;
         let width = self.width();
@@ -396,6 +406,15 @@ mod tests {
         assert!((50..=54).contains(&stopped), "{stopped}");
         line.held(200 * S, 201 * S);
         assert!(line.portion(0, 15 * S).marks.has(Marks::DIED), "still known when it is old");
+    }
+
+    #[test]
+    fn a_long_stop_is_known_from_its_beginning() {
+        let mut line = Timeline::default();
+        line.held(0, 2 * S);
+        line.mark_all(20 * S, 320 * S, Marks::STOPPED);
+        let stopped: Vec<u64> = (0..40).filter(|i| line.portion(i * 10 * S, (i + 1) * 10 * S).stopped).collect();
+        assert_eq!(stopped, (2..=32).collect::<Vec<_>>());
     }
 
     proptest! {

@@ -21,7 +21,9 @@ impl Model {
         }
         if t < actor.since {
             self.turn_begins(id, t, won);
-            return self.turn_ends(id, end, held_ns);
+            // Older than the state it is in, which so says nothing of this turn's mode.
+            self.actor_released(id, end, held_ns, won.mode);
+            return self.set_state(id, State::Thinking, end);
         }
         actor.turned(t, active, won, held_ns);
         if actor.state == State::Thinking {

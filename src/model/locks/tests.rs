@@ -163,3 +163,18 @@ fn what_was_won_before_a_reset_was_won_all_the_same() {
     locks.apply(&Event { t: S, lock: 1, actor: 0, pid: 0, what: What::Announced(Box::new(info)) });
     assert_eq!((locks.acquisitions(), locks.acquisitions_ever()), (0, 3));
 }
+
+/// Neither is the file that it was known under, nor is the other file's lock in its place.
+#[test]
+fn a_number_given_anew_is_of_its_new_file() {
+    let mut locks = watch(2);
+    let info =
+        |name: &str, inode| LockInfo { name: name.into(), kind: LockKind::Posix, file: Some(("8:1".into(), inode)) };
+    let announce = |locks: &mut Locks, lock, info| {
+        locks.apply(&Event { t: S, lock, actor: 0, pid: 0, what: What::Announced(Box::new(info)) });
+    };
+    announce(&mut locks, 1, info("/0", 0));
+    announce(&mut locks, 2, info("/1", 1));
+    let others = |lock| -> Vec<_> { locks.of_same_file(locks.get(lock).unwrap()).map(Model::lock).collect() };
+    assert_eq!((others(0), others(1), others(2)), (vec![1], vec![0], vec![]));
+}

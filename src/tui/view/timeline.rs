@@ -233,8 +233,9 @@ fn lane(actor: &Actor, model: &Model, ui: &Ui, window: &Window, mut pen: Pen<'_>
         true => turns(actor, model, window),
         false => vec![Cell::default(); window.cells],
     };
-    // Waits that led to nothing are in no turn.
-    let in_vain = |what: Became| matches!(what, Became::GaveUp { .. } | Became::Left { .. });
+    // Waits that led to nothing are in no turn, nor are those of whoever died waiting.
+    let in_vain =
+        |what| matches!(what, Became::GaveUp { .. } | Became::Left { .. } | Became::Exited { holding: false, .. });
     let all_waits_led_to_turns = !actor.history.changes().any(|c| in_vain(c.what));
     let mut paused = model.pauses().filter_map(|t| window.index(t).filter(|_| t >= window.begin())).collect::<Vec<_>>();
     paused.sort_unstable();
