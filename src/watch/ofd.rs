@@ -115,7 +115,15 @@ pub(super) fn entries(rows: &[Row], tasks: &Tasks) -> Vec<SnapshotEntry> {
         };
         let range = (kind != LockKind::Flock).then_some(row.range);
         let lock = LockKey { file, family: kind.into() };
-        Some(SnapshotEntry { lock, task: TaskId { pid, tid: 0 }, kind, mode, range, waiting: row.waits() })
+        Some(SnapshotEntry {
+            lock,
+            task: TaskId { pid, tid: 0 },
+            kind,
+            mode,
+            range,
+            waiting: row.waits(),
+            supposed: false,
+        })
     };
     rows.iter().filter_map(entry).collect()
 }
@@ -148,13 +156,14 @@ pub(super) fn find_threads(
 }
 
 /// Those of an earlier reading that waited, wait no more as far as can be seen, and are stopped: in the kernel's queue
-/// they are none, but they go on with their wait when they go on.
+/// they are none, but they go on with their wait when they go on, unless they had got the lock before.
 pub(super) fn add_stopped(entries: &mut Vec<SnapshotEntry>, before: &[SnapshotEntry], stopped: impl Fn(i32) -> bool) {
-    let same =
-        |a: &SnapshotEntry, b: &SnapshotEntry| SnapshotEntry { task: b.task, ..*a } == *b && a.task.pid == b.task.pid;
+    let same = |a: &SnapshotEntry, b: &SnapshotEntry| {
+        SnapshotEntry { task: b.task, supposed: b.supposed, ..*a } == *b && a.task.pid == b.task.pid
+    };
     for old in before.iter().filter(|old| old.waiting && old.task.pid > 0) {
         if !entries.iter().any(|new| same(new, old)) && stopped(old.task.pid) {
-            entries.push(*old);
+            entries.push(SnapshotEntry { supposed: true, ..*old });
         }
     }
 }
@@ -194,7 +203,8 @@ mod tests {
     fn waiter(pid: i32, tid: i32) -> SnapshotEntry {
         let lock = LockKey { file: FILE, family: LockKind::Flock.into() };
         let task = TaskId { pid, tid };
-        SnapshotEntry { lock, task, kind: LockKind::Flock, mode: LockMode::Exclusive, range: None, waiting: true }
+        let (kind, mode) = (LockKind::Flock, LockMode::Exclusive);
+        SnapshotEntry { lock, task, kind, mode, range: None, waiting: true, supposed: false }
     }
 
     #[test]
@@ -224,6 +234,6 @@ mod tests {
         let before = [waiter(1, 1), waiter(2, 2), waiter(3, 3), SnapshotEntry { waiting: false, ..waiter(4, 0) }];
         let mut found = vec![waiter(3, 0)];
         add_stopped(&mut found, &before, |pid| pid != 1);
-        assert_eq!(found, [waiter(3, 0), waiter(2, 2)]);
+        assert_eq!(found, [waiter(3, 0), SnapshotEntry { supposed: true, ..waiter(2, 2) }]);
     }
 }

@@ -165,6 +165,7 @@ pub fn proc_locks(id: FileId) -> Vec<SnapshotEntry> {
             mode: if mode == "WRITE" { LockMode::Exclusive } else { LockMode::Shared },
             range: (family == Family::Record).then_some(range),
             waiting,
+            supposed: false,
         })
     };
     text.lines().filter_map(row).filter(|entry| entry.lock.file == id).collect()

@@ -151,6 +151,8 @@ impl Grammar {
         self.compare(snapshot, &entries);
         for entry in &entries {
             match (entry.waiting, entry.kind) {
+                // What is only supposed keeps a wait that is known, but is none where the records know better.
+                (true, _) if entry.supposed => {}
                 (true, _) => self.found_wait(entry),
                 (false, LockKind::Flock) => self.found_whole(entry, since),
                 (false, _) => self.found_bytes(entry, since),

@@ -56,6 +56,8 @@ pub struct SnapshotEntry {
     pub range: Option<Range>,
     /// Whether it waits for the lock; else it holds it.
     pub waiting: bool,
+    /// It waited in an earlier reading, is stopped, and in no queue: it may wait still, as long as nothing else is known.
+    pub supposed: bool,
 }
 
 /// What was read of the locks at some moment between two.

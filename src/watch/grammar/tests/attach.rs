@@ -6,7 +6,15 @@ const KEY: LockKey = LockKey { file: FILE, family: Family::Flock };
 
 /// Of a process with one thread.
 fn entry(pid: i32, mode: LockMode, waiting: bool) -> SnapshotEntry {
-    SnapshotEntry { lock: KEY, task: TaskId { pid, tid: pid }, kind: Flock, mode, range: None, waiting }
+    SnapshotEntry {
+        lock: KEY,
+        task: TaskId { pid, tid: pid },
+        kind: Flock,
+        mode,
+        range: None,
+        waiting,
+        supposed: false,
+    }
 }
 
 fn bytes(pid: i32, kind: LockKind, start: u64, end: u64, waiting: bool) -> SnapshotEntry {
@@ -17,6 +25,7 @@ fn bytes(pid: i32, kind: LockKind, start: u64, end: u64, waiting: bool) -> Snaps
         mode: Exclusive,
         range: Some(Range { start, end: Some(end) }),
         waiting,
+        supposed: false,
     }
 }
 
@@ -98,6 +107,20 @@ fn an_entry_that_is_missing_says_nothing_at_once_but_does_in_the_end() {
     }
     assert_eq!(scene.found(&[]).deeds(), ["1 released", "2 gave up"]);
     assert!(scene.grammar.waits.is_empty() && scene.grammar.unknown_waits == 0);
+}
+
+/// Stopped while it holds what it waited for in an earlier reading, or between two of its turns.
+#[test]
+fn what_is_only_supposed_keeps_a_wait_and_begins_none() {
+    let supposed = |pid| SnapshotEntry { supposed: true, ..entry(pid, Exclusive, true) };
+    let mut scene =
+        Scene::attached(&[entry(1, Exclusive, false), entry(2, Exclusive, true), entry(3, Exclusive, true)]);
+    scene.unlock(who(1, A)).ask(who(2, B), WRITE, 0);
+    scene.deeds();
+    for _ in 0..8 {
+        scene.found(&[entry(2, Exclusive, false), supposed(1), supposed(2), supposed(3)]);
+    }
+    assert_eq!(scene.deeds(), [""; 0], "2 has got what it waited for, 1 waits for nothing, and 3 waits on");
 }
 
 #[test]

@@ -90,8 +90,8 @@ fn request() -> impl Strategy<Value = What> {
 }
 
 fn entries() -> impl Strategy<Value = Option<Vec<SnapshotEntry>>> {
-    let entry = (0u64..2, 0u8..3, any::<bool>(), any::<bool>(), -1i32..4, 0i32..4, (0u64..8, 0u64..8)).prop_map(
-        |(inode, kind, exclusive, waiting, pid, tid, (a, b))| {
+    let entry = (0u64..2, 0u8..3, any::<[bool; 3]>(), -1i32..4, 0i32..4, (0u64..8, 0u64..8)).prop_map(
+        |(inode, kind, [exclusive, waiting, supposed], pid, tid, (a, b))| {
             let kind = [Flock, Posix, Ofd][usize::from(kind)];
             SnapshotEntry {
                 lock: LockKey { file: FileId { inode, ..FILE }, family: kind.into() },
@@ -100,6 +100,7 @@ fn entries() -> impl Strategy<Value = Option<Vec<SnapshotEntry>>> {
                 mode: if exclusive { Exclusive } else { Shared },
                 range: (kind != Flock).then(|| Range { start: a.min(b), end: Some(a.max(b)) }),
                 waiting,
+                supposed,
             }
         },
     );
