@@ -16,12 +16,17 @@ fn play(args: &[&str], kind: &str) -> (String, Headless) {
     (line["text"].as_str().unwrap().to_owned(), run)
 }
 
-/// Ends it; gives the findings of its summary and its exit status.
-fn end(run: Headless) -> (Vec<String>, Option<i32>) {
+/// Ends it; gives its summary and its exit status.
+fn summary(run: Headless) -> (Value, Option<i32>) {
     let workers = children(run.pid());
     let (text, status) = run.end();
     wait_gone(&workers);
-    let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    (serde_json::from_str(text.lines().last().unwrap()).unwrap(), status)
+}
+
+/// The same, of the summary the findings.
+fn end(run: Headless) -> (Vec<String>, Option<i32>) {
+    let (summary, status) = summary(run);
     let findings = summary["findings"].as_array().unwrap();
     (findings.iter().map(|f| f["kind"].as_str().unwrap().to_owned()).collect(), status)
 }
@@ -90,7 +95,10 @@ fn stalled() {
     wait_for("turns to go on", || (run.lines().iter().filter(|l| l.contains("acquired")).count() > 30).then_some(()));
     assert_eq!(end(run), (vec![], Some(0)));
     let (_, run) = play(&["stalled", "--hold", "5ms"], "holder_stopped");
-    assert_eq!(end(run), (vec!["holder_stopped".to_owned()], Some(0)));
+    let (summary, status) = summary(run);
+    assert_eq!((&summary["findings"][0]["kind"], status), (&"holder_stopped".into(), Some(0)));
+    let stopped: Vec<&Value> = summary["workers"].as_array().unwrap().iter().filter(|w| w["stopped"] == true).collect();
+    assert!(matches!(stopped[..], [one] if one["state"] == "holding"), "{summary}");
 }
 
 #[test]

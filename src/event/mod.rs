@@ -73,7 +73,8 @@ pub struct Acquisition {
     pub waited_ns: u64,
     /// Whether the first try failed, so that the actor had to wait.
     pub contended: bool,
-    /// From the last release to this acquisition, in ns, where the actor was already waiting at that release.
+    /// From the last release to this acquisition, in ns, pauses left out, where the actor was already waiting at that
+    /// release. Of a holder that died a lab knows none.
     pub handoff_ns: Option<u64>,
     /// How many acquisitions by others fell between its first try and its success.
     pub overtaken: u64,

@@ -20,6 +20,9 @@ pub struct WorkerFigures {
     pub wait_ns: Figures,
     pub hold_ns: Figures,
     pub state: String,
+    /// Its process is stopped by a signal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<RunsFigures>,
     #[serde(flatten)]
@@ -235,6 +238,7 @@ fn worker(model: &Model, a: &Actor) -> WorkerFigures {
         wait_ns: a.wait.figures(),
         hold_ns: a.hold.figures(),
         state: a.state.as_str().into(),
+        stopped: a.stopped_since.is_some(),
         runs: RunsFigures::of(model, a.runs.as_deref()),
         task: a.task.as_deref().cloned(),
     }
