@@ -501,9 +501,10 @@ impl Shared {
         self.layout().slots.get((id as usize).checked_sub(1)?)
     }
 
-    /// Shared holders among workers 1 to `workers`.
-    pub fn readers(&self, workers: u32) -> impl Iterator<Item = Owner> {
-        self.layout().slots.iter().take(workers as usize).filter_map(Slot::reader)
+    /// The shared holders.
+    pub fn readers(&self) -> impl Iterator<Item = Owner> {
+        let members = self.control().members() as usize;
+        self.layout().slots.iter().take(members).filter_map(Slot::reader)
     }
 }
 

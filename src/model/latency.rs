@@ -47,14 +47,13 @@ struct Counts<'a> {
 
 impl Counts<'_> {
     fn all(self) -> [u64; PAGE] {
-        let mut all = self.low.map(u64::from);
-        if let Some(middle) = self.middle {
-            all.iter_mut().zip(middle).for_each(|(n, more)| *n += u64::from(*more) << MIDDLE);
-        }
-        if let Some(high) = self.high {
-            all.iter_mut().zip(high).for_each(|(n, more)| *n += u64::from(*more) << HIGH);
-        }
-        all
+        std::array::from_fn(|slot| self.at(slot))
+    }
+
+    fn at(self, slot: usize) -> u64 {
+        let middle = self.middle.map_or(0, |counts| u64::from(counts[slot]));
+        let high = self.high.map_or(0, |counts| u64::from(counts[slot]));
+        u64::from(self.low[slot]) + (middle << MIDDLE) + (high << HIGH)
     }
 
     /// Those that are not 0, with their places.
@@ -163,30 +162,13 @@ impl Latency {
     /// Adds to a counter that may lack its page, or room.
     #[cold]
     fn add(&mut self, page: usize, slot: usize, n: u64) {
-        let Some(low) = self.low.open(page) else { return };
-        let sum = u64::from(low[slot]) + n;
-        low[slot] = sum as u8;
-        if sum >> MIDDLE == 0 {
-            return;
-        }
-        let at = self.low.index(page);
-        let Some(middle) = self.middle.open(at) else { return };
-        let sum = u64::from(middle[slot]) + (sum >> MIDDLE);
-        middle[slot] = sum as u16;
-        let carry = sum >> (HIGH - MIDDLE);
-        if carry > 0
-            && let Some(high) = self.high.open(at)
-        {
-            high[slot] = high[slot].saturating_add(u32::try_from(carry).unwrap_or(u32::MAX));
-        }
+        let counted = self.counts_of(page).map_or(0, |counts| counts.at(slot));
+        self.set(page, slot, counted + n);
     }
 
     fn set(&mut self, page: usize, slot: usize, n: u64) {
-        // A page must be there for those above it, whatever is left for it.
-        if self.low.open(page).is_none() {
-            return;
-        }
-        self.low.set(page, slot, n as u8);
+        let Some(low) = self.low.open(page) else { return };
+        low[slot] = n as u8;
         let at = self.low.index(page);
         self.middle.set(at, slot, (n >> MIDDLE) as u16);
         self.high.set(at, slot, u32::try_from(n >> HIGH).unwrap_or(u32::MAX));
@@ -221,8 +203,10 @@ impl Latency {
     /// Takes out what `other` counted, which was added before. The bounds stay: they belong to whoever knows what is left.
     pub(super) fn take_out(&mut self, other: &Self) {
         for (page, counts) in other.pages() {
-            let had = self.counts_of(page).map(Counts::all).unwrap_or_default();
-            counts.filled().for_each(|(slot, n)| self.set(page, slot, had[slot].saturating_sub(n)));
+            for (slot, n) in counts.filled() {
+                let counted = self.counts_of(page).map_or(0, |counts| counts.at(slot));
+                self.set(page, slot, counted.saturating_sub(n));
+            }
         }
         self.count = self.count.saturating_sub(other.count);
         self.sum = self.sum.saturating_sub(other.sum);

@@ -2,7 +2,7 @@
 
 use super::{Actor, Model};
 use crate::event::thresholds::Thresholds;
-use crate::event::{ActorId, Begin, Event, LockId, MAX_LOCKS, What};
+use crate::event::{ActorId, Begin, Event, LockId, LockInfo, MAX_LOCKS, What};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -67,22 +67,20 @@ impl Locks {
             self.models.iter_mut().for_each(|m| m.apply(event));
             return;
         }
-        if let What::Announced(info) = &event.what
-            && event.lock as usize == self.models.len()
-            && event.lock < MAX_LOCKS
-        {
-            // What holds for the whole run, such as a pause, holds for it too.
-            let mut fresh = Model { id: event.lock, info: (**info).clone(), ..self.none.clone() };
-            fresh.advance(event.t);
-            self.models.push(fresh);
-            if let Some(file) = &info.file {
-                self.files.entry(file.clone()).or_default().push(event.lock);
-            }
+        if let What::Announced(info) = &event.what {
+            self.announce(event, info);
         }
-        let Some(model) = self.models.get_mut(event.lock as usize) else { return };
-        match &event.what {
-            // Its number was another's, which nobody used any more.
-            What::Announced(info) if info.file != model.info().file => {
+        if let Some(model) = self.models.get_mut(event.lock as usize) {
+            model.apply(event);
+        }
+    }
+
+    /// Makes room for a lock that is new, also in the place of one whose number it has, which nobody used any more.
+    fn announce(&mut self, event: &Event, info: &LockInfo) {
+        let place = event.lock as usize;
+        match self.models.get(place) {
+            Some(model) if model.info().file == info.file => return,
+            Some(model) => {
                 self.forgotten += model.acquisitions();
                 if let Some(file) = &model.info().file
                     && let Some(ids) = self.files.get_mut(file)
@@ -92,13 +90,19 @@ impl Locks {
                         self.files.remove(file);
                     }
                 }
-                *model = Model { id: event.lock, info: (**info).clone(), ..self.none.clone() };
-                model.apply(event);
-                if let Some(file) = &info.file {
-                    self.files.entry(file.clone()).or_default().push(event.lock);
-                }
             }
-            _ => model.apply(event),
+            None if place == self.models.len() && event.lock < MAX_LOCKS => {}
+            None => return,
+        }
+        // What holds for the whole run, such as a pause, holds for it too.
+        let mut fresh = Model { id: event.lock, info: info.clone(), ..self.none.clone() };
+        fresh.advance(event.t);
+        match self.models.get_mut(place) {
+            Some(model) => *model = fresh,
+            None => self.models.push(fresh),
+        }
+        if let Some(file) = &info.file {
+            self.files.entry(file.clone()).or_default().push(event.lock);
         }
     }
 

@@ -68,7 +68,7 @@ impl Lab {
 
     /// The process that holds the lock now, by the ledger; among readers the first.
     fn holder(&self) -> Option<Owner> {
-        let reader = || self.shared.readers(self.members.len() as u32).find(|o| self.lives(o));
+        let reader = || self.shared.readers().find(|o| self.lives(o));
         let orphan = || {
             let keeps = |(id, m): (u32, &Member)| Some(Owner { worker: id, pid: m.pid?.as_raw() as u32 });
             (1..).zip(&self.members).filter(|(_, m)| m.orphan).find_map(keeps)

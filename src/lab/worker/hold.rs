@@ -80,7 +80,7 @@ impl Worker<'_> {
             LockMode::Exclusive => {
                 let mut entry = ledger.enter(job.me);
                 if entry.other.is_none() && job.shared_percent > 0 {
-                    entry.other = job.shared.readers(job.shared.control().members()).find(|o| *o != job.me);
+                    entry.other = job.shared.readers().find(|o| *o != job.me);
                 }
                 entry
             }
