@@ -9,7 +9,7 @@
 
 use flockmon::event::{LockKind, LockMode};
 use flockmon::lab::clock;
-use flockmon::lab::ledger::{Doing, Shared};
+use flockmon::lab::shared::{Doing, Shared};
 use flockmon::lab::target::Target;
 use flockmon::lock::Lock;
 use flockmon::watch::change::{Change, Deed, FileId};

@@ -3,7 +3,7 @@
 use crate::program::WARM_UP;
 use flockmon::event::{LockKind, LockMode};
 use flockmon::lab::clock;
-use flockmon::lab::ledger::{Doing, Shared, Slot};
+use flockmon::lab::shared::{Doing, Shared, Slot};
 use flockmon::lab::target::Target;
 use flockmon::lock::Lock;
 use std::fs::File;

@@ -5,7 +5,8 @@
 //! - `config.rs` is what it is to do;
 //! - `command.rs` is the command that workers run while they hold the lock, `errand.rs` what one of them needs for that,
 //!   `worker/exec.rs` how it runs; `warden.rs` sees that nothing of it stays behind;
-//! - `wire.rs` the record in the pipe, `wire/short.rs` its short form, `ledger.rs` the pages that all share, `clock.rs` the clock;
+//! - `wire.rs` the record in the pipe, `wire/short.rs` its short form, `clock.rs` the clock;
+//! - `shared.rs` has the pages that all share, `ledger.rs` what stands in them of the lock, `shared/` the rest;
 //! - `child.rs` makes processes;
 //! - `fleet.rs` forks, `fleet/reap.rs` reaps and signals, `fleet/command.rs` does what the user asks, in the main thread;
 //! - `collector.rs` reads the pipes in a thread of its own, `decode.rs` makes [`Event`](crate::event::Event)s of what it read;
@@ -29,6 +30,7 @@ pub mod ledger;
 pub mod mischief;
 pub mod puppet;
 pub mod scene;
+pub mod shared;
 mod slice;
 mod source;
 pub mod target;

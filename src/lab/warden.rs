@@ -3,7 +3,7 @@
 //! kills the process groups that are left.
 #![allow(unsafe_code)]
 
-use super::ledger::{MAX_WORKERS, Shared};
+use super::shared::{MAX_WORKERS, Shared};
 use super::worker::{close_others, exit_now};
 use anyhow::{Context, Result};
 use nix::errno::Errno;

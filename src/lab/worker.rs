@@ -7,8 +7,9 @@
 use super::clock::Clock;
 use super::config::Acquire;
 use super::errand::Errand;
-use super::ledger::{Owner, Shared, Slot};
+use super::ledger::Owner;
 use super::mischief::Mischief;
+use super::shared::{Shared, Slot};
 use super::wire::Body;
 use crate::dist::Dist;
 use crate::event::{LockKind, LockMode};

@@ -5,7 +5,8 @@ use super::{End, SEEN_NS, Worker};
 use crate::dist::Dist;
 use crate::event::LockMode;
 use crate::lab::clock::Line;
-use crate::lab::ledger::{Doing, Entry, Owner};
+use crate::lab::ledger::{Entry, Owner};
+use crate::lab::shared::Doing;
 use crate::lab::wire::{Body, Won};
 use crate::lock::Lock;
 

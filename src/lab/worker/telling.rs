@@ -3,7 +3,7 @@
 //! Async-signal-safe as all of the child. Whoever holds the lock is never stopped by a full pipe.
 
 use super::{End, sys};
-use crate::lab::ledger::{Reader, Shared};
+use crate::lab::shared::{Reader, Shared};
 use crate::lab::wire::{Body, Full, UNIT, Unit, Writer};
 use nix::errno::Errno;
 use std::os::fd::RawFd;

@@ -4,7 +4,7 @@ use super::{End, SEEN_NS, Worker, sys};
 use crate::event::LockMode;
 use crate::lab::clock::Line;
 use crate::lab::config::Acquire;
-use crate::lab::ledger::Doing;
+use crate::lab::shared::Doing;
 use crate::lab::wire::Body;
 use crate::lock::Lock;
 use nix::errno::Errno;

@@ -1,0 +1,219 @@
+//! What the monitor tells all workers: the live settings, and the clock that stands still while paused.
+
+use crate::dist::Dist;
+use crate::lab::clock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+
+/// Written by the monitor, read by the workers.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Control {
+    /// Changes with every change below: sleepers wait on it.
+    generation: AtomicU32,
+    stop: AtomicU32,
+    /// Somebody reads the pipes.
+    heard: AtomicU32,
+    /// The clock without pauses: while running `total paused << 1`, while paused `active time << 1 | 1`.
+    active: AtomicU64,
+    /// No acquisition beyond this number counts.
+    limit: AtomicU64,
+    /// Workers there have been so far: no slot beyond is in use.
+    members: AtomicU32,
+    hold: Shape,
+    think: Shape,
+    /// When the run began, by the clock of the run; 0 until all of the first workers are there.
+    begun: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shape {
+    kind: AtomicU32,
+    a: AtomicU64,
+    b: AtomicU64,
+}
+
+impl Shape {
+    fn set(&self, dist: Dist) {
+        let (kind, a, b) = match dist {
+            Dist::Fixed(ns) => (0, ns, 0),
+            Dist::Uniform(low, high) => (1, low, high),
+            Dist::Exponential(mean) => (2, mean, 0),
+        };
+        self.a.store(a, Relaxed);
+        self.b.store(b, Relaxed);
+        self.kind.store(kind, Release);
+    }
+
+    fn get(&self) -> Dist {
+        let kind = self.kind.load(Acquire);
+        let (a, b) = (self.a.load(Relaxed), self.b.load(Relaxed));
+        match kind {
+            0 => Dist::Fixed(a),
+            // Read while being written, the ends may be of two settings for an instant.
+            1 => Dist::Uniform(a.min(b), b.max(a)),
+            _ => Dist::Exponential(a),
+        }
+    }
+}
+
+impl Control {
+    /// Number of the present settings; wait on it with [`Control::sleep`].
+    pub fn generation(&self) -> u32 {
+        self.generation.load(Acquire)
+    }
+
+    /// Sleeps until the settings are no longer those of `generation`, for at most `ns`.
+    pub fn sleep(&self, generation: u32, ns: Option<u64>) {
+        clock::futex_wait(&self.generation, generation, ns);
+    }
+
+    /// Sleeps until the run has begun; gives the time when it did, by [`Clock::now`].
+    pub fn begun(&self) -> u64 {
+        loop {
+            let generation = self.generation();
+            match self.begun.load(Acquire) {
+                0 if !self.stopping() => self.sleep(generation, None),
+                t => return t,
+            }
+        }
+    }
+
+    /// Begins the run at time `now`: nobody contends before.
+    pub fn set_begun(&self, now: u64) {
+        self.begun.store(now, Release);
+        self.announce();
+    }
+
+    /// Whether the run is over.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Relaxed) != 0
+    }
+
+    /// Whether anybody reads what the workers tell. The first of a large fleet run long before.
+    pub fn heard(&self) -> bool {
+        self.heard.load(Relaxed) != 0
+    }
+
+    /// Says that from now on somebody reads.
+    pub fn set_heard(&self) {
+        self.heard.store(1, Relaxed);
+    }
+
+    /// Whether the lab is paused.
+    pub fn paused(&self) -> bool {
+        self.active.load(Acquire) & 1 == 1
+    }
+
+    /// The clock that stands still while paused.
+    #[inline]
+    pub fn active(&self) -> Active {
+        Active(self.active.load(Acquire))
+    }
+
+    /// Time `now` (of [`Clock::now`]) on the clock that stands still while paused, in ns.
+    pub fn active_at(&self, now: u64) -> u64 {
+        self.active().at(now)
+    }
+
+    /// No acquisition beyond this number counts; 0 is no limit.
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
+    /// How many workers there have been, those included that left: so many slots are in use.
+    pub fn members(&self) -> u32 {
+        self.members.load(Acquire)
+    }
+
+    /// Says how many slots are in use, before one more is.
+    pub fn set_members(&self, members: u32) {
+        self.members.store(members, Release);
+    }
+
+    /// How long to hold.
+    pub fn hold(&self) -> Dist {
+        self.hold.get()
+    }
+
+    /// How long to think.
+    pub fn think(&self) -> Dist {
+        self.think.get()
+    }
+
+    /// Sets what holds before the first worker starts.
+    pub fn configure(&self, hold: Dist, think: Dist, limit: u64) {
+        self.hold.set(hold);
+        self.think.set(think);
+        self.limit.store(limit, Relaxed);
+    }
+
+    /// Sets the hold time; sleepers notice at once.
+    pub fn set_hold(&self, dist: Dist) {
+        self.hold.set(dist);
+        self.announce();
+    }
+
+    /// Sets the think time; sleepers notice at once.
+    pub fn set_think(&self, dist: Dist) {
+        self.think.set(dist);
+        self.announce();
+    }
+
+    /// Pauses (`true`) or goes on at time `now`.
+    pub fn set_paused(&self, paused: bool, now: u64) {
+        let active = self.active_at(now);
+        let word = if paused { active << 1 | 1 } else { now.saturating_sub(active) << 1 };
+        self.active.store(word, Release);
+        self.announce();
+    }
+
+    /// Ends the run.
+    pub fn set_stop(&self) {
+        self.stop.store(1, Release);
+        self.announce();
+    }
+
+    /// Wakes all sleepers, so that they look again.
+    pub fn announce(&self) {
+        self.generation.fetch_add(1, AcqRel);
+        // Fails only for an address that is none.
+        let _ = clock::futex_wake_all(&self.generation);
+    }
+}
+
+/// The clock that stands still while paused, as long as nobody pauses or goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Active(u64);
+
+impl Active {
+    /// What it shows at time `now` (of [`Clock::now`]), in ns.
+    #[inline]
+    pub fn at(self, now: u64) -> u64 {
+        let Self(word) = self;
+        if word & 1 == 1 { word >> 1 } else { now.saturating_sub(word >> 1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paused_time_does_not_pass() {
+        let control = Control::default();
+        assert_eq!(control.active_at(100), 100);
+        control.set_paused(true, 100);
+        assert_eq!((control.paused(), control.active_at(500)), (true, 100));
+        control.set_paused(false, 600);
+        assert_eq!((control.paused(), control.active_at(700)), (false, 200));
+    }
+
+    #[test]
+    fn settings_come_back() {
+        let control = Control::default();
+        for dist in [Dist::Fixed(7), Dist::Uniform(1, 9), Dist::Exponential(3)] {
+            control.set_hold(dist);
+            assert_eq!(control.hold(), dist);
+        }
+    }
+}
