@@ -8,7 +8,8 @@
 //! - `wire.rs` the record in the pipe, `wire/short.rs` its short form, `clock.rs` the clock;
 //! - `shared.rs` has the pages that all share, `ledger.rs` what stands in them of the lock, `shared/` the rest;
 //! - `child.rs` makes processes;
-//! - `fleet.rs` forks, `fleet/reap.rs` reaps and signals, `fleet/command.rs` does what the user asks, in the main thread;
+//! - `fleet.rs` starts and ends the whole, `fleet/life.rs` forks a worker and sees to its death, `fleet/reap.rs` reaps and
+//!   signals, `fleet/command.rs` does what the user asks, all in the main thread;
 //! - `collector.rs` reads the pipes in a thread of its own, `decode.rs` makes [`Event`](crate::event::Event)s of what it read;
 //! - `slice.rs` sees to it that the monitor comes to a processor soon, `heap.rs` that it keeps its memory;
 //! - `puppet.rs` is a child of another sort, which makes one lock call at a time, when told to;
