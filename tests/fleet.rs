@@ -80,6 +80,54 @@ fn a_dead_reader_is_no_holder() {
     terminal.see_that("one holder", |t| t.matches("● holding").count() == 1);
 }
 
+/// One that is taken out while it holds the lock ends its hold by itself, readers too: a kill would be told as a death.
+#[test]
+fn a_reader_taken_out_leaves_by_itself() {
+    let (folder, path) = lock_file();
+    let record = folder.path().join("run.jsonl");
+    let record = record.to_str().unwrap();
+    let args = ["-w", "3", "--hold", "1h", "--shared", "100", "--record", record, path.to_str().unwrap()];
+    let mut terminal = Terminal::start(&args);
+    terminal.see_that("three holders", |t| t.matches("● holding").count() == 3);
+    terminal.press("-");
+    terminal.see_that("two holders", |t| t.matches("● holding").count() == 2);
+    terminal.press("q");
+    assert!(terminal.wait_exit().success());
+    let told = std::fs::read_to_string(record).unwrap();
+    let exits: Vec<&str> = told.lines().filter(|l| l.contains(r#""type":"exited""#)).collect();
+    assert!(exits.iter().all(|l| l.contains(r#""code":0"#)) && !exits.is_empty(), "{exits:?}");
+}
+
+/// A successor waits since it asked, not since its predecessor did.
+#[test]
+fn a_successor_waits_for_itself() {
+    let (_folder, path) = lock_file();
+    let run = Headless::start(&["-w", "3", "--hold", "1h", "-o", "jsonl", path.to_str().unwrap()]);
+    for _ in 0..20 {
+        let waiter = || proc_locks(&path).into_iter().find(|(waits, pid)| *waits && state(*pid).is_some());
+        let (_, pid) = wait_for("a waiter", waiter);
+        signal(pid, Signal::SIGKILL);
+        wait_for("its end", || {
+            run.lines().iter().any(|l| l.contains("exited") && l.contains(&pid.to_string())).then_some(())
+        });
+    }
+    let (text, _) = run.end();
+    let (mut born, mut waits) = (std::collections::HashMap::new(), 0);
+    for line in text.lines().filter(|l| l.contains(r#""pid""#) && l.contains(r#""worker""#)) {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        let (Some(pid), Some(t)) = (event["pid"].as_u64(), event["t"].as_u64()) else { continue };
+        match event["type"].as_str().unwrap() {
+            "spawned" => drop(born.insert(pid, t)),
+            "waiting" => {
+                waits += 1;
+                assert!(t >= born[&pid], "{line}");
+            }
+            _ => {}
+        }
+    }
+    assert!(waits > 20, "{text}");
+}
+
 /// The kernel's own list names the holder and the waiters that the screen names, for each kind of lock.
 #[test]
 fn proc_locks_agrees_with_the_screen() {

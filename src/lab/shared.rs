@@ -119,4 +119,15 @@ mod tests {
         assert!(shared.slot(1).is_some() && shared.slot(MAX_WORKERS).is_some());
         assert!(shared.slot(0).is_none() && shared.slot(MAX_WORKERS + 1).is_none());
     }
+
+    #[test]
+    fn readers_are_looked_for_among_all_members() {
+        let shared = Shared::new().unwrap();
+        let last = Owner { worker: 70, pid: 700 };
+        shared.slot(70).unwrap().set_reader(Some(last));
+        for (members, seen) in [(0, None), (69, None), (70, Some(last)), (MAX_WORKERS, Some(last))] {
+            shared.control().set_members(members);
+            assert_eq!(shared.readers().next(), seen);
+        }
+    }
 }
