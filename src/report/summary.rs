@@ -11,6 +11,9 @@ const ROWS: usize = 100;
 /// Nor are more locks than this.
 const LOCKS: usize = 20;
 
+/// A title, and what stands below it for a worker.
+type Column<'a> = (&'static str, Box<dyn Fn(&Actor) -> String + 'a>);
+
 /// Writes nothing until the end, then the totals and a table.
 #[derive(Debug)]
 pub struct Summary<W: Write> {
@@ -106,54 +109,53 @@ impl<W: Write> Summary<W> {
         writeln!(self.out)
     }
 
+    /// A row a worker. Columns are as wide as they must be, and those of what never happened are left out: with ten
+    /// workers the table fits into 80 columns.
     fn workers(&mut self, model: &Model) -> io::Result<()> {
-        // Where there is a command, how its runs ended stands before the state.
-        let runs = |a: Option<&Actor>| match (model.runs_command(), a.map(|a| a.runs.as_deref())) {
-            (false, _) => String::new(),
-            (true, None) => format!("{:>8}", "failed"),
-            (true, Some(runs)) => format!("{:>8}", count(runs.map_or(0, |r| r.failed))),
-        };
-        writeln!(
-            self.out,
-            "\n{:<13}{:>8}{:>9}{:>7}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}{}  state",
-            "worker",
-            "pid",
-            "restarts",
-            "got",
-            "share",
-            "wait p50",
-            "wait p99",
-            "wait max",
-            "hold p50",
-            "overtaken",
-            runs(None)
-        )?;
-        let all = model.acquisitions().max(1) as f64;
         // Those removed count as far as they did anything; one that was never at this lock is none of its workers.
         let rows = model.actors().iter().filter(|a| a.pid != 0 && (a.state != State::Removed || a.got > 0));
         let rows: Vec<&Actor> = rows.collect();
-        for a in rows.iter().take(ROWS) {
-            let (name, pid) = model.label(a);
-            writeln!(
-                self.out,
-                "{:<13}{:>8}{:>9}{:>7}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}{}  {}",
-                name,
-                pid,
-                a.restarts,
-                count(a.got),
-                percent(a.got as f64 / all),
-                dur_or_dash(a.wait.quantile(0.5), model.precision()),
-                dur_or_dash(a.wait.quantile(0.99), model.precision()),
-                dur_or_dash(a.wait.max(), model.precision()),
-                dur_or_dash(a.hold.quantile(0.5), model.precision()),
-                count(a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0))),
-                runs(Some(a)),
-                if a.stopped_since.is_some() {
-                    format!("stopped, {}", a.state.as_str())
-                } else {
-                    a.state.as_str().into()
-                },
-            )?;
+        let all = model.acquisitions().max(1) as f64;
+        let time = |ns| dur_or_dash(ns, model.precision());
+        let mut columns: Vec<Column<'_>> = vec![
+            ("worker", Box::new(|a| model.label(a).0)),
+            ("pid", Box::new(|a| model.label(a).1.to_string())),
+            ("got", Box::new(|a| count(a.got))),
+            ("share", Box::new(|a| percent(a.got as f64 / all))),
+            ("wait p50", Box::new(|a| time(a.wait.quantile(0.5)))),
+            ("p99", Box::new(|a| time(a.wait.quantile(0.99)))),
+            ("max", Box::new(|a| time(a.wait.max()))),
+            ("hold p50", Box::new(|a| time(a.hold.quantile(0.5)))),
+            ("overtaken", Box::new(|a| count(a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0))))),
+        ];
+        if rows.iter().any(|a| a.restarts > 0) {
+            columns.push(("restarts", Box::new(|a| count(a.restarts))));
+        }
+        if model.runs_command() {
+            columns.push(("failed", Box::new(|a| count(a.runs.as_ref().map_or(0, |r| r.failed)))));
+        }
+        columns.push((
+            "state",
+            Box::new(|a| match a.stopped_since {
+                Some(_) => format!("stopped, {}", a.state.as_str()),
+                None => a.state.as_str().into(),
+            }),
+        ));
+        let heading: Vec<String> = columns.iter().map(|(title, _)| (*title).to_owned()).collect();
+        let cells = rows.iter().take(ROWS).map(|a| columns.iter().map(|(_, cell)| cell(a)).collect());
+        let lines: Vec<Vec<String>> = std::iter::once(heading).chain(cells).collect();
+        let chars = |text: &String| text.chars().count();
+        let widths: Vec<usize> =
+            (0..columns.len()).map(|n| lines.iter().filter_map(|l| l.get(n)).map(chars).max().unwrap_or(0)).collect();
+        writeln!(self.out)?;
+        for line in &lines {
+            let padded = line.iter().zip(&widths).enumerate().map(|(n, (text, width))| match n {
+                0 => format!("{text:<width$}"),
+                // The last needs no blanks behind it.
+                _ if n + 1 == line.len() => format!(" {text}"),
+                _ => format!("{text:>width$}"),
+            });
+            writeln!(self.out, "{}", padded.collect::<Vec<_>>().join(" "))?;
         }
         if let Some(more) = rows.len().checked_sub(ROWS).filter(|n| *n > 0) {
             writeln!(self.out, "... and {more} more")?;
@@ -214,5 +216,33 @@ mod tests {
         assert!(text.contains("1 acquisitions in 2.000 s"), "{text}");
         assert!(text.contains("  stopped, holding\n"), "{text}");
         assert!(!text.contains("worker-2"), "removed, and it did nothing since: {text}");
+    }
+
+    #[test]
+    fn ten_workers_fit_into_a_small_terminal() {
+        let mut locks = Locks::new(Begin::of_lab(
+            LockInfo { name: "/run/jobs.lock".into(), kind: LockKind::Flock, file: None },
+            10,
+        ));
+        for id in 1..=10 {
+            let mut tell =
+                |t: u64, what| locks.apply(&Event { t, lock: 0, actor: id, pid: 1_234_560 + id as i32, what });
+            let acquired = Acquisition {
+                mode: LockMode::Exclusive,
+                seq: u64::from(id),
+                waited_ns: 10_051_000_000,
+                contended: true,
+                handoff_ns: Some(1_234_567),
+                overtaken: 123_456,
+            };
+            tell(1, What::Spawned);
+            tell(11_000_000_000, What::Cycle { acquired, held_ns: 1_001_000_000 });
+        }
+        let mut out = Vec::new();
+        Summary::new(&mut out).end(&locks).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let wide: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
+        assert!(!text.contains("restarts"), "nobody was started again: {text}");
     }
 }
