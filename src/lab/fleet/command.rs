@@ -35,11 +35,13 @@ impl Lab {
                 self.config.hold = self.config.hold.stepped(longer);
                 self.shared.control().set_hold(self.config.hold);
                 self.say_settings();
+                return Ok(Some(format!("hold {}", self.config.hold)));
             }
             Command::StepThink(longer) => {
                 self.config.think = self.config.think.stepped(longer);
                 self.shared.control().set_think(self.config.think);
                 self.say_settings();
+                return Ok(Some(format!("think {}", self.config.think)));
             }
             Command::Reset => self.order(Order::Say(Event::of_run(self.now(), What::Reset))),
             Command::Answer(_) => {}

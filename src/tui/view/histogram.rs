@@ -73,8 +73,9 @@ pub(super) fn spread(
         (Some(min), Some(max)) if latency.count() > 0 => {
             // Below what can be told apart there is but one range; a lock of others that was free was not waited for.
             let least = model.precision().max(if model.is_watched() { FREE_NS } else { 0 });
-            let mut edges = edges(min.max(least), max.max(least), room.saturating_sub(1));
-            if min < least && edges.first().is_some_and(|first| *first > 0) {
+            let below = usize::from(min < least);
+            let mut edges = edges(min.max(least), max.max(least), room.saturating_sub(below));
+            if below == 1 && edges.first().is_some_and(|first| *first > 0) {
                 edges.insert(0, 0);
             }
             lines.extend(bars(latency, &edges, width, ui));
@@ -94,8 +95,11 @@ fn edges(min: u64, max: u64, rows: usize) -> Vec<u64> {
             return edges;
         }
     }
-    // Three powers of ten a row: from 1 ns to a year that is six rows.
-    around((0..7u32).map(|p| 1000u64.pow(p)), min, max)
+    // Three powers of ten a row: from 1 ns to a year that is six rows. Where that is too much, the shortest are one.
+    let mut edges = around((0..7u32).map(|p| 1000u64.pow(p)), min, max);
+    let short = edges.len().saturating_sub(rows.max(1) + 1);
+    edges.drain(1..1 + short);
+    edges
 }
 
 /// The edges that the values lie between, and one beyond on either side.
@@ -175,7 +179,7 @@ mod tests {
             let counts = latency.between(&edges);
             prop_assert_eq!(counts.first().copied(), Some(0));
             prop_assert_eq!(counts.last().copied(), Some(0));
-            prop_assert!(edges.len() <= rows.max(7) + 1);
+            prop_assert!(edges.len() <= rows.max(1) + 1);
         }
     }
 }

@@ -40,7 +40,7 @@ use ratatui::text::{Line, Span};
 const SMALLEST: (u16, u16) = (40, 10);
 /// From here on there is a histogram beside the table.
 const STANDARD: (u16, u16) = (80, 20);
-/// From here on there is a timeline.
+/// From here on there is always a timeline; below, where the table leaves room.
 const FULL: (u16, u16) = (100, 28);
 /// Columns that the histogram takes: at the standard size, from 120 and from 150 columns on.
 const HISTOGRAM: [u16; 3] = [28, 34, 46];
@@ -133,7 +133,13 @@ fn panels(
         return more_panels(frame, table, "histogram, timeline", ui);
     }
     let full = fits(FULL);
-    let timeline_rows = if full { timeline::rows(model, body.height) } else { 0 };
+    let timeline_rows = if full {
+        timeline::rows(model, body.height)
+    } else {
+        let tasks = model.here().count();
+        let others = holder::rows(model).saturating_add(table::rows(tasks));
+        timeline::rows_left(tasks, body.height.saturating_sub(others))
+    };
     let [upper, lower] = body.layout(&Layout::vertical([Constraint::Fill(1), Constraint::Length(timeline_rows)]));
     let [narrow, usual, wide] = HISTOGRAM;
     let histogram_columns = match area.width {
@@ -147,7 +153,7 @@ fn panels(
     holder::draw(frame, holder, model, ui);
     table::draw(frame, table, locks, model, ui);
     histogram::draw(frame, right, model, ui);
-    if full {
+    if timeline_rows > 0 {
         timeline::draw(frame, lower, model, ui);
     } else {
         more_panels(frame, table, "timeline", ui);

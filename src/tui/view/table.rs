@@ -54,6 +54,11 @@ const GAP: &str = " ";
 /// Columns for the pointer at the selected row.
 const POINTER: usize = 2;
 
+/// How many rows the panel takes for so many tasks: its border, the heading, a row each.
+pub(super) fn rows(tasks: usize) -> u16 {
+    u16::try_from(tasks).unwrap_or(u16::MAX).saturating_add(3)
+}
+
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Model, ui: &mut Ui) {
     let order = ui.order(model);
     let outer = block("", &ui.theme, &ui.glyphs);

@@ -37,6 +37,16 @@ pub(super) fn rows(model: &Model, height: u16) -> u16 {
     (height * 2 / 5).min(workers.saturating_add(3)).max(3)
 }
 
+/// The same where it gets but what is left: a row for each of so many tasks, or for the holders alone, or nothing.
+pub(super) fn rows_left(tasks: usize, left: u16) -> u16 {
+    let all = u16::try_from(tasks).unwrap_or(u16::MAX).saturating_add(3);
+    match left {
+        _ if left >= all => all,
+        3.. => 3,
+        _ => 0,
+    }
+}
+
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let cells = usize::from(area.width.saturating_sub(2)).saturating_sub(NAME + 1);
@@ -45,8 +55,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
     let room = usize::from(area.width).saturating_sub(line_width(&heading) + 3);
     let [left, right] = window.axis(ui).map(|text| Line::styled(text, theme.dim));
     let below_names = Span::raw(glyphs.border.horizontal_bottom.repeat(NAME + 1));
+    let lanes = usize::from(area.height.saturating_sub(2));
+    let first = usize::from(lanes >= 3 || ui.selected.is_none());
+    // Of the holders alone it tells nothing.
+    let legend = if lanes > first { legend(model, ui, room) } else { Line::default() };
     let outer = block(heading, theme, glyphs)
-        .right(legend(model, ui, room))
+        .right(legend)
         .bottom(Line::from_iter(std::iter::once(below_names).chain(left.spans)), right);
     let inner = outer.inner(area);
     frame.render_widget(outer, area);
@@ -54,10 +68,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
         let y = inner.y.saturating_add(u16::try_from(number).unwrap_or(u16::MAX));
         Rect { y, height: 1, ..inner }.intersection(inner)
     };
-    let mut lanes = usize::from(inner.height);
-    let first = usize::from(lanes >= 3);
+    let lanes = lanes.saturating_sub(first);
     if first == 1 {
-        lanes -= 1;
         holders(model, ui, &window, named(frame, row(0), "holder", theme.strong));
     }
     let order = ui.order(model);
