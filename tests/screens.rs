@@ -504,6 +504,14 @@ fn the_children_of_a_process_in_detail() {
         ],
         more: false,
     };
+    // On any screen the last of them is there, or it is said that there is more.
+    for height in 10..=40 {
+        for width in [40, 60, 80, 120] {
+            let text = shown(some.clone(), (width, height));
+            let told = ["pid 4231", " more ", " rows "].iter().any(|words| text.contains(words));
+            assert!(told, "{width}x{height}\n{text}");
+        }
+    }
     for size in &SIZES[..3] {
         insta::assert_snapshot!(format!("watch_children_{}x{}", size.0, size.1), shown(some.clone(), *size));
     }

@@ -21,8 +21,9 @@ const LARGEST: (u16, u16) = (116, 44);
 const PANELS: (u16, u16) = (76, 17);
 /// Rows of a fact: a command line may be long.
 const FACT_ROWS: usize = 3;
-/// Rows of its children.
+/// Rows of its children: at most, and at least where they stand above panels.
 const CHILDREN: usize = 8;
+const CHILDREN_LEAST: usize = 2;
 /// Columns of the acquisitions where there is little room, their border included.
 const TURNS: u16 = 43;
 
@@ -55,10 +56,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
     let mut facts = facts(actor, locks, model, ui, usize::from(inner.width));
-    let has_panels = inner.width >= PANELS.0 && inner.height >= PANELS.1;
     // Above panels, what does not fit is not seen; the text scrolls.
-    let room = usize::from(inner.height / 2).saturating_sub(facts.len()).min(CHILDREN);
-    let most = if has_panels { room } else { usize::MAX };
+    let room = usize::from(inner.height / 2).checked_sub(facts.len());
+    let has_children = ui.children.as_ref().is_some_and(|c| c.of == actor.pid);
+    let fits = room.is_some_and(|room| room >= if has_children { CHILDREN_LEAST } else { 0 });
+    let has_panels = inner.width >= PANELS.0 && inner.height >= PANELS.1 && fits;
+    let most = room.filter(|_| has_panels).map_or(usize::MAX, |room| room.min(CHILDREN));
     facts.extend(children::lines(actor, ui, usize::from(inner.width), most));
     if has_panels {
         panels(frame, inner, facts, actor, model, ui);
@@ -137,8 +140,13 @@ fn text(frame: &mut Frame<'_>, area: Rect, facts: Vec<Line<'static>>, actor: &Ac
     lines.push(Line::styled(format!(" its {name}"), ui.theme.strong));
     lines.extend(histogram::spread(own, own, None, model, ui, width, 9));
     ui.detail_scroll = ui.detail_scroll.min(lines.len().saturating_sub(usize::from(area.height)));
-    let shown: Vec<Line<'_>> = lines.into_iter().skip(ui.detail_scroll).take(usize::from(area.height)).collect();
+    let (first, all) = (ui.detail_scroll, lines.len());
+    let shown: Vec<Line<'_>> = lines.into_iter().skip(first).take(usize::from(area.height)).collect();
+    let last = first + shown.len();
     frame.render_widget(Rows(shown), area);
+    if last - first < all {
+        super::below(frame, area, &format!("{}{}{last} of {all} rows", first + 1, ui.glyphs.dash), ui);
+    }
 }
 
 /// The durations of an actor that stand for a figure: a handoff is nobody's own.

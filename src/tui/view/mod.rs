@@ -160,12 +160,22 @@ fn panels(
     }
 }
 
-/// Says below `area` which key shows the panels that have no room.
+/// Says at the lower edge of `area` which key shows the panels that have no room.
 fn more_panels(frame: &mut Frame<'_>, area: Rect, panels: &str, ui: &Ui) {
     let Some(key) = ui.key(Action::Enlarge) else { return };
-    let text = Line::styled(format!(" {key} {panels} "), ui.theme.dim).right_aligned();
-    let row =
-        Rect { x: area.x + 1, y: area.bottom().saturating_sub(1), height: 1, width: area.width.saturating_sub(2) };
+    let inner = Rect {
+        x: area.x.saturating_add(1),
+        width: area.width.saturating_sub(2),
+        height: area.height.saturating_sub(1),
+        ..area
+    };
+    below(frame, inner, &format!("{key} {panels}"), ui);
+}
+
+/// Writes into the border below `inner`, at its right end.
+fn below(frame: &mut Frame<'_>, inner: Rect, text: &str, ui: &Ui) {
+    let text = Line::styled(format!(" {text} "), ui.theme.dim);
+    let row = Rect { y: inner.bottom(), height: 1, ..inner }.intersection(frame.area());
     let width = u16::try_from(line_width(&text)).unwrap_or(u16::MAX).min(row.width);
     frame.render_widget(Row(text), Rect { x: row.right().saturating_sub(width), width, ..row });
 }
