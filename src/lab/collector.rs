@@ -31,6 +31,9 @@ const FEW: usize = 32;
 /// From so many turns in one go on it naps long. What is told while it lasts, as longer waits and holds are, is no turn:
 /// however much of it there is, it is to be seen soon.
 const MANY: usize = 64;
+/// For how long it lingers, in ns, where few records have come: who lets go and who gets the lock then tell at the same time,
+/// each through its own pipe, and nobody is to see two holders because one was read first.
+const LINGER_NS: u64 = 300_000;
 /// How often the path is looked at, and the longest sleep.
 const LOOK_MS: u16 = 250;
 /// For how long after the last record hidden waits are looked for, in ns, and how often.
@@ -95,6 +98,7 @@ impl Collector {
         let mut ready = vec![EpollEvent::empty(); 256];
         // In one go: over several rounds where there is more than a batch takes.
         let mut in_one_go = Amount::default();
+        let mut lingered = false;
         loop {
             crate::panic_if_asked("collector");
             let reader = self.shared.reader();
@@ -102,7 +106,11 @@ impl Collector {
             reader.begin_round();
             let now = since_begin();
             let restless = now.saturating_sub(last_record) < RESTLESS_NS;
-            let timeout = if restless { RESTLESS_MS } else { LOOK_MS };
+            let timeout = match restless {
+                _ if lingered => 0,
+                true => RESTLESS_MS,
+                false => LOOK_MS,
+            };
             let n = state.epoll.wait(&mut ready, EpollTimeout::from(timeout)).unwrap_or(0);
             let mut read = Amount::default();
             for event in ready.iter().take(n) {
@@ -146,6 +154,12 @@ impl Collector {
                 let rest = state.judge.close(lives);
                 state.batch.extend(rest);
             }
+            in_one_go += read;
+            lingered = !lingered && !over && (1..FEW).contains(&read.records);
+            if lingered {
+                reader.nap(calls, LINGER_NS);
+                continue;
+            }
             if !state.batch.is_empty() {
                 let mut batch = std::mem::take(&mut state.batch);
                 in_order(&mut batch);
@@ -156,7 +170,6 @@ impl Collector {
             if over {
                 return;
             }
-            in_one_go += read;
             if read.records < BATCH {
                 match std::mem::take(&mut in_one_go) {
                     Amount { turns: MANY.., .. } => reader.nap(calls, LONG_NAP_NS),
