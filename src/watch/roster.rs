@@ -350,13 +350,16 @@ impl Roster {
                 told.event(index, row, What::Found { mode, holds: true });
             }
             Deed::Acquired { mode, contended } => {
-                if lock.waits(task).is_none() && lock.holds_again(task, range, mode) {
+                // Between its tries for some bytes it may get others at once: that ends no wait.
+                let ends = |r: &Row| contended || r.range == range;
+                let waits = lock.waits(task).filter(|index| lock.rows.get(*index).is_some_and(ends));
+                if waits.is_none() && lock.holds_again(task, range, mode) {
                     return;
                 }
                 if let Some(index) = lock.holds(task, range) {
                     told.release(lock, index, &mut self.fresh);
                 }
-                let index = lock.waits(task).unwrap_or_else(|| told.place(lock, task, kind, range));
+                let index = waits.unwrap_or_else(|| told.place(lock, task, kind, range));
                 lock.seq += 1;
                 let (seq, released) = (lock.seq, lock.released);
                 let Some(row) = lock.rows.get_mut(index) else { return };

@@ -156,6 +156,25 @@ fn pollers_wait_from_their_first_try() {
 }
 
 #[test]
+fn what_one_gets_between_its_tries_for_something_else_ends_no_wait() {
+    let tried = |t| bytes(t, 7, 10, 10, Deed::Tried { mode: EX, count: 1 });
+    let mut seen = vec![bytes(0, 5, 10, 10, FREE), tried(100)];
+    for t in [110, 210, 310] {
+        seen.extend([bytes(t, 7, 0, 0, FREE), bytes(t + 5, 7, 0, 0, Deed::Released), tried(t + 90)]);
+    }
+    let locks = folded(&events(&seen));
+    let row =
+        |range| locks.first().actors().iter().find(move |a| a.pid == 7 && a.range() == Some((range, Some(range))));
+    let (tries, gets) = (row(10).unwrap(), row(0).unwrap());
+    assert!(tries.state.is_waiting() && tries.polls());
+    assert_eq!((tries.got, tries.since, gets.got), (0, 100, 3));
+    seen.extend([bytes(500, 5, 10, 10, Deed::Released), bytes(520, 7, 10, 10, WON)]);
+    let told = events(&seen);
+    let won = told.iter().filter_map(won).next_back().unwrap();
+    assert_eq!((won.waited_ns, won.contended, won.handoff_ns), (420, true, Some(20)));
+}
+
+#[test]
 fn names_may_come_later_and_change_nothing_else() {
     let mut roster = Roster::new(1000, true);
     let mut out = Vec::new();
