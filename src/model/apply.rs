@@ -279,9 +279,20 @@ impl Model {
     pub(super) fn released(&mut self, id: ActorId, t: u64, to: u64, held_ns: u64, mode: LockMode) {
         self.hold.record(t, held_ns);
         let from = to.saturating_sub(held_ns).max(self.reset_active);
-        self.busy.add(from, to, mode == LockMode::Exclusive && !self.has_parts());
+        self.was_busy(from, to, mode);
         self.timeline.held(from, to);
         self.holds.add(from, to, id);
+    }
+
+    /// Somebody held it from `from` to `to`, maybe beside others: who holds it still has it since before, all the time.
+    pub(super) fn was_busy(&mut self, from: u64, to: u64, mode: LockMode) {
+        let alone = mode == LockMode::Exclusive && !self.has_parts();
+        let first = if alone || from <= self.busy.until {
+            from
+        } else {
+            self.holders().map(|a| a.since_active).min().map_or(from, |since| since.min(from))
+        };
+        self.busy.add(first, to, alone);
     }
 
     /// An event older than the state an actor is known to be in counts, but does not turn its state back.

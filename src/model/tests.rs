@@ -46,6 +46,22 @@ fn model(events: &[Event]) -> Model {
 }
 
 #[test]
+fn a_long_hold_counts_whole_though_shorter_ones_end_before_it() {
+    let shared = |seq| What::Acquired(Acquisition { mode: LockMode::Shared, ..won(seq, 0, 0) });
+    let mut m = model(&[event(0, 1, shared(1))]);
+    for n in 0..8 {
+        let t = (1 + n) * S;
+        m.apply(&event(t, 2, shared(2 + n)));
+        m.apply(&event(t + S / 10, 2, What::Released { seq: 2 + n, held_ns: S / 10 }));
+    }
+    m.advance(10 * S);
+    assert_eq!(m.utilization(), Some(1.0));
+    m.apply(&event(10 * S, 1, What::Released { seq: 1, held_ns: 10 * S }));
+    m.advance(20 * S);
+    assert_eq!(m.utilization(), Some(0.5));
+}
+
+#[test]
 fn a_turn_is_told_from_its_begin_to_its_end() {
     let mut m = model(&[
         event(0, 1, What::Spawned),

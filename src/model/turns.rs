@@ -88,12 +88,11 @@ impl Model {
         }
         let holds = turns.iter().map(|turn| (turn.t - paused, turn.end() - paused));
         self.timeline.held_in_a_row(holds.clone(), sums.held);
-        let parts = self.has_parts();
-        if sums.exclusive && !parts {
+        if sums.exclusive && !self.has_parts() {
             self.busy.add_all(last.end() - paused, sums.held);
         } else {
             for (turn, (from, to)) in turns.iter().zip(holds.clone()) {
-                self.busy.add(from, to, turn.mode == LockMode::Exclusive && !parts);
+                self.was_busy(from, to, turn.mode);
             }
         }
         if u64::from(sums.longest) >= NAMED_NS {
