@@ -250,7 +250,7 @@ impl Model {
 
     pub(super) fn actor_released(&mut self, id: ActorId, t: u64, held_ns: u64, mode: LockMode) {
         let active = self.active(t);
-        self.released(id, t, active, held_ns, mode);
+        self.released(id, active, held_ns, mode);
         self.actor_mut(id).released(active, held_ns);
     }
 
@@ -269,15 +269,15 @@ impl Model {
             self.contest.took(turns, self.actors.len());
         }
         self.contest.won(1, (!won.contended && self.waiting == 0).then_some((active, 0)));
-        self.wait.record(t, won.waited_ns);
+        self.wait.record(active, won.waited_ns);
         if let Some(ns) = won.handoff_ns {
-            self.handoff.record(t, ns);
+            self.handoff.record(active, ns);
         }
     }
 
-    /// A hold ended at `t`, which is `to` on the active clock.
-    pub(super) fn released(&mut self, id: ActorId, t: u64, to: u64, held_ns: u64, mode: LockMode) {
-        self.hold.record(t, held_ns);
+    /// A hold ended at `to` on the active clock.
+    pub(super) fn released(&mut self, id: ActorId, to: u64, held_ns: u64, mode: LockMode) {
+        self.hold.record(to, held_ns);
         let from = to.saturating_sub(held_ns).max(self.reset_active);
         self.was_busy(from, to, mode);
         self.timeline.held(from, to);

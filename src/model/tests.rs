@@ -62,6 +62,33 @@ fn a_long_hold_counts_whole_though_shorter_ones_end_before_it() {
 }
 
 #[test]
+fn the_last_seconds_are_those_before_a_pause() {
+    let turns: Vec<Turn> = (1..=9)
+        .map(|seq| Turn {
+            t: seq * S,
+            seq,
+            waited_ns: 5,
+            held_ns: 7,
+            handoff_ns: Some(3),
+            overtaken: 0,
+            mode: LockMode::Exclusive,
+            contended: true,
+        })
+        .collect();
+    let (single, many) = turns.split_at(4);
+    let mut m = model(&[]);
+    single.iter().for_each(|turn| m.apply(&event(turn.t, 1, turn.cycle())));
+    m.apply(&event(many[0].t, 1, What::Turns(many.to_vec())));
+    m.apply(&Event::of_run(10 * S, What::Paused));
+    m.advance(100 * S);
+    let last = |m: &Model| [m.wait(), m.hold(), m.handoff()].map(|w| w.within(Span::Ten, m.active(m.now())).count());
+    assert_eq!(last(&m), [9; 3]);
+    m.apply(&Event::of_run(100 * S, What::Resumed));
+    m.apply(&event(101 * S, 1, Turn { t: 101 * S, seq: 10, ..turns[0] }.cycle()));
+    assert_eq!(last(&m), [9; 3], "the first is more than ten seconds old, with the pause left out");
+}
+
+#[test]
 fn a_turn_is_told_from_its_begin_to_its_end() {
     let mut m = model(&[
         event(0, 1, What::Spawned),

@@ -32,7 +32,7 @@ impl Model {
             self.set_state(id, State::Thinking, end);
         }
         self.acquired(id, t, won);
-        self.released(id, end, active, held_ns, won.mode);
+        self.released(id, active, held_ns, won.mode);
     }
 
     /// The same as [`Model::cycle`] of each.
@@ -74,8 +74,8 @@ impl Model {
         }
         let before = actor.holding_seq;
         actor.turned_often(turns, sums, paused);
-        self.wait.record_all(turns.iter().map(|turn| (turn.t, turn.waited_ns)), Some(&mut actor.wait));
-        self.hold.record_all(turns.iter().map(|turn| (turn.end(), turn.held_ns)), Some(&mut actor.hold));
+        self.wait.record_all(turns.iter().map(|turn| (turn.t - paused, turn.waited_ns)), Some(&mut actor.wait));
+        self.hold.record_all(turns.iter().map(|turn| (turn.end() - paused, turn.held_ns)), Some(&mut actor.hold));
 
         self.acquisitions += turns.len() as u64;
         self.contended += sums.contended;
@@ -84,7 +84,7 @@ impl Model {
         let runs = self.order.won_all(turns.iter().map(|turn| turn.seq), id);
         self.contested(id, turns, sums, runs, before, paused);
         if sums.handoffs {
-            self.handoff.record_all(turns.iter().filter_map(|turn| Some((turn.t, turn.handoff_ns?))), None);
+            self.handoff.record_all(turns.iter().filter_map(|turn| Some((turn.t - paused, turn.handoff_ns?))), None);
         }
         let holds = turns.iter().map(|turn| (turn.t - paused, turn.end() - paused));
         self.timeline.held_in_a_row(holds.clone(), sums.held);

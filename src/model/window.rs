@@ -38,7 +38,8 @@ impl Span {
     }
 }
 
-/// A [`Latency`] that also knows its recent past, second by second.
+/// A [`Latency`] that also knows its recent past, second by second. Times are those of the clock that stands still in
+/// pauses: the last minute of a lab that is paused is the one before the pause.
 #[derive(Clone, Debug, Default)]
 pub struct Windowed {
     /// The newest second and those before it, the newest last.
@@ -50,7 +51,7 @@ pub struct Windowed {
 }
 
 impl Windowed {
-    /// Counts a duration of `ns` that ended at `t` (ns since the run began).
+    /// Counts a duration of `ns` that ended at `t`, in ns.
     #[inline]
     pub fn record(&mut self, t: u64, ns: u64) {
         let second = t / SECOND;

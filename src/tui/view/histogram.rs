@@ -24,7 +24,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
         Figure::Hold => model.hold(),
         Figure::Handoff => model.handoff(),
     };
-    let latency = all.within(ui.span, model.now());
+    let latency = all.within(ui.span, model.active(model.now()));
     let samples = format!(" \u{b7} {} samples", count(latency.count()));
     // A border, a space on either side, the name and its dot.
     let room = usize::from(area.width).saturating_sub(ui.figure.as_str().len() + 7);
@@ -80,7 +80,7 @@ pub(super) fn spread(
             }
             lines.extend(bars(latency, &edges, width, ui));
         }
-        _ => lines.push(Line::styled(cut(" no samples yet", width, glyphs), theme.dim)),
+        _ => lines.push(Line::styled(cut(" no samples", width, glyphs), theme.dim)),
     }
     lines.extend(waiting.map(|text| Line::styled(cut(&text, width, glyphs), theme.waiting)));
     lines
