@@ -3,7 +3,8 @@
 
 mod support;
 use nix::sys::signal::Signal;
-use support::{Terminal, children, proc_locks, signal, state, wait_for, wait_gone};
+use std::process::Command;
+use support::{Terminal, children, command, proc_locks, signal, state, wait_for, wait_gone};
 
 const ARGS: &[&str] = &["--workers", "3", "--hold", "50ms"];
 /// A hold that does not end while a test looks at it.
@@ -75,28 +76,52 @@ fn a_terminal_that_is_closed_ends_it() {
     wait_gone(&workers);
 }
 
+/// As a shell with job control runs it.
 #[test]
 fn ctrl_z_gives_the_terminal_back_and_fg_takes_it_again() {
     for by_key in [true, false] {
-        let (mut terminal, workers) = started(ARGS);
+        let flockmon = command(ARGS);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "set -m; \"$@\"; read back; fg", "sh"]).arg(flockmon.get_program()).args(flockmon.get_args());
+        for (name, value) in flockmon.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        let mut terminal = Terminal::over(shell, 36, 120);
+        terminal.see("worker-1 ");
+        terminal.see("holding");
+        let pid = terminal.workers()[0];
+        let workers = children(pid);
+        assert_eq!(workers.len(), 3);
         if by_key {
             terminal.press("\x1a");
         } else {
-            signal(terminal.pid(), Signal::SIGTSTP);
+            signal(pid, Signal::SIGTSTP);
         }
-        let pid = terminal.pid();
         wait_for("flockmon to stop", || (state(pid) == Some('T')).then_some(()));
         terminal.assert_restored();
         assert!(
             workers.iter().all(|w| state(*w).is_some_and(|s| s != 'T')),
             "the workers are not stopped, only paused"
         );
-        signal(pid, Signal::SIGCONT);
+        terminal.press("\n");
         wait_for("the screen to come back", || terminal.in_alternate_screen().then_some(()));
         terminal.see("running");
         terminal.press("q");
         ended_well(terminal, &workers);
     }
+}
+
+#[test]
+fn without_a_shell_ctrl_z_does_not_stop_it() {
+    let (mut terminal, workers) = started(ARGS);
+    terminal.press("\x1a");
+    terminal.see("no shell is there");
+    signal(terminal.pid(), Signal::SIGTSTP);
+    terminal.press("q");
+    ended_well(terminal, &workers);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The loop: drains what has arrived, folds it, draws. Input comes first, then signals, then events.
 //!
 //! - `session/screen.rs`: the terminal, where there is one: what comes from it, when it is drawn on;
+//! - `session/job.rs`: whether it may stop on ctrl-z;
 //! - `session/end.rs`: how a run ends, and with which status.
 
 mod end;
+mod job;
 mod screen;
 
 use crate::cli::{Output, ShowArgs};

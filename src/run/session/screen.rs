@@ -88,6 +88,13 @@ impl Session {
     /// Gives the terminal back and stops, as any program does on ctrl-z. The lab pauses meanwhile, since nobody
     /// would read what the workers tell; whoever continues us continues it.
     pub(super) fn suspend(&mut self) -> Result<(), Error> {
+        if !super::job::can_be_continued() {
+            if let Some(on) = &mut self.on_screen {
+                on.ui.say("no shell is there that could bring it back from ctrl-z: q quits".to_owned());
+                on.changed = true;
+            }
+            return Ok(());
+        }
         let was_paused = self.source.is_paused();
         self.source.pause(true);
         if let Some(on) = &mut self.on_screen {
