@@ -91,6 +91,8 @@ thresholds! {
         "and at least so long";
     long_hold_samples "long-hold-samples" Count 30, 1..=MOST, LongHold,
         "and what is usual is known from so many holds";
+    long_hold_unknown "long-hold-unknown" Time 60 * S, 0..=LONGEST_NS, LongHold,
+        "or, in a watch as long as what is usual is not known, it lasts so long while others wait";
     starvation_wait "starvation-wait" Time 2 * S, 0..=LONGEST_NS, Starvation,
         "shorter waits are no starvation (nor poll_starvation)";
     starvation_rounds "starvation-rounds" Count 4, 1..=ROUNDS_KNOWN, Starvation,

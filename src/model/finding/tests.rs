@@ -83,7 +83,7 @@ fn says(text: &str, words: &[&str]) {
 #[test]
 fn a_holder_and_a_waiter_are_ordinary() {
     assert_eq!(kinds(&mut held(lab(0)), 3600 * S), []);
-    assert_eq!(kinds(&mut held(watch(&[LockKind::Flock])), 3600 * S), []);
+    assert_eq!(kinds(&mut held(watch(&[LockKind::Flock])), 60 * S), []);
 }
 
 #[test]
@@ -314,7 +314,17 @@ fn long_hold() {
     let seq = holds(&mut locks, 29, S);
     wins(&mut locks, 50 * S, 1, seq, 0);
     waits(&mut locks, 50 * S, 2);
-    assert_eq!(kinds(&mut locks, 300 * S), []);
+    assert_eq!(kinds(&mut locks, 110 * S), []);
+    // But for one that lasts by any measure.
+    let text = only(&mut locks, 111 * S, FindingKind::LongHold);
+    says(&text, &["has held it for 1m 01s while another waits: see what it does"]);
+    let mut locks = watch(&[LockKind::Flock]);
+    let mode = LockMode::Exclusive;
+    tell(&mut locks, S, 1, What::Found { mode, holds: true });
+    tell(&mut locks, S, 2, What::Found { mode, holds: false });
+    waits(&mut locks, S, 3);
+    assert_eq!(kinds(&mut locks, 61 * S), []);
+    says(&only(&mut locks, 62 * S, FindingKind::LongHold), &["at least 1m 01s while 2 others wait"]);
     let mut locks = watch(&[LockKind::Flock]);
     let seq = holds(&mut locks, 40, MS);
     wins(&mut locks, S, 1, seq, 0);
