@@ -93,6 +93,10 @@ fn table(name_a: &str, a: &RunFigures, name_b: &str, b: &RunFigures) -> String {
             row(&format!("{name} {figure}"), &|f| pick(&of(f)).map(|ns| ns as f64), time);
         }
     }
+    if a.waiting > 0 || b.waiting > 0 {
+        row("still waiting", &|f| Some(f64::from(f.waiting)), whole);
+        row("longest so far", &|f| f.longest_wait_ns.map(|ns| ns as f64), time);
+    }
     let mut out = String::new();
     for (letter, name, run) in [("A", name_a, a), ("B", name_b, b)] {
         let others = match run.locks.as_ref().map_or(0, Vec::len) {

@@ -20,6 +20,12 @@ pub struct WorkerFigures {
     pub wait_ns: Figures,
     pub hold_ns: Figures,
     pub state: String,
+    /// For how long it has been in that state, pauses left out.
+    #[serde(default)]
+    pub state_ns: u64,
+    /// It was in that state before watching began: for longer than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
     /// Its process is stopped by a signal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
@@ -27,6 +33,14 @@ pub struct WorkerFigures {
     pub runs: Option<RunsFigures>,
     #[serde(flatten)]
     pub task: Option<Task>,
+}
+
+/// Since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Since {
+    /// Since before watching began.
+    Before,
 }
 
 /// How commands ended.
@@ -155,6 +169,12 @@ pub struct RunFigures {
     pub hold_ns: Figures,
     /// From a release to the next waiter's acquisition.
     pub handoff_ns: Figures,
+    /// How many wait at the end; the waits above are those that are over.
+    #[serde(default)]
+    pub waiting: u32,
+    /// Of those, the one that has waited longest.
+    #[serde(default)]
+    pub longest_wait_ns: Option<u64>,
     /// Each worker.
     pub workers: Vec<WorkerFigures>,
     /// What is wrong at the end.
@@ -211,6 +231,8 @@ impl RunFigures {
             wait_ns: model.wait().all().figures(),
             hold_ns: model.hold().all().figures(),
             handoff_ns: model.handoff().all().figures(),
+            waiting: model.waiting(),
+            longest_wait_ns: model.longest_waiter().map(|(_, ns)| ns),
             // One without a process was only ever at another lock.
             workers: model.actors().iter().filter(|a| a.pid != 0).map(|a| worker(model, a)).collect(),
             findings: findings(locks, model)
@@ -238,6 +260,8 @@ fn worker(model: &Model, a: &Actor) -> WorkerFigures {
         wait_ns: a.wait.figures(),
         hold_ns: a.hold.figures(),
         state: a.state.as_str().into(),
+        state_ns: model.in_state(a),
+        since: a.before.then_some(Since::Before),
         stopped: a.stopped_since.is_some(),
         runs: RunsFigures::of(model, a.runs.as_deref()),
         task: a.task.as_deref().cloned(),

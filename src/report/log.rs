@@ -205,11 +205,16 @@ fn kept_by(keepers: &[Keeper]) -> String {
 
 fn won(a: &Acquisition, precision: u64) -> String {
     let handoff = a.handoff_ns.map(|ns| format!(", handoff {}", dur(ns))).unwrap_or_default();
-    format!("acquired #{}{}, waited {}{handoff}", a.seq, shared(a.mode), seconds_within(a.waited_ns, precision))
+    format!("acquired #{}{}, waited {}{handoff}", a.seq, shared(a.mode), lasted(a.waited_ns, precision))
 }
 
 fn released(held_ns: u64, precision: u64) -> String {
-    format!("released, held {}", seconds_within(held_ns, precision))
+    format!("released, held {}", lasted(held_ns, precision))
+}
+
+/// Seconds to the millisecond, as people's own logs have them; of less than one, what there is.
+fn lasted(ns: u64, precision: u64) -> String {
+    if ns < 1_000_000 && precision == 0 { dur(ns) } else { seconds_within(ns, precision) }
 }
 
 fn shared(mode: LockMode) -> &'static str {
@@ -277,5 +282,10 @@ mod tests {
         drop(log);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "    3.000 s  worker-2   acquired #17, waited 2.005 s, handoff 41.2 \u{b5}s\n");
+        assert_eq!(
+            [released(999_999, 0), released(20_300, 0)],
+            ["released, held 1.00 ms", "released, held 20.3 \u{b5}s"]
+        );
+        assert_eq!(released(20_300, 100_000_000), "released, held 0.0 s", "no more is known");
     }
 }

@@ -1,7 +1,8 @@
 //! What the run came to: totals, then a row a worker.
 
 use super::Report;
-use crate::format::{clock, count, dur_or_dash, percent, printable, rate, seconds, shell};
+use crate::event::How;
+use crate::format::{clock, count, dur, dur_or_dash, dur_within, percent, printable, rate, seconds, shell};
 use crate::model::finding::findings;
 use crate::model::{Actor, Latency, Locks, Model, State};
 use std::io::{self, Write};
@@ -38,6 +39,13 @@ impl<W: Write> Summary<W> {
             model.info().kind,
             printable(&model.info().name)
         )?;
+        if let Some(watch) = begin.watch.as_ref().filter(|w| w.how == How::Sampled) {
+            writeln!(
+                out,
+                "sampled: times are right to {}, what is shorter may not have been seen",
+                dur(watch.precision_ns)
+            )?;
+        }
         let since = model.now().saturating_sub(model.duration());
         if since > 0 {
             writeln!(out, "since {}, when the statistics before were forgotten:", clock(since))?;
@@ -67,6 +75,7 @@ impl<W: Write> Summary<W> {
             count(model.gave_up()),
             count(model.kills()),
         )?;
+        at_the_end(model).iter().try_for_each(|text| writeln!(out, "{text}"))?;
         if let Some(words) = &begin.setup.command {
             let (ended, failed) = model.runs().map_or((0, 0), |r| (r.count, r.failed));
             let how = model.runs().map(|r| r.failures_in_words()).filter(|w| !w.is_empty());
@@ -164,6 +173,25 @@ impl<W: Write> Summary<W> {
     }
 }
 
+/// Who still waits, and who holds it meanwhile: what is not over is in no figure of those that are.
+fn at_the_end(model: &Model) -> Vec<String> {
+    let since = |a: &Actor| {
+        let least = if a.before { "at least " } else { "" };
+        format!("{} for {least}{}", a.full_name(), dur_within(model.in_state(a), model.precision(), false))
+    };
+    let Some((waiter, _)) = model.longest_waiter() else { return Vec::new() };
+    let holds = match (model.holder_count(), model.holders().next()) {
+        (_, None) => "nobody".into(),
+        (1, Some(holder)) => since(holder),
+        (n, Some(first)) => format!("{n}, the first {}", since(first)),
+    };
+    let waits = match model.waiting() {
+        1 => since(waiter),
+        n => format!("{n}, longest {}", since(waiter)),
+    };
+    vec![format!("still holding: {}", printable(&holds)), format!("still waiting: {}", printable(&waits))]
+}
+
 impl<W: Write + Send> Report for Summary<W> {
     fn sums_up(&self) -> bool {
         true
@@ -216,6 +244,26 @@ mod tests {
         assert!(text.contains("1 acquisitions in 2.000 s"), "{text}");
         assert!(text.contains("  stopped, holding\n"), "{text}");
         assert!(!text.contains("worker-2"), "removed, and it did nothing since: {text}");
+    }
+
+    #[test]
+    fn what_is_not_over_is_said() {
+        let info = LockInfo { name: "/x".into(), kind: LockKind::Flock, file: None };
+        let mut locks = Locks::new(Begin::of_watch(info.clone(), false));
+        let mut tell = |t: u64, actor: u32, what| {
+            locks.apply(&Event { t: t * 1_000_000_000, lock: 0, actor, pid: 100 + actor as i32, what });
+        };
+        let mode = LockMode::Exclusive;
+        tell(0, 0, What::Announced(Box::new(info)));
+        tell(1, 1, What::Found { mode, holds: true });
+        tell(1, 2, What::Found { mode, holds: false });
+        tell(3, 3, What::Waiting { mode });
+        locks.advance(101_000_000_000);
+        let mut out = Vec::new();
+        Summary::new(&mut out).end(&locks).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("\nstill holding: worker-1 (pid 101) for at least 1m 40s\n"), "{text}");
+        assert!(text.contains("\nstill waiting: 2, longest worker-2 (pid 102) for at least 1m 40s\n"), "{text}");
     }
 
     #[test]
