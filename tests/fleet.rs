@@ -128,6 +128,19 @@ fn a_successor_waits_for_itself() {
     assert!(waits > 20, "{text}");
 }
 
+/// Somebody else may hold the lock file that a lab is given: then its workers wait, and none of them holds it.
+#[test]
+fn a_lock_that_another_program_holds_is_told() {
+    let (_folder, path) = lock_file();
+    let file = std::fs::File::open(&path).unwrap();
+    let held = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, e)| e).unwrap();
+    let args = ["-w", "2", "--hold", "1h", "--threshold", "outside-time=100ms", path.to_str().unwrap()];
+    let terminal = Terminal::start(&args);
+    terminal.see("another program holds the lock: 2 wait");
+    drop(held);
+    terminal.see_that("a holder", |t| t.contains("● holding") && !t.contains("another program"));
+}
+
 /// The kernel's own list names the holder and the waiters that the screen names, for each kind of lock.
 #[test]
 fn proc_locks_agrees_with_the_screen() {

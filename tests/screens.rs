@@ -610,7 +610,7 @@ fn pictures_show_what_they_are_for() {
     let starved = text(&dark(&scene::starved(), |_| {}));
     assert!(starved.contains("worker-4 (pid 1904) starves"), "{starved}");
     let says = ["worker-10 (pid 1910) has held it"; 2].into_iter().chain(["worker-1 (pid 1901) has held it"; 5]);
-    let says = says.chain(["nobody holds it just now"]).chain(["worker-2 (pid 1902) has held it"; 3]);
+    let says = says.chain(["no worker holds it just now"]).chain(["worker-2 (pid 1902) has held it"; 3]);
     let moments: Vec<String> = scene::moments().iter().map(|m| text(&dark(m, |_| {}))).collect();
     assert_eq!(moments.len(), says.clone().count());
     for (moment, says) in moments.iter().zip(says) {

@@ -175,7 +175,7 @@ _flockmon() {
                     return 0
                     ;;
                 --threshold)
-                    COMPREPLY=($(compgen -W "list deadlock-time= crash-loop-deaths= dead-time= uninterruptible-time= inherited-time= long-hold-factor= long-hold-time= long-hold-samples= long-hold-unknown= starvation-wait= starvation-rounds= starvation-streak= failed-runs= convoy-time= convoy-turns= lost-events=" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "list deadlock-time= crash-loop-deaths= dead-time= uninterruptible-time= inherited-time= outside-time= long-hold-factor= long-hold-time= long-hold-samples= long-hold-unknown= starvation-wait= starvation-rounds= starvation-streak= failed-runs= convoy-time= convoy-turns= lost-events=" -- "${cur}"))
                     return 0
                     ;;
                 --fps)
@@ -319,7 +319,7 @@ _flockmon() {
                     return 0
                     ;;
                 --threshold)
-                    COMPREPLY=($(compgen -W "list deadlock-time= crash-loop-deaths= dead-time= uninterruptible-time= inherited-time= long-hold-factor= long-hold-time= long-hold-samples= long-hold-unknown= starvation-wait= starvation-rounds= starvation-streak= failed-runs= convoy-time= convoy-turns= lost-events=" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "list deadlock-time= crash-loop-deaths= dead-time= uninterruptible-time= inherited-time= outside-time= long-hold-factor= long-hold-time= long-hold-samples= long-hold-unknown= starvation-wait= starvation-rounds= starvation-streak= failed-runs= convoy-time= convoy-turns= lost-events=" -- "${cur}"))
                     return 0
                     ;;
                 --fps)
@@ -445,7 +445,7 @@ _flockmon() {
                     return 0
                     ;;
                 --threshold)
-                    COMPREPLY=($(compgen -W "list deadlock-time= crash-loop-deaths= dead-time= uninterruptible-time= inherited-time= long-hold-factor= long-hold-time= long-hold-samples= long-hold-unknown= starvation-wait= starvation-rounds= starvation-streak= failed-runs= convoy-time= convoy-turns= lost-events=" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "list deadlock-time= crash-loop-deaths= dead-time= uninterruptible-time= inherited-time= outside-time= long-hold-factor= long-hold-time= long-hold-samples= long-hold-unknown= starvation-wait= starvation-rounds= starvation-streak= failed-runs= convoy-time= convoy-turns= lost-events=" -- "${cur}"))
                     return 0
                     ;;
                 --fps)

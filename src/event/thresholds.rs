@@ -85,6 +85,8 @@ thresholds! {
         "the holder has slept in the kernel for so long while others wait";
     inherited_time "inherited-time" Time 2 * S, 0..=LONGEST_NS, Inherited,
         "another process than the one that took it has kept the lock for so long while others wait";
+    outside_time "outside-time" Time 2 * S, 0..=LONGEST_NS, HeldOutside,
+        "in a lab, workers have queued for so long while none of them held the lock";
     long_hold_factor "long-hold-factor" Count 5, 1..=MOST, LongHold,
         "a hold lasts so many times what 99 of 100 holds of that lock lasted";
     long_hold_time "long-hold-time" Time S, 0..=LONGEST_NS, LongHold,

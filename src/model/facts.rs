@@ -186,6 +186,11 @@ impl Model {
         (total > 0).then(|| (busy.total as f64 / total as f64).min(1.0))
     }
 
+    /// For how long nobody has held it, in ns, pauses left out; none where somebody does.
+    pub fn free_for(&self) -> Option<u64> {
+        self.holders.is_empty().then(|| self.active(self.now).saturating_sub(self.busy.until))
+    }
+
     /// Acquisitions whose first try failed.
     pub fn contended(&self) -> u64 {
         self.contended

@@ -20,7 +20,7 @@ impl Lab {
             Command::TogglePause => self.pause(!self.paused),
             Command::KillHolder(lock) => {
                 let Some(holder) = self.holder_of(lock) else {
-                    return Ok(Some("nobody holds the lock just now".into()));
+                    return Ok(Some("no worker holds the lock just now".into()));
                 };
                 return self.kill(holder.worker).map(Some);
             }
@@ -119,7 +119,7 @@ impl Lab {
                 stopped.iter().map(|(id, _)| format!("worker-{id}")).collect::<Vec<_>>().join(", ")
             ));
         }
-        let Some(holder) = self.holder_of(lock) else { return Ok("nobody holds the lock just now".into()) };
+        let Some(holder) = self.holder_of(lock) else { return Ok("no worker holds the lock just now".into()) };
         let pid = Pid::from_raw(holder.pid as i32);
         self.signal(pid, Signal::SIGSTOP)
             .with_context(|| format!("cannot stop worker-{} (pid {pid})", holder.worker))?;

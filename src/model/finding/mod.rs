@@ -16,6 +16,7 @@ mod deadlock;
 mod failed_runs;
 mod inherited;
 mod long_hold;
+mod outside;
 mod split;
 mod starvation;
 mod step;
@@ -30,6 +31,7 @@ pub use deadlock::Deadlock;
 pub use failed_runs::FailedRuns;
 pub use inherited::Inherited;
 pub use long_hold::LongHold;
+pub use outside::HeldOutside;
 pub use split::{MixedKinds, PathChanged};
 pub use starvation::{PollStarvation, Starvation};
 pub use step::{Keys, Step};
@@ -96,7 +98,7 @@ macro_rules! findings {
 // The gravest first.
 findings! {
     Deadlock Violation PathChanged MixedKinds CrashLoop
-    HolderStopped HolderGone HolderZombie HolderUninterruptible Inherited
+    HolderStopped HolderGone HolderZombie HolderUninterruptible Inherited HeldOutside
     LongHold Starvation PollStarvation FailedRuns Convoy
     Warning Dropped
 }

@@ -337,6 +337,32 @@ fn long_hold() {
 }
 
 #[test]
+fn held_outside() {
+    let mut locks = lab(0);
+    waits(&mut locks, S, 1);
+    waits(&mut locks, S, 2);
+    assert_eq!(kinds(&mut locks, 2 * S), []);
+    let text = only(&mut locks, 14 * S, FindingKind::HeldOutside);
+    says(
+        &text,
+        &["another program holds the lock: 2 wait, and no worker has held it for 14.0 s; see which: flockmon watch x"],
+    );
+    wins(&mut locks, 15 * S, 1, 1, 0);
+    assert_eq!(kinds(&mut locks, 60 * S), [], "a worker does");
+    lets_go(&mut locks, 60 * S, 1, 1, 45 * S);
+    assert_eq!(kinds(&mut locks, 61 * S), []);
+    // One that polls finds nobody there, and naps.
+    let mut locks = lab(0);
+    waits(&mut locks, S, 1);
+    tell(&mut locks, S, 1, What::Tried { mode: LockMode::Exclusive, count: 1 });
+    assert_eq!(kinds(&mut locks, 60 * S), []);
+    // Who waits in a watch waits for whoever holds it, seen or not.
+    let mut locks = watch(&[LockKind::Flock]);
+    waits(&mut locks, S, 1);
+    assert_eq!(kinds(&mut locks, 60 * S), []);
+}
+
+#[test]
 fn starvation_by_those_who_come_later() {
     let mut locks = lab(0);
     waits(&mut locks, 0, 3);

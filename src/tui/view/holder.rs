@@ -65,6 +65,8 @@ fn verdict(model: &Model, ui: &Ui, width: usize) -> (String, Style) {
         return match (model.waiting(), living) {
             (0, 0) => ("no worker lives".into(), theme.alarm),
             (0, _) => ("nobody holds it and nobody waits".into(), theme.text),
+            // Of a lab its workers are known, and nobody else.
+            (n, _) if !model.is_watched() => (format!("no worker holds it just now; {n} wait{oldest}"), theme.text),
             (n, _) => (format!("nobody holds it just now; {n} wait{oldest}"), theme.text),
         };
     };
