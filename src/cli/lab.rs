@@ -5,7 +5,7 @@ use crate::dist::Dist;
 use crate::event::LockKind;
 use crate::lab::scene::{Scene, SceneArg};
 use crate::lab::{Acquire, Config, Restart};
-use clap::{Args, Parser};
+use clap::{Args, FromArgMatches};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -116,7 +116,9 @@ impl LabArgs {
 pub fn expand_scene(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut args: Vec<OsString> = args.into_iter().collect();
     // What is wrong with them is said when they are read in earnest.
-    let scene = Cli::try_parse_from(&args).ok().filter(|cli| cli.sub.is_none()).and_then(|cli| cli.lab.scene());
+    let matches = crate::config::command().try_get_matches_from(&args).ok();
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches).ok());
+    let scene = cli.filter(|cli| cli.sub.is_none()).and_then(|cli| cli.lab.scene());
     if let Some(scene) = scene {
         args.splice(1..1, scene.options.iter().map(OsString::from));
     }
@@ -126,6 +128,7 @@ pub fn expand_scene(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
 
     #[test]
     fn defaults_are_the_scene() {
@@ -145,6 +148,9 @@ mod tests {
         assert_eq!(plain.scene().unwrap().name, "courteous");
         let mine = parse(&["--hold", "2s", "--scene", "courteous", "x"]);
         assert_eq!((mine.hold, mine.think), (Dist::Fixed(2_000_000_000), Dist::Fixed(1_000_000)));
+        // As well beside what takes back a preference.
+        let args = ["flockmon", "--scene", "courteous", "--color", "--no-ascii"].map(OsString::from);
+        assert!(expand_scene(args).contains(&"--think".into()));
         assert_eq!(parse(&["--scene", "deadlock", "-w", "2"]).workers, 2);
         assert_eq!(parse(&["--workers", "2"]).workers, 2);
     }
