@@ -9,7 +9,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// A stream that takes nothing for so long in the end is given up.
+/// A stream beside standard output that takes nothing for so long in the end is given up.
 const STALLED: Duration = Duration::from_secs(5);
 
 impl Session {
@@ -18,6 +18,8 @@ impl Session {
         let now = self.source.now();
         let last = self.source.finish();
         self.take(last);
+        // What was told last may have happened after the end was decided upon.
+        let now = now.max(self.locks.now());
         self.locks.advance(now);
         if self.tells_news() {
             let news = self.news.since(&self.locks);
@@ -60,7 +62,8 @@ impl Session {
         }
     }
 
-    /// Waits for a report to be written, as long as its stream takes anything and nobody is in a hurry.
+    /// Waits for a report to be written, as long as nobody is in a hurry: whoever reads standard output may take his time.
+    /// One beside is waited for as long as its stream takes anything.
     fn end_outlet(&mut self, number: usize) {
         let locks = &self.locks;
         let Some(outlet) = self.outlets.get_mut(number) else { return };
@@ -71,9 +74,11 @@ impl Session {
             if outlet.waiting() != waiting {
                 (waiting, moved) = (outlet.waiting(), Instant::now());
             }
-            if moved.elapsed() > STALLED || self.signals.try_iter().any(hurry) {
+            let stalled = !outlet.vital && moved.elapsed() > STALLED;
+            if stalled || self.signals.try_iter().any(hurry) {
                 self.failed = true;
-                complain(&format!("gave up writing to {}: nobody reads it; its end is missing", outlet.name));
+                let why = if stalled { ": nobody reads it" } else { "" };
+                complain(&format!("gave up writing to {}{why}; its end is missing", outlet.name));
                 return;
             }
             std::thread::sleep(Duration::from_millis(1));
