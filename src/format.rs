@@ -87,6 +87,11 @@ pub fn shell(words: &[String]) -> String {
     printable(&words.iter().map(quoted).collect::<Vec<_>>().join(" "))
 }
 
+/// The same line by line.
+pub fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
 /// A duration of `ns` known to `precision` ns, or a dash where there is none.
 pub fn dur_or_dash(ns: Option<u64>, precision: u64) -> String {
     ns.map_or_else(|| "-".into(), |ns| dur_within(ns, precision, false))

@@ -3,6 +3,7 @@
 use flockmon::cli::expand_scene;
 use flockmon::config::Settings;
 use flockmon::failure::Failure;
+use flockmon::format::printable_lines;
 use flockmon::run;
 use std::process::ExitCode;
 
@@ -18,7 +19,8 @@ fn main() -> ExitCode {
                 Failure::Running(error) => (1, error),
             };
             // The terminal may be gone, and then there is nobody to tell.
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("flockmon: {error:#}\n").as_bytes());
+            let text = format!("flockmon: {}\n", printable_lines(&format!("{error:#}")));
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
             ExitCode::from(status)
         }
     }

@@ -127,7 +127,7 @@ impl<W: Write> Summary<W> {
         let all = model.acquisitions().max(1) as f64;
         let time = |ns| dur_or_dash(ns, model.precision());
         let mut columns: Vec<Column<'_>> = vec![
-            ("worker", Box::new(|a| model.label(a).0)),
+            ("worker", Box::new(|a| printable(&model.label(a).0))),
             ("pid", Box::new(|a| model.label(a).1.to_string())),
             ("got", Box::new(|a| count(a.got))),
             ("share", Box::new(|a| percent(a.got as f64 / all))),

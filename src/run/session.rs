@@ -11,6 +11,7 @@ mod screen;
 use crate::cli::{Output, ShowArgs};
 use crate::event::{Command, Event, What, singly};
 use crate::failure::Failure;
+use crate::format::printable_lines;
 use crate::model::Locks;
 use crate::model::finding::News;
 use crate::report::{Json, Jsonl, Log, Outlet, Perfetto, Progress, Report, Summary, Trouble, told};
@@ -318,5 +319,5 @@ impl Session {
 
 /// Says something on standard error; where that is gone too, there is nobody to tell.
 fn complain(text: &str) {
-    let _ = io::stderr().write_all(format!("flockmon: {text}\n").as_bytes());
+    let _ = io::stderr().write_all(format!("flockmon: {}\n", printable_lines(text)).as_bytes());
 }
