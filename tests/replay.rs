@@ -125,6 +125,8 @@ fn every_line_is_as_the_schema_says() {
         &["-w", "3", "--hold", "20ms", "--acquire", "timeout:2ms", "-d", "300ms"],
         &["-w", "2", "--hold", "0", "--keep-open", "-n", "3000"],
         &["-w", "1", "--hold", "1h", "-d", "50ms"],
+        &["--scene", "inherited", "--hold", "5ms", "-d", "300ms", "--threshold", "convoy-time=5s"],
+        &["--scene", "deadlock", "--hold", "5ms", "-d", "300ms"],
     ] {
         let out = run(&[args, &["-o", "json", "--force", "--record", text(&file)]].concat());
         let object: Value = serde_json::from_slice(&out.stdout).unwrap();
@@ -144,6 +146,68 @@ fn every_line_is_as_the_schema_says() {
             };
             assert!(validator.is_valid(&line), "{line}");
         }
+    }
+}
+
+/// Two that wait for each other are told to get the lock when the end has set them free: after it.
+#[test]
+fn a_replay_ends_when_the_run_did() {
+    for _ in 0..8 {
+        let (_folder, file) = folder();
+        let args =
+            ["--scene", "deadlock", "-w", "4", "--hold", "2ms", "-d", "60ms", "-o", "json", "--record", text(&file)];
+        let live = stdout(&run(&args));
+        assert_eq!(stdout(&run(&["replay", "-o", "json", text(&file)])), live);
+    }
+}
+
+#[test]
+fn a_lock_file_is_never_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let base: &[&str] = &["-w", "2", "-n", "1", "-o", "json", "--force"];
+    let named = |name: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, "precious").unwrap();
+        path
+    };
+    let (plot, log, own) = (named("wait.hgrm"), named("worker-9.log"), named("own"));
+    let here = text(folder.path());
+    refused(&[base, &["--hgrm", here, text(&plot)]].concat(), &["wait.hgrm", "is the lock file"]);
+    refused(&[base, &["--log", here, text(&log), "--", "true"]].concat(), &["worker-9.log", "is the lock file"]);
+    refused(&[base, &["--record", text(&own), text(&own)]].concat(), &["own", "is the lock file"]);
+    for path in [plot, log, own] {
+        assert_eq!(fs::read_to_string(path).unwrap(), "precious");
+    }
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let args = ["-w", "1", "--hold", "1ms", "-n", "2", "-o", "json", "--force", "--record", text(&pipe)];
+    refused(&args, &["nobody reads it"]);
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).unwrap()
+    });
+    // The reader has opened it when the run may begin.
+    let ran = wait_for("a reader", || Some(run(&args)).filter(|out| out.status.success()));
+    assert!(ran.status.success());
+    assert!(reader.join().unwrap().starts_with("{\"type\":\"begin\""));
+}
+
+/// A recording may come from anyone.
+#[test]
+fn a_recording_does_not_reach_for_the_terminal() {
+    let (_folder, file) = folder();
+    run(&["-w", "1", "--hold", "1ms", "-n", "2", "-o", "json", "--record", text(&file)]);
+    let begin = fs::read_to_string(&file).unwrap().lines().next().unwrap().to_owned();
+    let seen = r#"{"type":"seen","t":1,"lock":0,"worker":1,"pid":9,"tid":9,"comm":"\u001b[31mEVIL","cmdline":"","user":"","container":null,"kind":"flock","range":null}"#;
+    fs::write(&file, format!("{begin}\n{seen}\n{{\"type\":\"\\u001b[31m\",\"t\":2}}\n")).unwrap();
+    for output in ["summary", "log", "json"] {
+        let out = run(&["replay", "-o", output, text(&file)]);
+        assert!(![out.stdout, out.stderr].concat().contains(&0x1b), "{output}");
     }
 }
 

@@ -171,11 +171,16 @@ impl Logs {
     /// # Errors
     /// Which one cannot be removed, and why.
     pub(super) fn clear(&self) -> Result<()> {
-        let entries = std::fs::read_dir(self.folder()).into_iter().flatten().flatten();
-        for path in entries.map(|e| e.path()).filter(|p| is_log(p)) {
+        for path in self.there() {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
         Ok(())
+    }
+
+    /// The logs that there are, those of an earlier run before anything begins.
+    pub fn there(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = std::fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        entries.map(|e| e.path()).filter(|p| is_log(p))
     }
 
     fn folder(&self) -> &Path {

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 const TICKS: u32 = 5;
 const NS_PER_MS: f64 = 1e6;
 
-fn files(folder: &Path) -> [PathBuf; 3] {
+/// The files in `folder`.
+pub fn files(folder: &Path) -> [PathBuf; 3] {
     ["wait", "hold", "handoff"].map(|name| folder.join(format!("{name}.hgrm")))
 }
 

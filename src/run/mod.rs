@@ -81,7 +81,8 @@ fn lab(args: &LabArgs) -> Result<ExitCode, Failure> {
         .map_err(Failure::BadInput)?;
     let target = Target::prepare(args.lockfile.as_deref(), args.lock).map_err(Failure::BadInput)?;
     let record = prepare_recording(&args.run, &args.show, [target.path()])?;
-    prepare_hgrm(&args.show)?;
+    prepare_hgrm(&args.show, [target.path()])?;
+    program.as_ref().map_or(Ok(()), |p| spare_lock_file(p, &target)).map_err(Failure::BadInput)?;
     let seed = u64::from(std::process::id()) ^ crate::clock::now();
     let config = args.config(seed);
     let lab = match scene {
@@ -106,7 +107,7 @@ fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
     }
     let plan = Plan::of(args).map_err(Failure::BadInput)?;
     let record = prepare_recording(&args.run, &args.show, args.lockfiles.iter().map(PathBuf::as_path))?;
-    prepare_hgrm(&args.show)?;
+    prepare_hgrm(&args.show, args.lockfiles.iter().map(PathBuf::as_path))?;
     let signals = forward_signals(catch_signals()?)?;
     live(Box::new(plan.start()?), signals, &args.run, &args.show, output, record)?.go()
 }
@@ -151,6 +152,9 @@ fn suits(args: &LabArgs) -> Result<(), Error> {
         && let Some(meant) = crate::cli::subcommand_like(word)
         && path.symlink_metadata().is_err()
     {
+        if meant == word {
+            return Err(anyhow!("options stand behind the command: flockmon {word} --option …"));
+        }
         return Err(anyhow!(
             "there is no command '{word}', and no file of that name: did you mean flockmon {meant}? To make that file and lock it, write ./{word}"
         ));
@@ -189,14 +193,24 @@ fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         Some(Speed::Times(n)) => Some(n),
         None => on_screen.then_some(1.0),
     };
-    prepare_hgrm(&args.show)?;
     let player = Player::open(&args.file, speed, on_screen).map_err(Failure::BadInput)?;
+    prepare_hgrm(&args.show, [])?;
     let signals = forward_signals(catch_signals()?)?;
     Session::new(Box::new(player), signals, &args.show, output)?.go()
 }
 
-fn prepare_hgrm(show: &ShowArgs) -> Result<(), Failure> {
-    show.hgrm.as_deref().map_or(Ok(()), |folder| hgrm::prepare(folder, show.force)).map_err(Failure::BadInput)
+/// Makes the folder for histograms ready; none of the files that are `locked` is ever written to.
+fn prepare_hgrm<'p>(show: &ShowArgs, locked: impl IntoIterator<Item = &'p Path>) -> Result<(), Failure> {
+    let Some(folder) = &show.hgrm else { return Ok(()) };
+    let locked = recording::identities(locked);
+    hgrm::files(folder).iter().try_for_each(|file| recording::spare(file, &locked)).map_err(Failure::BadInput)?;
+    hgrm::prepare(folder, show.force).map_err(Failure::BadInput)
+}
+
+/// Nor are logs of earlier runs removed that are the lock file.
+fn spare_lock_file(program: &Program, target: &Target) -> Result<(), Error> {
+    let locked = recording::identities([target.path()]);
+    program.logs().there().try_for_each(|log| recording::spare(&log, &locked))
 }
 
 fn choose_output(show: &ShowArgs) -> Result<Output, Failure> {
