@@ -1,7 +1,7 @@
 //! A run in figures, as JSON has them: what `--output json` prints and `compare` reads.
 
 use crate::event::{FindingKind, Origin, Setup, Task, Watching};
-use crate::model::finding::findings;
+use crate::model::finding::Finder;
 use crate::model::runs::{End, Runs};
 use crate::model::{Actor, Figures, Locks, Model};
 use crate::record::{LockLine, SCHEMA};
@@ -203,11 +203,12 @@ impl RunFigures {
         let watch = begin.watch.clone();
         let config = watch.is_none().then(|| ConfigFigures { workers: begin.workers, setup: begin.setup.clone() });
         let total = watch.is_some().then(|| TotalFigures::of(locks));
-        let each = watch.is_some().then(|| locks.all().iter().map(|m| Self::of_one(locks, m)).collect());
-        Self { watch, locks: each, config, total, ..Self::of_one(locks, locks.first()) }
+        let finder = Finder::of(locks);
+        let each = watch.is_some().then(|| locks.all().iter().map(|m| Self::of_one(&finder, m)).collect());
+        Self { watch, locks: each, config, total, ..Self::of_one(&finder, locks.first()) }
     }
 
-    fn of_one(locks: &Locks, model: &Model) -> Self {
+    fn of_one(finder: &Finder<'_>, model: &Model) -> Self {
         let begin = model.begin();
         let streaks = model.streaks();
         Self {
@@ -235,10 +236,7 @@ impl RunFigures {
             longest_wait_ns: model.longest_waiter().map(|(_, ns)| ns),
             // One without a process was only ever at another lock.
             workers: model.actors().iter().filter(|a| a.pid != 0).map(|a| worker(model, a)).collect(),
-            findings: findings(locks, model)
-                .iter()
-                .map(|f| FindingFigures { kind: f.kind(), text: f.text() })
-                .collect(),
+            findings: finder.at(model).iter().map(|f| FindingFigures { kind: f.kind(), text: f.text() }).collect(),
             runs: RunsFigures::of(model, model.runs()),
             config: None,
             watch: None,

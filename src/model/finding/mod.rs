@@ -127,8 +127,30 @@ impl Finding {
 
 /// All findings of this moment at `model`, one of `locks`, the gravest first.
 pub fn findings(locks: &Locks, model: &Model) -> Vec<Finding> {
-    let circle = locks.deadlock();
-    look(Here { locks, model, limits: locks.thresholds(), circle: circle.as_deref() })
+    Finder::of(locks).at(model)
+}
+
+/// Finds what is wrong at many locks: what concerns all of them is looked for once.
+#[derive(Debug)]
+pub struct Finder<'a> {
+    locks: &'a Locks,
+    circle: Option<Vec<Wait>>,
+}
+
+impl<'a> Finder<'a> {
+    /// Of this moment.
+    pub fn of(locks: &'a Locks) -> Self {
+        Self { locks, circle: locks.deadlock() }
+    }
+
+    /// All findings at `model`, one of the locks, the gravest first.
+    pub fn at(&self, model: &Model) -> Vec<Finding> {
+        look(self.here(model))
+    }
+
+    fn here<'m>(&'m self, model: &'m Model) -> Here<'m> {
+        Here { locks: self.locks, model, limits: self.locks.thresholds(), circle: self.circle.as_deref() }
+    }
 }
 
 /// Tells findings as events when they appear, once each until they are gone.
@@ -142,9 +164,9 @@ impl News {
     /// What has been found since the last call.
     pub fn since(&mut self, locks: &Locks) -> Vec<Event> {
         let (mut told, mut known) = (Vec::new(), Vec::new());
-        let circle = locks.deadlock();
+        let finder = Finder::of(locks);
         for model in locks.all() {
-            let here = Here { locks, model, limits: locks.thresholds(), circle: circle.as_deref() };
+            let here = finder.here(model);
             if !model.is_lively() && !here.is_first() {
                 continue;
             }
