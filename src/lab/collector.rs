@@ -31,8 +31,8 @@ const FEW: usize = 32;
 /// From so many turns in one go on it naps long. What is told while it lasts, as longer waits and holds are, is no turn:
 /// however much of it there is, it is to be seen soon.
 const MANY: usize = 64;
-/// For how long it lingers, in ns, where few records have come: who lets go and who gets the lock then tell at the same time,
-/// each through its own pipe, and nobody is to see two holders because one was read first.
+/// For how long it lingers, in ns, where somebody is told to have the lock before the one before is told to have let go: both
+/// tell at the same time, each through its own pipe, and nobody is to see two holders because one was read first.
 const LINGER_NS: u64 = 300_000;
 /// How often the path is looked at, and the longest sleep.
 const LOOK_MS: u16 = 250;
@@ -88,6 +88,7 @@ impl Collector {
             epoll: self.epoll,
             judge: Judge::default(),
             path_was: None,
+            let_go: 0,
             batch: Vec::new(),
             buffer: vec![0; READ],
         };
@@ -155,7 +156,7 @@ impl Collector {
                 state.batch.extend(rest);
             }
             in_one_go += read;
-            lingered = !lingered && !over && (1..FEW).contains(&read.records);
+            lingered = !lingered && !over && (1..FEW).contains(&read.records) && state.lacks_a_release();
             if lingered {
                 reader.nap(calls, LINGER_NS);
                 continue;
@@ -187,6 +188,8 @@ struct Reading {
     epoll: Epoll,
     judge: Judge,
     path_was: Option<Option<u64>>,
+    /// The latest acquisition that is told to be over.
+    let_go: u64,
     batch: Vec<Event>,
     buffer: Vec<u8>,
 }
@@ -252,6 +255,21 @@ impl Reading {
             }
         }
         read
+    }
+
+    /// Whether the batch has somebody who waited for the lock and got it, but not that the one before let go.
+    fn lacks_a_release(&mut self) -> bool {
+        let mut won = 0;
+        for event in self.batch.iter().filter(|event| event.lock == 0) {
+            match &event.what {
+                What::Released { seq, .. } => self.let_go = self.let_go.max(*seq),
+                What::Cycle { acquired, .. } => self.let_go = self.let_go.max(acquired.seq),
+                What::Turns(turns) => self.let_go = self.let_go.max(turns.last().map_or(0, |turn| turn.seq)),
+                What::Acquired(acquired) if acquired.contended => won = won.max(acquired.seq),
+                _ => {}
+            }
+        }
+        won > self.let_go + 1
     }
 
     /// A worker blocked in the kernel cannot write; what it does stands in its slot.
