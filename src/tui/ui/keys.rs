@@ -1,7 +1,7 @@
 //! What keys and the mouse do: to what the screen remembers, and as a [`Request`] to the loop. Pure: no clock, no I/O.
 
 use super::{Overlay, Panel, Request, Ui};
-use crate::event::{ActorId, Command};
+use crate::event::{ActorId, Command, LockId};
 use crate::model::{Actor, Locks};
 use crate::tui::column::Column;
 use crate::tui::keymap::{Action, Place};
@@ -39,20 +39,6 @@ impl Ui {
             }
             return None;
         };
-        if self.lists() && self.overlay.is_none() {
-            let order = self.picker.order(self.shown(locks));
-            if let Some(outcome) = self.picker.on_action(pressed, &order) {
-                match outcome {
-                    Outcome::Open(id) => (self.opened, self.selected, self.scroll) = (Some(id), None, 0),
-                    Outcome::NotHere => {
-                        let key = self.key(Action::Detail).map(|key| format!(" ({key})")).unwrap_or_default();
-                        self.say(format!("this is for one lock: open one first{key}"));
-                    }
-                    Outcome::Moved => {}
-                }
-                return None;
-            }
-        }
         if self.overlay == Some(Overlay::Help) && pressed.changes_something() {
             // Whoever reads what a key does, and tries it, cannot see whom it would hit.
             let close = self.keys.keys(&[Action::Help, Action::Back], " or ", self.place);
@@ -60,7 +46,9 @@ impl Ui {
             self.say(format!("the help hides what this would act on: close it first{close}"));
             return None;
         }
-        let lock = self.opened.unwrap_or(0);
+        if self.lists() && self.on_list_key(pressed, locks) {
+            return None;
+        }
         match pressed {
             Action::Step => return source(Command::Step),
             Action::NextLandmark => return source(Command::NextLandmark),
@@ -73,18 +61,9 @@ impl Ui {
             // Other programs are never paused: what they show is.
             Action::Pause if self.is_watch() => self.freeze(locks),
             Action::Pause => return source(Command::TogglePause),
-            Action::KillHolder | Action::StallHolder if self.frozen.is_some() => {
-                return self.aim_at_holder(pressed, locks).map(Request::Source);
+            Action::KillHolder | Action::StallHolder | Action::KillSelected => {
+                return self.aim(pressed, locks).map(Request::Source);
             }
-            Action::KillHolder => return source(Command::KillHolder(lock)),
-            Action::StallHolder => return source(Command::StallHolder(lock)),
-            Action::KillSelected => match self.selected {
-                Some(id) => return self.is_still_there(id, locks).then_some(Request::Source(Command::Kill(lock, id))),
-                None => {
-                    let keys = self.keys.arrows(self.place).map(|keys| format!("{keys} or ")).unwrap_or_default();
-                    self.say(format!("select a worker first, with {keys}the mouse"));
-                }
-            },
             Action::AddWorker => return source(Command::AddWorker),
             Action::RemoveWorker => return source(Command::RemoveWorker),
             Action::HoldShorter => return source(Command::StepHold(false)),
@@ -127,6 +106,38 @@ impl Ui {
             Action::Suspend => return Some(Request::Suspend),
         }
         None
+    }
+
+    /// What a key does to the list of locks, or to what lies over it; whether it has its meaning there. What acts on one
+    /// lock has none: there is no telling which one is meant.
+    fn on_list_key(&mut self, pressed: Action, locks: &Locks) -> bool {
+        if self.overlay.is_some() && pressed.is_of_list() {
+            return self.hides_list_from(pressed);
+        }
+        let order = self.picker.order(self.shown(locks));
+        match self.picker.on_action(pressed, &order) {
+            None => return false,
+            Some(Outcome::Open(id)) => (self.opened, self.selected, self.scroll) = (Some(id), None, 0),
+            Some(Outcome::NotHere) => self.say_not_here(),
+            Some(Outcome::Moved) => {}
+        }
+        true
+    }
+
+    /// Whether what lies over the list hides from whoever presses this key what it would do; then that is said.
+    fn hides_list_from(&mut self, pressed: Action) -> bool {
+        let hides = matches!(pressed, Action::Detail | Action::SortLeft | Action::SortRight | Action::Reverse);
+        if hides {
+            let close = self.key(Action::Back).map(|key| format!(" ({key})")).unwrap_or_default();
+            self.say(format!("this is for the list: close what lies over it first{close}"));
+        }
+        hides
+    }
+
+    fn say_not_here(&mut self) {
+        let key = self.key(Action::Detail).filter(|_| self.overlay.is_none());
+        let key = key.map(|key| format!(" ({key})")).unwrap_or_default();
+        self.say(format!("this is for one lock: open one first{key}"));
     }
 
     /// The mouse was used.
@@ -175,10 +186,30 @@ impl Ui {
         self.frozen = if self.frozen.is_some() { None } else { Some(Box::new(locks.clone())) };
     }
 
+    /// Whom a key acts on: the holder of the lock that is opened, or the one selected there.
+    fn aim(&mut self, pressed: Action, locks: &Locks) -> Option<Command> {
+        let Some(lock) = self.opened else {
+            self.say_not_here();
+            return None;
+        };
+        match pressed {
+            Action::KillSelected => {
+                let Some(id) = self.selected else {
+                    let keys = self.keys.arrows(self.place).map(|keys| format!("{keys} or ")).unwrap_or_default();
+                    self.say(format!("select a worker first, with {keys}the mouse"));
+                    return None;
+                };
+                self.is_still_there(lock, id, locks).then_some(Command::Kill(lock, id))
+            }
+            _ if self.frozen.is_some() => self.aim_at_holder(pressed, lock, locks),
+            Action::StallHolder => Some(Command::StallHolder(lock)),
+            _ => Some(Command::KillHolder(lock)),
+        }
+    }
+
     /// What a key does to the holder that a frozen view shows: nothing where that one holds it no more, since nobody else is
     /// meant. What comes of it is to be seen, so the view goes on.
-    fn aim_at_holder(&mut self, pressed: Action, locks: &Locks) -> Option<Command> {
-        let lock = self.opened.unwrap_or(0);
+    fn aim_at_holder(&mut self, pressed: Action, lock: LockId, locks: &Locks) -> Option<Command> {
         let goes_on = self.key(Action::Freeze).map(|key| format!(": {key} goes on")).unwrap_or_default();
         let Some(shown) = self.model(locks).holders().next() else {
             self.say(format!("nobody holds it in the frozen view{goes_on}"));
@@ -205,9 +236,8 @@ impl Ui {
     }
 
     /// Whether the process that a frozen view shows as `id` is the one of now; then the view goes on.
-    fn is_still_there(&mut self, id: ActorId, locks: &Locks) -> bool {
+    fn is_still_there(&mut self, lock: LockId, id: ActorId, locks: &Locks) -> bool {
         let Some(frozen) = &self.frozen else { return true };
-        let lock = self.opened.unwrap_or(0);
         let of = |locks: &Locks| locks.get(lock).and_then(|m| m.actor(id)).map(|a| (a.pid, a.state.is_alive()));
         let (shown, now) = (of(frozen), of(locks));
         if shown == now {
@@ -224,6 +254,10 @@ impl Ui {
         if self.overlay == Some(Overlay::Help) {
             let to = isize::try_from(self.help_scroll).unwrap_or(0).saturating_add(by).clamp(0, 200);
             self.help_scroll = u16::try_from(to).unwrap_or(0);
+            return;
+        }
+        if self.lists() {
+            // No lock is open: there is nobody to be selected.
             return;
         }
         let order = self.order(self.model(locks));
@@ -306,6 +340,7 @@ mod tests {
     use super::*;
     use crate::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, What};
     use crate::tui::Look;
+    use crate::tui::ui::Figure;
     use ratatui::crossterm::event::KeyModifiers;
 
     fn ui() -> Ui {
@@ -437,6 +472,31 @@ mod tests {
             assert_eq!(press(&mut ui, &locks, code), None);
             assert!(ui.message.as_ref().is_some_and(|m| m.contains("open one first")), "{code:?}");
             assert!(ui.frozen.is_none() && !ui.span_chosen);
+        }
+    }
+
+    #[test]
+    fn what_lies_over_the_list_lets_no_key_through_to_a_lock() {
+        for over in ['!', '?'] {
+            let (mut ui, locks) = (ui(), model(3));
+            ui.opened = None;
+            press(&mut ui, &locks, KeyCode::Char(over));
+            let open = ui.overlay;
+            for code in "ksxwergG<>0".chars().map(KeyCode::Char).chain([KeyCode::Tab, KeyCode::Left, KeyCode::Enter]) {
+                let request = press(&mut ui, &locks, code);
+                // The statistics are those of all locks.
+                let reset = code == KeyCode::Char('0') && over == '!';
+                assert_eq!(request, reset.then_some(Request::Source(Command::Reset)), "{over} {code:?}");
+                let told = matches!(code, KeyCode::Char('g' | 'G')) || reset || ui.message.is_some();
+                assert!(told, "{over} {code:?}");
+            }
+            press(&mut ui, &locks, KeyCode::Down);
+            assert_eq!((ui.overlay, ui.opened, ui.selected), (open, None, None), "{over}");
+            assert!(open.is_some() && ui.frozen.is_none() && ui.enlarged.is_none() && !ui.span_chosen);
+            assert_eq!((ui.figure, ui.sort, ui.reverse), (Figure::Wait, Column::Worker, false));
+            press(&mut ui, &locks, KeyCode::Esc);
+            press(&mut ui, &locks, KeyCode::Enter);
+            assert_eq!(ui.opened, Some(0), "the list is back");
         }
     }
 
