@@ -153,7 +153,7 @@ fn subcommand(roff: &mut Roff, sub: &Command, root: &Command) {
 
 fn keys(roff: &mut Roff) {
     roff.control("SH", ["KEYS"]);
-    roff.text([roman("On the screen. The mouse works too: a click selects a worker, the wheel scrolls.")]);
+    roff.text([roman("On the screen. The mouse works too: a click selects a worker or a lock, the wheel scrolls.")]);
     let mut scopes: Vec<Scope> = Vec::new();
     for binding in BINDINGS {
         if !scopes.contains(&binding.scope) {

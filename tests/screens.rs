@@ -17,7 +17,7 @@ use flockmon::tui::{Column, Ui};
 
 use proptest::prelude::*;
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::style::Color;
 use scene::{S, buffer, busy, empty, run, tell, text};
 
@@ -475,6 +475,64 @@ fn a_watch() {
     watch_shots("watch_ranges", How::Exact, Some(watched::DATABASE), "", &SIZES[..1]);
     watch_shots("watch_sampled", How::Sampled, Some(watched::JOBS), "", &SIZES[..2]);
     watch_shots("watch_frozen", How::Exact, Some(watched::JOBS), " ", &SIZES[..1]);
+}
+
+/// The mouse is used at the line of the screen that says `what`.
+fn point(ui: &mut Ui, model: &Locks, screen: &str, what: &str, kind: MouseEventKind) {
+    let row = screen.lines().position(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {screen}"));
+    let row = u16::try_from(row).unwrap();
+    ui.on_mouse(MouseEvent { kind, column: 5, row, modifiers: KeyModifiers::NONE }, model);
+}
+
+#[test]
+fn the_mouse_selects_what_is_drawn() {
+    const CLICK: MouseEventKind = MouseEventKind::Down(MouseButton::Left);
+    let locks = watched::watch(How::Exact, true).locks;
+    let mut ui = watching(None);
+    let list = text(&buffer(&locks, &mut ui, 120, 36));
+    point(&mut ui, &locks, &list, "db.sqlite", CLICK);
+    assert_eq!((ui.picker.selected, ui.selected), (Some(watched::DATABASE), None));
+    point(&mut ui, &locks, &list, "lock-frontend", CLICK);
+    assert_eq!(ui.picker.selected, Some(watched::PACKAGES));
+    point(&mut ui, &locks, &list, "db.sqlite", MouseEventKind::ScrollUp);
+    assert_eq!((ui.picker.selected, ui.selected), (Some(watched::JOBS), None));
+    press(&mut ui, &locks, "!");
+    point(&mut ui, &locks, &list, "db.sqlite", CLICK);
+    point(&mut ui, &locks, &list, "db.sqlite", MouseEventKind::ScrollDown);
+    assert_eq!((ui.picker.selected, ui.selected), (Some(watched::JOBS), None), "the list is not to be seen");
+
+    // What is enlarged has rows of its own, and stands elsewhere than the table.
+    let fleet = run(100, S / 100, 20 * S);
+    let mut ui = unicode();
+    press(&mut ui, &fleet, "G");
+    let both = text(&buffer(&fleet, &mut ui, 100, 30));
+    let in_lane = both.lines().skip(20).find(|line| line.contains("worker-9")).unwrap().to_owned();
+    let name = in_lane.split_whitespace().nth(1).unwrap();
+    point(&mut ui, &fleet, &both, &in_lane, CLICK);
+    assert_eq!(ui.selected.map(|id| format!("worker-{id}")).as_deref(), Some(name));
+    press(&mut ui, &fleet, "eee");
+    let lanes = text(&buffer(&fleet, &mut ui, 100, 30));
+    let first =
+        lanes.lines().find_map(|line| line.split_whitespace().find(|word| word.starts_with("worker-"))).unwrap();
+    point(&mut ui, &fleet, &lanes, &format!("{first} "), CLICK);
+    assert_eq!(ui.selected.map(|id| format!("worker-{id}")).as_deref(), Some(first));
+    press(&mut ui, &fleet, "eeg");
+    for row in 0..30 {
+        let table = text(&buffer(&fleet, &mut ui, 100, 30));
+        let line = table.lines().nth(row).unwrap().to_owned();
+        let worker = line.split_whitespace().find_map(|word| word.strip_prefix("worker-")?.parse().ok());
+        let before = ui.selected;
+        point(&mut ui, &fleet, &table, &line, CLICK);
+        assert_eq!(ui.selected, worker.or(before), "{line}");
+    }
+    press(&mut ui, &fleet, "e");
+    let selected = ui.selected;
+    for row in 0..30 {
+        let histogram = text(&buffer(&fleet, &mut ui, 100, 30));
+        let kind = CLICK;
+        ui.on_mouse(MouseEvent { kind, column: 5, row, modifiers: KeyModifiers::NONE }, &fleet);
+        assert_eq!(ui.selected, selected, "a histogram has no workers: {histogram}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! leaves as a [`Request`]. No I/O but on the terminal, no clock.
 //!
 //! - `keymap.rs`: keys as data; footer, help, README come from it;
-//! - `ui.rs`: what the screen itself remembers (selection, sorting, what is open); `ui/keys.rs`: what keys do to it;
+//! - `ui.rs`: what the screen itself remembers (selection, sorting, what is open); `ui/keys.rs`, `ui/mouse.rs`: what is done to it;
 //! - `column.rs`: the columns of the table and how they sort;
 //! - `picker.rs`: the same for the list of locks;
 //! - `view/`: one file a panel;

@@ -1,8 +1,10 @@
 //! What the screen itself remembers: selection, order, what is open. Pure: no clock, no I/O.
 //!
-//! - `ui/keys.rs`: what keys and the mouse do to it.
+//! - `ui/keys.rs`: what keys do to it;
+//! - `ui/mouse.rs`: what the mouse does.
 
 mod keys;
+mod mouse;
 
 use super::column::Column;
 use super::keymap::{Action, Keymap, Place};
@@ -13,7 +15,7 @@ use crate::event::{ActorId, Command, LockId};
 use crate::model::finding::Finding;
 use crate::model::{Locks, Model, Span};
 use crate::source::{Children, Position, Question};
-use ratatui::layout::Rect;
+use mouse::Targets;
 use std::cmp::Reverse;
 
 const SECOND: u64 = 1_000_000_000;
@@ -146,8 +148,8 @@ pub struct Ui {
     pub enlarged: Option<Panel>,
     /// Said once, until the next key.
     pub message: Option<String>,
-    /// Where the rows of the table were drawn last, for the mouse.
-    pub rows: Rect,
+    /// What was drawn last that can be pointed at.
+    pub targets: Targets,
     /// How far the help is scrolled.
     pub help_scroll: u16,
     /// How far the detail is scrolled, in rows.
@@ -185,7 +187,7 @@ impl Ui {
             overlay: None,
             enlarged: None,
             message: None,
-            rows: Rect::ZERO,
+            targets: Targets::default(),
             help_scroll: 0,
             detail_scroll: 0,
             position: None,

@@ -71,7 +71,10 @@ impl Session {
         on.changed = true;
         let request = match input {
             Input::Key(key) => on.ui.on_key(key, &self.locks),
-            Input::Mouse(mouse) => on.ui.on_mouse(mouse, &self.locks),
+            Input::Mouse(mouse) => {
+                on.ui.on_mouse(mouse, &self.locks);
+                None
+            }
             Input::Resize => None,
             // The terminal is gone; there is nothing to restore and nobody to ask.
             Input::Lost => return Ok(Next::Quit),

@@ -1,4 +1,4 @@
-//! What keys and the mouse do: to what the screen remembers, and as a [`Request`] to the loop. Pure: no clock, no I/O.
+//! What keys do: to what the screen remembers, and as a [`Request`] to the loop. Pure: no clock, no I/O.
 
 use super::{Overlay, Panel, Request, Ui};
 use crate::event::{ActorId, Command, LockId};
@@ -6,11 +6,8 @@ use crate::model::{Actor, Locks};
 use crate::tui::column::Column;
 use crate::tui::keymap::{Action, Place};
 use crate::tui::picker::Outcome;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, MouseButton, MouseEvent, MouseEventKind};
-use ratatui::layout::Position;
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-/// Rows that the wheel moves at once.
-const WHEEL: isize = 3;
 /// Rows of a page of the detail.
 const DETAIL_PAGE: isize = 5;
 /// A jump in a recording, in ns.
@@ -140,24 +137,6 @@ impl Ui {
         self.say(format!("this is for one lock: open one first{key}"));
     }
 
-    /// The mouse was used.
-    pub fn on_mouse(&mut self, mouse: MouseEvent, locks: &Locks) -> Option<Request> {
-        match mouse.kind {
-            MouseEventKind::ScrollUp if self.overlay == Some(Overlay::Detail) => self.scroll_detail(-WHEEL),
-            MouseEventKind::ScrollDown if self.overlay == Some(Overlay::Detail) => self.scroll_detail(WHEEL),
-            MouseEventKind::ScrollUp => self.step(-WHEEL, locks),
-            MouseEventKind::ScrollDown => self.step(WHEEL, locks),
-            MouseEventKind::Down(MouseButton::Left)
-                if self.overlay.is_none() && self.rows.contains(Position::new(mouse.column, mouse.row)) =>
-            {
-                let row = self.scroll + usize::from(mouse.row.saturating_sub(self.rows.y));
-                self.selected = self.order(self.model(locks)).get(row).copied().or(self.selected);
-            }
-            _ => {}
-        }
-        None
-    }
-
     /// Moves the timeline a tenth of its length back in time, or forward; what moves on by itself is frozen first.
     fn go_back(&mut self, back: bool, locks: &Locks) {
         let Some(length) = self.timeline_ns() else {
@@ -250,7 +229,7 @@ impl Ui {
         false
     }
 
-    fn step(&mut self, by: isize, locks: &Locks) {
+    pub(super) fn step(&mut self, by: isize, locks: &Locks) {
         if self.overlay == Some(Overlay::Help) {
             let to = isize::try_from(self.help_scroll).unwrap_or(0).saturating_add(by).clamp(0, 200);
             self.help_scroll = u16::try_from(to).unwrap_or(0);
@@ -280,11 +259,12 @@ impl Ui {
         if self.overlay == Some(Overlay::Detail) {
             return self.scroll_detail(direction * DETAIL_PAGE);
         }
-        let rows = isize::try_from(self.rows.height.max(2) - 1).unwrap_or(1);
+        let height = self.targets.rows.height().max(self.targets.lanes.height());
+        let rows = isize::try_from(height.max(2) - 1).unwrap_or(1);
         self.step(direction * rows, locks);
     }
 
-    fn scroll_detail(&mut self, by: isize) {
+    pub(super) fn scroll_detail(&mut self, by: isize) {
         // What there is to scroll is known when it is drawn, which also takes back what is too far.
         self.detail_scroll = self.detail_scroll.saturating_add_signed(by);
     }

@@ -31,8 +31,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, ui: &mut Ui
     let outer = block("", &ui.theme, &ui.glyphs);
     let inner = outer.inner(area);
     let height = usize::from(inner.height.saturating_sub(1));
-    ui.rows = Rect { y: inner.y.saturating_add(1), height: inner.height.saturating_sub(1), ..inner };
+    let rows = Rect { y: inner.y.saturating_add(1), height: inner.height.saturating_sub(1), ..inner };
     ui.picker.reveal(&order, height);
+    ui.targets.locks.set(rows, ui.picker.rows.iter().copied());
     let (theme, glyphs, picker) = (&ui.theme, &ui.glyphs, &ui.picker);
 
     let first = picker.scroll + 1;
@@ -55,7 +56,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, ui: &mut Ui
     frame.render_widget(Row(heading(&columns, ui)), Rect { height: 1, ..inner });
     for (row, id) in picker.rows.iter().enumerate() {
         let Some(model) = locks.get(*id) else { continue };
-        let y = ui.rows.y.saturating_add(u16::try_from(row).unwrap_or(u16::MAX));
+        let y = rows.y.saturating_add(u16::try_from(row).unwrap_or(u16::MAX));
         let selected = picker.selected == Some(*id);
         let style = if selected { theme.selected } else { Style::new() };
         let area = Rect { y, height: 1, ..inner }.intersection(inner);

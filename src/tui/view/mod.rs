@@ -48,6 +48,7 @@ const HISTOGRAM: [u16; 3] = [28, 34, 46];
 /// Draws a frame.
 pub fn draw(frame: &mut Frame<'_>, live: &Locks, ui: &mut Ui) {
     let area = frame.area();
+    ui.targets.clear();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         too_small(frame, area, ui);
         return backdrop(frame, ui.theme.screen);

@@ -64,8 +64,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
     let outer = block("", &ui.theme, &ui.glyphs);
     let inner = outer.inner(area);
     let height = usize::from(inner.height.saturating_sub(1));
-    ui.rows = Rect { y: inner.y.saturating_add(1), height: inner.height.saturating_sub(1), ..inner };
+    let rows = Rect { y: inner.y.saturating_add(1), height: inner.height.saturating_sub(1), ..inner };
     ui.reveal(&order, height);
+    ui.targets.rows.set(rows, order.iter().skip(ui.scroll).copied());
     let columns = fitting(usize::from(inner.width).saturating_sub(POINTER), model);
     ui.columns = columns.iter().map(|(column, _)| *column).collect();
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
@@ -87,7 +88,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Mod
     let all = model.acquisitions();
     for (row, id) in order.iter().skip(ui.scroll).take(height).enumerate() {
         let Some(actor) = model.actor(*id) else { continue };
-        let y = ui.rows.y.saturating_add(u16::try_from(row).unwrap_or(u16::MAX));
+        let y = rows.y.saturating_add(u16::try_from(row).unwrap_or(u16::MAX));
         let area = Rect { y, height: 1, ..inner }.intersection(inner);
         let selected = ui.selected == Some(*id);
         let style = if selected { theme.selected } else { Style::new() };

@@ -47,7 +47,7 @@ pub(super) fn rows_left(tasks: usize, left: u16) -> u16 {
     }
 }
 
-pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let cells = usize::from(area.width.saturating_sub(2)).saturating_sub(NAME + 1);
     let window = Window::of(model, ui, cells);
@@ -88,6 +88,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &Ui) {
         let style = if ui.selected == Some(*id) { theme.selected } else { theme.text };
         lane(actor, model, ui, &window, named(frame, row(first + number), &name, style));
     }
+    let area = Rect { height: u16::try_from(lanes).unwrap_or(u16::MAX), ..row(first) };
+    ui.targets.lanes.set(area, order.iter().skip(start).copied());
 }
 
 /// Draws a name; what draws the cells behind it.
