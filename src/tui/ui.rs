@@ -219,16 +219,22 @@ impl Ui {
     }
 
     /// Where the path of the lock that is shown names another file by now, shows that one; once, since a user may want to
-    /// see what became of the first.
+    /// see what became of the first. A frozen view stays where it is until it goes on: the other lock is not in it.
     pub fn follow(&mut self, locks: &Locks) {
+        if self.frozen.is_some() {
+            return;
+        }
         let Some(model) = self.opened.and_then(|id| locks.get(id)).filter(|m| !self.left.contains(&m.lock())) else {
             return;
         };
         let Some((was, Some(now))) = model.path_change() else { return };
-        let (name, kind) = (&model.info().name, model.info().kind);
+        let old = model.info();
+        let device = old.file.as_ref().map(|(device, _)| device);
         let successor = locks.all().iter().find(|m| {
             let info = m.info();
-            info.name == *name && info.kind == kind && info.file.as_ref().is_some_and(|(_, inode)| *inode == now)
+            // A file that was removed may have another name by now.
+            let is_there = |(on, _): &&(String, u64)| info.name == old.name || Some(on) == device;
+            info.kind == old.kind && info.file.as_ref().filter(is_there).is_some_and(|(_, inode)| *inode == now)
         });
         if let Some(successor) = successor {
             self.left.push(model.lock());

@@ -392,6 +392,29 @@ mod tests {
     }
 
     #[test]
+    fn a_frozen_view_follows_no_path_before_it_goes_on() {
+        let (mut ui, mut locks) = (ui(), model(3));
+        let announce = |locks: &mut Locks, lock, inode, name: &str| {
+            let file = Some(("254:0".into(), inode));
+            let info = LockInfo { name: name.into(), kind: LockKind::Flock, file };
+            locks.apply(&Event { t: 1000, lock, actor: 0, pid: 0, what: What::Announced(Box::new(info)) });
+        };
+        announce(&mut locks, 1, 42, "y");
+        (ui.opened, ui.selected) = (Some(1), Some(2));
+        press(&mut ui, &locks, KeyCode::Char('f'));
+        let moved = What::PathChanged { was: 42, now: Some(57) };
+        locks.apply(&Event { t: 2000, lock: 1, actor: 0, pid: 0, what: moved });
+        announce(&mut locks, 2, 57, "y");
+        announce(&mut locks, 1, 42, "/tmp/y (deleted)");
+        ui.follow(&locks);
+        assert_eq!((ui.opened, ui.selected, ui.model(&locks).lock()), (Some(1), Some(2), 1));
+        press(&mut ui, &locks, KeyCode::Char('f'));
+        ui.follow(&locks);
+        assert_eq!((ui.opened, ui.model(&locks).lock()), (Some(2), 2));
+        assert!(ui.message.is_some_and(|said| said.contains("inode 42 to 57")));
+    }
+
+    #[test]
     fn killing_needs_a_selection() {
         let (mut ui, model) = (ui(), model(3));
         assert_eq!(press(&mut ui, &model, KeyCode::Char('x')), None);
