@@ -492,7 +492,7 @@ fn the_mouse_selects_what_is_drawn() {
     let list = text(&buffer(&locks, &mut ui, 120, 36));
     point(&mut ui, &locks, &list, "db.sqlite", CLICK);
     assert_eq!((ui.picker.selected, ui.selected), (Some(watched::DATABASE), None));
-    point(&mut ui, &locks, &list, "lock-frontend", CLICK);
+    point(&mut ui, &locks, &list, "600 apt-get", CLICK);
     assert_eq!(ui.picker.selected, Some(watched::PACKAGES));
     point(&mut ui, &locks, &list, "db.sqlite", MouseEventKind::ScrollUp);
     assert_eq!((ui.picker.selected, ui.selected), (Some(watched::JOBS), None));
@@ -533,6 +533,42 @@ fn the_mouse_selects_what_is_drawn() {
         ui.on_mouse(MouseEvent { kind, column: 5, row, modifiers: KeyModifiers::NONE }, &fleet);
         assert_eq!(ui.selected, selected, "a histogram has no workers: {histogram}");
     }
+}
+
+/// The list tells what is wrong at any of its locks, at which one, and by no key that has no meaning there.
+#[test]
+fn the_list_tells_what_is_wrong_anywhere() {
+    watch_shots("watch_list_findings", How::Exact, None, "!", &SIZES[..3]);
+    let mut watch = watched::watch(How::Exact, true);
+    let listed = |watch: &watched::Watch, keys: &str, (width, height): (u16, u16)| {
+        let mut ui = watching(None);
+        press(&mut ui, &watch.locks, keys);
+        text(&buffer(&watch.locks, &mut ui, width, height))
+    };
+    let stopped = "! /var/lib/dpkg/lock-frontend: holder apt-get (pid 600) is stopped and keeps the lock";
+    let screen = listed(&watch, "v", SIZES[0]);
+    assert!(screen.contains(&format!("{stopped}: resume it")) && !screen.contains("press"), "{screen}");
+    let marked: Vec<&str> = screen.lines().filter(|line| line.chars().nth(2) == Some('!')).collect();
+    assert!(
+        matches!(marked[..], [jobs, packages] if jobs.contains("nightly") && packages.contains("dpkg")),
+        "{screen}"
+    );
+    // Several are in the order of their gravity, whatever the order of the locks.
+    let all = listed(&watch, "!", SIZES[0]);
+    let at = |what: &str| all.find(what).unwrap_or_else(|| panic!("{what}: {all}"));
+    assert!(at(stopped) < at("! /srv/jobs/nightly.lock: holder reindex (pid 4230) has slept"), "{all}");
+    assert!(at("/var/lib/dpkg/lock-frontend: apt-get (pid 600) was stopped, holding the lock") > at("lately"), "{all}");
+
+    // What concerns the whole run is no lock's, and is told once.
+    let now = watch.locks.now();
+    watch.tell(now, 0, 0, 0, What::Warning { text: "the recording cannot be written".into() });
+    let all = listed(&watch, "!", SIZES[0]);
+    assert!(all.contains("! the recording cannot be written"), "{all}");
+    assert_eq!(all.matches("the recording cannot be written").count(), 2, "{all}");
+    let mut ui = unicode();
+    press(&mut ui, &crossed(), &format!("{ESCAPE}!"));
+    let circle = text(&buffer(&crossed(), &mut ui, 120, 36));
+    assert_eq!(circle.matches("! deadlock, nothing will end it").count(), 2, "above the list, and over it: {circle}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The first line, the line below it where something is wrong, and the last.
 
+use super::findings::Told;
 use super::{STANDARD, cut, elide, folded};
 use crate::dist::plain;
 use crate::event::How;
 use crate::format::{clock, count};
-use crate::model::finding::Finding;
 use crate::model::{Locks, Model};
 use crate::source::Position;
 use crate::tui::ink::{Row, Rows};
@@ -106,19 +106,15 @@ fn program(words: &[String]) -> &str {
 }
 
 /// Rows that the gravest finding takes: two where it needs them and there is room.
-pub(super) fn finding_rows(area: Rect, found: &[Finding], ui: &Ui) -> u16 {
+pub(super) fn finding_rows(area: Rect, found: &[Told], ui: &Ui) -> u16 {
     let Some(first) = found.first() else { return 0 };
     let width = usize::from(area.width);
-    let wide = first_line(first, ui).chars().count() + more(found, width, false, ui).len();
+    let wide = first.within(width, ui).chars().count() + more(found, width, false, ui).len();
     if wide >= width && area.height >= STANDARD.1 { 2 } else { 1 }
 }
 
-fn first_line(first: &Finding, ui: &Ui) -> String {
-    format!("! {}", ui.told(first))
-}
-
 /// What is said behind the gravest finding: how many more there are, or else where the rest of it is.
-fn more(found: &[Finding], width: usize, is_cut: bool, ui: &Ui) -> String {
+fn more(found: &[Told], width: usize, is_cut: bool, ui: &Ui) -> String {
     let others = found.len().saturating_sub(1);
     match (ui.key(Action::Findings).unwrap_or_default(), others, width < NARROW) {
         (_, 0, _) if !is_cut => String::new(),
@@ -132,13 +128,13 @@ fn more(found: &[Finding], width: usize, is_cut: bool, ui: &Ui) -> String {
 }
 
 /// The gravest finding, in as many rows as there are for it, and how many more there are.
-pub(super) fn finding(frame: &mut Frame<'_>, area: Rect, found: &[Finding], ui: &Ui) {
+pub(super) fn finding(frame: &mut Frame<'_>, area: Rect, found: &[Told], ui: &Ui) {
     let Some(first) = found.first() else { return };
     let (rows, width) = (usize::from(area.height), usize::from(area.width));
     // The first row begins after a blank, the next one below the first word.
     let room = width.saturating_sub(if rows > 1 { 3 } else { 1 });
     let lay = |behind: &str| {
-        let mut lines = folded(&first_line(first, ui), room, rows, &ui.glyphs);
+        let mut lines = folded(&first.within(width, ui), room, rows, &ui.glyphs);
         let last = lines.pop().unwrap_or_default();
         let left = room.saturating_sub(behind.len());
         let is_cut = last.chars().count() > left || last.ends_with(ui.glyphs.ellipsis);

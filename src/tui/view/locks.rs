@@ -1,5 +1,6 @@
 //! The locks of the system, a row each, the busiest first. Only rows that are drawn are formatted.
 
+use super::findings::Told;
 use super::{block, elide, time, title};
 use crate::format::{count, rate};
 use crate::model::{Locks, Model};
@@ -23,10 +24,10 @@ const COLUMNS: [(LockColumn, usize); 7] = [
 ];
 /// The path gets what is left, but no less than this.
 const PATH: usize = 14;
-/// Columns for the pointer at the selected row.
+/// Columns for the pointer at the selected row, and for a sign where something is wrong.
 const POINTER: usize = 2;
 
-pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, ui: &mut Ui) {
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, found: &[Told], ui: &mut Ui) {
     let order = ui.picker.order(locks);
     let outer = block("", &ui.theme, &ui.glyphs);
     let inner = outer.inner(area);
@@ -60,7 +61,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, locks: &Locks, ui: &mut Ui
         let selected = picker.selected == Some(*id);
         let style = if selected { theme.selected } else { Style::new() };
         let area = Rect { y, height: 1, ..inner }.intersection(inner);
-        frame.render_widget(Row(line(&columns, model, ui, selected).style(style)), area);
+        let wrong = found.iter().any(|told| told.lock == Some(*id));
+        frame.render_widget(Row(line(&columns, model, ui, (selected, wrong)).style(style)), area);
     }
 }
 
@@ -99,10 +101,11 @@ fn heading(columns: &[(LockColumn, usize)], ui: &Ui) -> Line<'static> {
     Line::from(spans)
 }
 
-fn line(columns: &[(LockColumn, usize)], model: &Model, ui: &Ui, selected: bool) -> Line<'static> {
+fn line(columns: &[(LockColumn, usize)], model: &Model, ui: &Ui, (selected, wrong): (bool, bool)) -> Line<'static> {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let pointer = if selected { glyphs.pointer } else { " " };
-    let mut spans = vec![Span::styled(format!("{pointer:<POINTER$}"), theme.strong)];
+    let sign = if wrong { "!" } else { " " };
+    let mut spans = vec![Span::styled(pointer, theme.strong), Span::styled(sign, theme.alarm)];
     for &(column, width) in columns {
         let text = glyphs.plain(&cell(column, model, ui));
         let text = elide(&text, width, glyphs);

@@ -15,6 +15,7 @@
 
 mod children;
 mod detail;
+mod findings;
 mod header;
 mod histogram;
 mod holder;
@@ -29,8 +30,8 @@ use super::keymap::Action;
 use super::theme::{Glyphs, Theme};
 use super::ui::{Overlay, Panel, Ui};
 use crate::format::dur_within;
-use crate::model::finding::{Finding, findings};
 use crate::model::{Actor, Locks, Model};
+use findings::Told;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style};
@@ -56,11 +57,11 @@ pub fn draw(frame: &mut Frame<'_>, live: &Locks, ui: &mut Ui) {
     let frozen = ui.frozen.take();
     let locks = frozen.as_deref().unwrap_or(live);
     let model = ui.opened.and_then(|id| locks.get(id)).unwrap_or_else(|| locks.first());
-    let found = findings(locks, model);
+    let found = findings::told(locks, model, ui);
     panels(frame, area, locks, model, &found, ui, frozen.is_some());
     match ui.overlay {
         Some(Overlay::Help) => overlay::help(frame, area, ui),
-        Some(Overlay::Findings) => overlay::findings(frame, area, model, &found, ui),
+        Some(Overlay::Findings) => overlay::findings(frame, area, (locks, model), &found, ui),
         Some(Overlay::Detail) => detail::draw(frame, area, locks, model, ui),
         None => {}
     }
@@ -83,15 +84,7 @@ fn backdrop(frame: &mut Frame<'_>, screen: Style) {
     }
 }
 
-fn panels(
-    frame: &mut Frame<'_>,
-    area: Rect,
-    locks: &Locks,
-    model: &Model,
-    found: &[Finding],
-    ui: &mut Ui,
-    frozen: bool,
-) {
+fn panels(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Model, found: &[Told], ui: &mut Ui, frozen: bool) {
     let finding_rows = header::finding_rows(area, found, ui);
     let position_rows = u16::from(ui.position.is_some());
     // What cannot be seen is said where there is room to see anything.
@@ -116,7 +109,7 @@ fn panels(
     header::footer(frame, bottom, locks, ui);
 
     if ui.lists() {
-        return locks::draw(frame, body, locks, ui);
+        return locks::draw(frame, body, locks, found, ui);
     }
     match ui.enlarged {
         Some(Panel::Table) => return table::draw(frame, body, locks, model, ui),

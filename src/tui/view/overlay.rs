@@ -1,10 +1,10 @@
 //! What lies over the panels: the keys, what is wrong, what is to be confirmed.
 
+use super::findings::Told;
 use super::{block, folded, title};
 use crate::event::What;
 use crate::format::clock;
-use crate::model::finding::Finding;
-use crate::model::{Model, Note};
+use crate::model::{Locks, Model, Note};
 use crate::source::Question;
 use crate::tui::ink::Rows;
 use crate::tui::keymap::Action;
@@ -61,14 +61,14 @@ pub(super) fn help(frame: &mut Frame<'_>, area: Rect, ui: &mut Ui) {
 }
 
 /// What is wrong now, and the latest deaths, stops and failures.
-pub(super) fn findings(frame: &mut Frame<'_>, area: Rect, model: &Model, found: &[Finding], ui: &Ui) {
+pub(super) fn findings(frame: &mut Frame<'_>, area: Rect, (locks, model): (&Locks, &Model), found: &[Told], ui: &Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let area = window(area, 110, 24);
     let about = ui.hint([Action::Findings, Action::Back], &[]);
     let outer = block(title("findings", &about, theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
     let width = usize::from(inner.width);
-    let alarms = found.iter().map(|f| (format!("! {}", ui.told(f)), 2, theme.alarm));
+    let alarms = found.iter().map(|f| (f.whole(), 2, theme.alarm));
     let blind = model.begin().watch.iter().flat_map(|w| &w.blind);
     let blind = blind.map(|text| (format!("{} {text}", glyphs.dot), 2, theme.text));
     let sentence = |(text, indent, style): (String, usize, Style)| hanging(&text, indent, width, glyphs, style);
@@ -77,19 +77,34 @@ pub(super) fn findings(frame: &mut Frame<'_>, area: Rect, model: &Model, found: 
         lines.push(Line::styled(" nothing is wrong", theme.text));
     }
     lines.extend(blind.flat_map(sentence));
-    // What was found out late stands where it happened.
-    let mut notes: Vec<&Note> = model.notes().rev().collect();
-    notes.sort_by_key(|n| Reverse(n.event.t));
+    let notes = if ui.lists() { notes(locks.all()) } else { notes(std::slice::from_ref(model)) };
     if !notes.is_empty() {
         lines.push(Line::default());
         lines.push(Line::styled(" lately, newest first:", theme.dim));
     }
-    let notes = notes.into_iter().map(|n| (format!("{}  {}", clock(n.event.t), told(n, model)), 10, theme.text));
+    let notes = notes.into_iter().map(|(note, model)| {
+        let whose = Some(&model.info().name).filter(|_| ui.lists() && !note.event.what.is_of_the_run(note.event.actor));
+        let place = whose.map(|name| format!("{name}: ")).unwrap_or_default();
+        (format!("{}  {place}{}", clock(note.event.t), told(note, model)), 10, theme.text)
+    });
     lines.extend(notes.flat_map(sentence));
     lines.truncate(usize::from(inner.height));
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
     frame.render_widget(Rows(lines), inner);
+}
+
+/// What happened lately at these locks, newest first. What concerns the whole run is noted at each of them, and told once.
+fn notes(models: &[Model]) -> Vec<(&Note, &Model)> {
+    let first = models.first().map(Model::lock);
+    let once = |(note, model): &(&Note, &Model)| {
+        first == Some(model.lock()) || !note.event.what.is_of_the_run(note.event.actor)
+    };
+    let all = models.iter().flat_map(|model| model.notes().rev().map(move |note| (note, model)));
+    let mut all: Vec<_> = all.filter(once).collect();
+    // What was found out late stands where it happened.
+    all.sort_by_key(|(note, _)| Reverse(note.event.t));
+    all
 }
 
 /// A sentence in as many rows as it takes, those after the first indented.
@@ -126,6 +141,7 @@ fn told(note: &Note, model: &Model) -> String {
         What::PathChanged { was, now: Some(now) } if was == now => format!("the path names inode {was} again"),
         What::PathChanged { was, now: Some(now) } => format!("the path now names inode {now}, not {was}"),
         What::PathChanged { was, now: None } => format!("the path names nothing any more; it was inode {was}"),
+        What::Warning { text } => text.clone(),
         other => format!("{who}: {other:?}"),
     }
 }
