@@ -301,16 +301,32 @@ fn a_command_under_the_lock() {
     }
     model.advance(30 * S + S / 2);
     shots("command", &model, "", &SIZES[..2]);
+    let written = b"\x1b[32mok\x1b[0m\tconfig checked\n 10 %\r100 %\ndeployed to host-2\n";
     for (width, height) in &SIZES[..3] {
         let mut ui = unicode();
         press(&mut ui, &model, "vv\r");
-        ui.output = Some(b"\x1b[32mok\x1b[0m\tconfig checked\n 10 %\r100 %\ndeployed to host-2\n".to_vec());
+        ui.output = Some((2, written.to_vec()));
         insta::assert_snapshot!(format!("runs_{width}x{height}"), text(&buffer(&model, &mut ui, *width, *height)));
     }
     let mut ascii = scene::ui(true, ThemeName::Auto);
     press(&mut ascii, &model, "vv\r");
-    ascii.output = Some("\u{b5}s \u{4e2d}\n".into());
+    ascii.output = Some((2, "\u{b5}s \u{4e2d}\n".into()));
     assert!(text(&buffer(&model, &mut ascii, 120, 36)).is_ascii());
+
+    // In a frozen view that of the worker in detail is kept, and no other one's.
+    let mut ui = unicode();
+    press(&mut ui, &model, "vv\rf");
+    ui.output = Some((2, written.to_vec()));
+    let mut shows = |keys: &str, place: Place, what: &str| {
+        press(&mut ui, &model, keys);
+        ui.place = place;
+        let screen = text(&buffer(&model, &mut ui, 120, 36));
+        assert!(screen.contains(what), "{what}: {screen}");
+        assert_eq!(screen.contains("deployed to host-2"), what.ends_with("its end"), "{screen}");
+    };
+    shows("", Place::Lab, "output \u{b7} its end");
+    shows("v", Place::Lab, "output \u{b7} not kept in a frozen view");
+    shows("v", Place::Replay, "output \u{b7} not in a recording");
 }
 
 #[test]

@@ -156,8 +156,9 @@ pub struct Ui {
     pub detail_scroll: usize,
     /// How far a recording has been shown; none for anything else.
     pub position: Option<Position>,
-    /// The end of what the command of the worker in detail has written; none where that is not known.
-    pub output: Option<Vec<u8>>,
+    /// The end of what the command of a worker has written, of the one in detail or of the one that was when the view was
+    /// frozen; none where that is not known.
+    pub output: Option<(ActorId, Vec<u8>)>,
     /// The children of the process in detail; none where they are not known.
     pub children: Option<Children>,
 }

@@ -134,7 +134,7 @@ impl Session {
         self.locks.advance(self.source.now());
         on.ui.position = self.source.position();
         if on.ui.frozen.is_none() {
-            on.ui.output = on.ui.in_detail().and_then(|id| self.source.output(id));
+            on.ui.output = on.ui.in_detail().and_then(|id| Some((id, self.source.output(id)?)));
             on.ui.children = on.ui.in_detail().and_then(|_| self.source.children());
         }
         on.changed = false;

@@ -5,6 +5,7 @@ use crate::format::{clock, count};
 use crate::model::runs::{Run, Runs};
 use crate::model::{Actor, Model};
 use crate::tui::ink::Rows;
+use crate::tui::keymap::Place;
 use crate::tui::ui::Ui;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -29,7 +30,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, actor: &Actor, model: &Mod
     let [left, right] = lower.layout(&Layout::horizontal([Constraint::Length(runs), Constraint::Fill(1)]));
     let none = Runs::default();
     list(frame, left, actor.runs.as_deref().unwrap_or(&none), ui);
-    output(frame, right, ui);
+    output(frame, right, actor, ui);
     rest
 }
 
@@ -51,17 +52,20 @@ fn list(frame: &mut Frame<'_>, area: Rect, runs: &Runs, ui: &Ui) {
     frame.render_widget(Rows(lines), inner);
 }
 
-fn output(frame: &mut Frame<'_>, area: Rect, ui: &Ui) {
+fn output(frame: &mut Frame<'_>, area: Rect, actor: &Actor, ui: &Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
-    let about = match &ui.output {
-        None => "not in a recording",
-        Some(bytes) if bytes.is_empty() => "nothing yet",
+    let known = ui.output.as_ref().filter(|(whose, _)| *whose == actor.id).map(|(_, bytes)| bytes.as_slice());
+    let about = match known {
+        None if ui.place == Place::Replay => "not in a recording",
+        // What is not frozen is read anew for each frame.
+        None => "not kept in a frozen view",
+        Some([]) => "nothing yet",
         Some(_) => "its end",
     };
     let outer = block(title("output", about, theme, glyphs), theme, glyphs);
     let inner = outer.inner(area);
     let (width, height) = (usize::from(inner.width), usize::from(inner.height));
-    let lines = lines(ui.output.as_deref().unwrap_or_default());
+    let lines = lines(known.unwrap_or_default());
     let shown: Vec<Line<'_>> = lines
         .iter()
         .skip(lines.len().saturating_sub(height))
