@@ -202,6 +202,57 @@ fn what_happened_lately_is_in_order() {
     assert!(narrow.contains("00:01:18  worker-2 (pid") && narrow.contains("held it"), "{narrow}");
 }
 
+/// Where more has happened than there is room for, that is said, and it can be scrolled to.
+#[test]
+fn what_happened_lately_scrolls() {
+    let mut model = busy();
+    let now = model.now();
+    for n in 1..=25 {
+        tell(&mut model, now + n * S / 10, 3, What::Exited { code: None, signal: Some(9) });
+    }
+    let listed = |keys: &str, (width, height): (u16, u16)| {
+        let mut ui = unicode();
+        for key in keys.chars() {
+            press(&mut ui, &model, &key.to_string());
+            buffer(&model, &mut ui, width, height);
+        }
+        assert_eq!(ui.selected, None, "what is scrolled is what is seen");
+        text(&buffer(&model, &mut ui, width, height))
+    };
+    let kills = |screen: &str| screen.matches("worker-3 (pid 1903) was killed").count();
+    let screen = listed("!", (100, 30));
+    assert!(screen.contains("findings \u{b7} ! or esc closes, arrows scroll \u{2500}"), "{screen}");
+    assert!(screen.contains(" 1\u{2013}22 of 29 rows "), "{screen}");
+    assert_eq!(kills(&screen), 18, "{screen}");
+    let end = listed("!G", (100, 30));
+    assert!(end.contains(" 8\u{2013}29 of 29 rows ") && kills(&end) == 22, "{end}");
+    assert_eq!(listed(&format!("!{PAGE_DOWN}"), (100, 30)), end);
+    assert_eq!(listed("!vvg", (100, 30)), screen);
+    insta::assert_snapshot!("findings_scrolled_40x10", listed("!vv", (40, 10)));
+}
+
+/// The line above the holder takes a second row rather than be cut beside an empty one.
+#[test]
+fn a_finding_is_not_cut_where_there_is_room() {
+    let mut model = busy();
+    let now = model.now();
+    tell(&mut model, now, 0, What::Dropped { count: 3 });
+    let missing = |name: &str, width| {
+        let mut model = model.clone();
+        tell(&mut model, now, 0, What::Warning { text: name.into() });
+        let screen = text(&buffer(&model, &mut unicode(), width, 36));
+        let cut = screen.lines().skip(1).take(2).any(|line| line.contains('\u{2026}'));
+        (cut || screen.lines().nth(2).unwrap().is_empty()).then_some(screen)
+    };
+    for width in 80..=120 {
+        for words in 1..24 {
+            let name = "four ".repeat(words);
+            let screen = missing(name.trim_end(), width);
+            assert!(screen.is_none(), "{}", screen.unwrap_or_default());
+        }
+    }
+}
+
 /// Two workers at two locks, each with what the other waits for; a third waits at the second one.
 fn crossed() -> Locks {
     let mut model = empty(3);
@@ -272,6 +323,43 @@ fn a_child_that_keeps_the_lock_of_a_dead_worker() {
     assert!(screen.contains(&format!("flockmon-child (pid 1950) keeps what {name} took")), "{screen}");
     let rows = |name: &str| screen.lines().filter(|l| l.starts_with(&format!("\u{2502}  {name} "))).count();
     assert_eq!((rows(&name), rows("child of 10")), (1, 1), "{screen}");
+}
+
+/// The lanes of the timeline that are shown, by name.
+fn lanes(screen: &str) -> Vec<String> {
+    let below = screen.lines().skip_while(|line| !line.contains("\u{256d} timeline"));
+    let lanes = below.filter(|line| line.contains("worker-") || line.contains("child of"));
+    lanes.map(|line| line.chars().skip(2).take(12).collect::<String>().trim_end().to_owned()).collect()
+}
+
+/// The timeline has rows for all where the table leaves them, and says which it shows where it does not.
+#[test]
+fn the_timeline_says_which_rows_it_shows() {
+    let screen = |model: &Locks, keys: &str, (width, height): (u16, u16)| {
+        let mut ui = unicode();
+        press(&mut ui, model, keys);
+        text(&buffer(model, &mut ui, width, height))
+    };
+    let two_rows = screen(&scene::starved(), "", SIZES[0]);
+    assert!(!two_rows.lines().nth(2).unwrap().starts_with('\u{256d}'), "its finding takes two rows: {two_rows}");
+    assert_eq!(lanes(&two_rows).len(), 10, "{two_rows}");
+    assert!(two_rows.contains("timeline \u{b7} 30 s \u{2500}"), "{two_rows}");
+    let some = screen(&run(100, S / 100, 20 * S), "eeeg", (100, 30));
+    let shown = lanes(&some).len();
+    assert!(some.contains(&format!("timeline \u{b7} 30 s, 1\u{2013}{shown} of 100 ")), "{some}");
+    let end = screen(&run(100, S / 100, 20 * S), "eeeG", (100, 30));
+    assert!(end.contains(&format!(", {}\u{2013}100 of 100 ", 101 - shown)), "{end}");
+}
+
+#[test]
+fn what_a_dead_worker_left_stands_below_it() {
+    let mut model = busy();
+    let t = model.now();
+    let task = Task { comm: "worker-8".into(), ..Task::default() };
+    model.apply(&Event { t, lock: 0, actor: 11, pid: 1908, what: What::Seen(Box::new(task)) });
+    model.apply(&Event { t, lock: 0, actor: 12, pid: 1912, what: What::Spawned });
+    let lanes = lanes(&text(&buffer(&model, &mut unicode(), 120, 36)));
+    assert_eq!(lanes[7..10], ["worker-8", "child of 8", "worker-9"]);
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Column {
     /// What sorts the rows.
     pub(super) fn key(self, model: &Model, a: &Actor) -> u64 {
         match self {
-            Self::Worker => u64::from(a.id),
+            Self::Worker => number(model, a),
             Self::Pid => a.pid as u64,
             Self::State => {
                 let rank: u64 = match a.state {
@@ -117,6 +117,13 @@ impl Column {
             Self::Container => leading(a.task.as_ref().and_then(|t| t.container.as_deref()).unwrap_or("")),
         }
     }
+}
+
+/// Its number; what a dead worker left stands below that one.
+fn number(model: &Model, a: &Actor) -> u64 {
+    let left = a.task.as_ref().filter(|_| !model.is_watched());
+    let whose: Option<u32> = left.and_then(|task| task.comm.strip_prefix("worker-")?.parse().ok());
+    u64::from(whose.unwrap_or(a.id)) << 32 | u64::from(a.id)
 }
 
 /// A number that sorts as the first letters of `text` do.

@@ -150,8 +150,10 @@ pub struct Ui {
     pub message: Option<String>,
     /// What was drawn last that can be pointed at.
     pub targets: Targets,
-    /// How far the help is scrolled.
-    pub help_scroll: u16,
+    /// How far the help or the findings are scrolled.
+    pub overlay_scroll: usize,
+    /// For how many rows of them there was room last.
+    pub overlay_rows: u16,
     /// How far the detail is scrolled, in rows.
     pub detail_scroll: usize,
     /// How far a recording has been shown; none for anything else.
@@ -189,7 +191,8 @@ impl Ui {
             enlarged: None,
             message: None,
             targets: Targets::default(),
-            help_scroll: 0,
+            overlay_scroll: 0,
+            overlay_rows: 0,
             detail_scroll: 0,
             position: None,
             output: None,

@@ -230,9 +230,9 @@ impl Ui {
     }
 
     pub(super) fn step(&mut self, by: isize, locks: &Locks) {
-        if self.overlay == Some(Overlay::Help) {
-            let to = isize::try_from(self.help_scroll).unwrap_or(0).saturating_add(by).clamp(0, 200);
-            self.help_scroll = u16::try_from(to).unwrap_or(0);
+        if matches!(self.overlay, Some(Overlay::Help | Overlay::Findings)) {
+            // What there is to scroll is known when it is drawn, which also takes back what is too far.
+            self.overlay_scroll = self.overlay_scroll.saturating_add_signed(by);
             return;
         }
         if self.lists() {
@@ -259,7 +259,10 @@ impl Ui {
         if self.overlay == Some(Overlay::Detail) {
             return self.scroll_detail(direction * DETAIL_PAGE);
         }
-        let height = self.targets.rows.height().max(self.targets.lanes.height());
+        let height = match self.overlay {
+            Some(_) => self.overlay_rows,
+            None => self.targets.rows.height().max(self.targets.lanes.height()),
+        };
         let rows = isize::try_from(height.max(2) - 1).unwrap_or(1);
         self.step(direction * rows, locks);
     }
@@ -284,7 +287,7 @@ impl Ui {
     }
 
     fn toggle(&mut self, overlay: Overlay) {
-        self.help_scroll = 0;
+        self.overlay_scroll = 0;
         self.overlay = if self.overlay == Some(overlay) { None } else { Some(overlay) };
     }
 

@@ -133,10 +133,15 @@ pub(super) fn finding(frame: &mut Frame<'_>, area: Rect, found: &[Told], ui: &Ui
     let (rows, width) = (usize::from(area.height), usize::from(area.width));
     // The first row begins after a blank, the next one below the first word.
     let room = width.saturating_sub(if rows > 1 { 3 } else { 1 });
+    let text = first.within(width, ui);
     let lay = |behind: &str| {
-        let mut lines = folded(&first.within(width, ui), room, rows, &ui.glyphs);
-        let last = lines.pop().unwrap_or_default();
         let left = room.saturating_sub(behind.len());
+        let mut lines = folded(&text, room, rows, &ui.glyphs);
+        if lines.len() < rows && lines.last().is_some_and(|last| last.chars().count() > left) {
+            // What stands behind it has no room there, but there is another row.
+            lines = folded(&text, left, rows, &ui.glyphs);
+        }
+        let last = lines.pop().unwrap_or_default();
         let is_cut = last.chars().count() > left || last.ends_with(ui.glyphs.ellipsis);
         lines.push(cut(&last, left, &ui.glyphs));
         (lines, is_cut)

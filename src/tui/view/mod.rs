@@ -127,13 +127,10 @@ fn panels(frame: &mut Frame<'_>, area: Rect, locks: &Locks, model: &Model, found
         return more_panels(frame, table, "histogram, timeline", ui);
     }
     let full = fits(FULL);
-    let timeline_rows = if full {
-        timeline::rows(model, body.height)
-    } else {
-        let tasks = model.here().count();
-        let others = holder::rows(model).saturating_add(table::rows(tasks));
-        timeline::rows_left(tasks, body.height.saturating_sub(others))
-    };
+    let tasks = model.here().count();
+    let others = holder::rows(model).saturating_add(table::rows(tasks));
+    let left = body.height.saturating_sub(others);
+    let timeline_rows = if full { timeline::rows(tasks, body.height, left) } else { timeline::rows_left(tasks, left) };
     let [upper, lower] = body.layout(&Layout::vertical([Constraint::Fill(1), Constraint::Length(timeline_rows)]));
     let [narrow, usual, wide] = HISTOGRAM;
     let histogram_columns = match area.width {

@@ -1,12 +1,12 @@
 //! What lies over the panels: the keys, what is wrong, what is to be confirmed.
 
 use super::findings::Told;
-use super::{block, folded, title};
+use super::{below, block, folded, title};
 use crate::event::What;
 use crate::format::clock;
 use crate::model::{Locks, Model, Note};
 use crate::source::Question;
-use crate::tui::ink::Rows;
+use crate::tui::ink::{Rows, line_width};
 use crate::tui::keymap::Action;
 use crate::tui::theme::Glyphs;
 use crate::tui::ui::Ui;
@@ -53,21 +53,34 @@ pub(super) fn help(frame: &mut Frame<'_>, area: Rect, ui: &mut Ui) {
         .into_iter()
         .flat_map(|text| hanging(text.trim_start(), 0, width, glyphs, theme.dim)),
     );
-    let most = lines.len().saturating_sub(usize::from(inner.height));
-    ui.help_scroll = ui.help_scroll.min(u16::try_from(most).unwrap_or(u16::MAX));
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
-    frame.render_widget(Rows(lines.into_iter().skip(ui.help_scroll.into()).collect()), inner);
+    scrolled(frame, inner, lines, ui);
+}
+
+/// As many lines as there is room for, from where they are scrolled to; where that is not all of them, the border says so.
+fn scrolled(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'_>>, ui: &mut Ui) {
+    let (all, height) = (lines.len(), usize::from(area.height));
+    ui.overlay_scroll = ui.overlay_scroll.min(all.saturating_sub(height));
+    ui.overlay_rows = area.height;
+    let first = ui.overlay_scroll;
+    frame.render_widget(Rows(lines.into_iter().skip(first).take(height).collect()), area);
+    if all > height {
+        below(frame, area, &format!("{}{}{} of {all} rows", first + 1, ui.glyphs.dash, first + height), ui);
+    }
 }
 
 /// What is wrong now, and the latest deaths, stops and failures.
-pub(super) fn findings(frame: &mut Frame<'_>, area: Rect, (locks, model): (&Locks, &Model), found: &[Told], ui: &Ui) {
+pub(super) fn findings(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    (locks, model): (&Locks, &Model),
+    found: &[Told],
+    ui: &mut Ui,
+) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let area = window(area, 110, 24);
-    let about = ui.hint([Action::Findings, Action::Back], &[]);
-    let outer = block(title("findings", &about, theme, glyphs), theme, glyphs);
-    let inner = outer.inner(area);
-    let width = usize::from(inner.width);
+    let [width, height] = [area.width, area.height].map(|cells| usize::from(cells.saturating_sub(2)));
     let alarms = found.iter().map(|f| (f.whole(), 2, theme.alarm));
     let blind = model.begin().watch.iter().flat_map(|w| &w.blind);
     let blind = blind.map(|text| (format!("{} {text}", glyphs.dot), 2, theme.text));
@@ -88,10 +101,18 @@ pub(super) fn findings(frame: &mut Frame<'_>, area: Rect, (locks, model): (&Lock
         (format!("{}  {place}{}", clock(note.event.t), told(note, model)), 10, theme.text)
     });
     lines.extend(notes.flat_map(sentence));
-    lines.truncate(usize::from(inner.height));
+    let arrows = ui.keys.arrows(ui.place).filter(|_| lines.len() > height);
+    let short = arrows.as_ref().map(|keys| format!("{keys} scroll")).unwrap_or_default();
+    let about = ui.hint([Action::Findings, Action::Back], &[(arrows, " scroll")]);
+    let mut heading = title("findings", &about, theme, glyphs);
+    if line_width(&heading) > width {
+        heading = title("findings", &short, theme, glyphs);
+    }
+    let outer = block(heading, theme, glyphs);
+    let inner = outer.inner(area);
     frame.render_widget(Clear, area);
     frame.render_widget(outer, area);
-    frame.render_widget(Rows(lines), inner);
+    scrolled(frame, inner, lines, ui);
 }
 
 /// What happened lately at these locks, newest first. What concerns the whole run is noted at each of them, and told once.

@@ -31,34 +31,45 @@ const UNSEEN: u64 = 8;
 /// Lengths of a cell of the whole run, up to the next power of ten.
 const STEPS: [u64; 13] = [10, 12, 14, 17, 20, 24, 29, 35, 42, 50, 60, 72, 86];
 
-/// How many rows the panel wants of `height`: one a worker, one for the holders, no more than two fifths.
-pub(super) fn rows(model: &Model, height: u16) -> u16 {
-    let workers = u16::try_from(model.actors().len().max(1)).unwrap_or(u16::MAX);
-    (height * 2 / 5).min(workers.saturating_add(3)).max(3)
+/// How many rows the panel wants of `height` for so many tasks: one a task, one for the holders, no more than two fifths
+/// or what is left beside the other panels.
+pub(super) fn rows(tasks: usize, height: u16, left: u16) -> u16 {
+    (height * 2 / 5).max(left).min(all_rows(tasks.max(1))).max(3)
 }
 
 /// The same where it gets but what is left: a row for each of so many tasks, or for the holders alone, or nothing.
 pub(super) fn rows_left(tasks: usize, left: u16) -> u16 {
-    let all = u16::try_from(tasks).unwrap_or(u16::MAX).saturating_add(3);
     match left {
-        _ if left >= all => all,
+        _ if left >= all_rows(tasks) => all_rows(tasks),
         3.. => 3,
         _ => 0,
     }
+}
+
+/// A row for each of so many tasks, one for the holders, the border.
+fn all_rows(tasks: usize) -> u16 {
+    u16::try_from(tasks).unwrap_or(u16::MAX).saturating_add(3)
 }
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
     let cells = usize::from(area.width.saturating_sub(2)).saturating_sub(NAME + 1);
     let window = Window::of(model, ui, cells);
-    let heading = title("timeline", &window.about(ui), theme, glyphs);
+    let lanes = usize::from(area.height.saturating_sub(2));
+    let first = usize::from(lanes >= 3 || ui.selected.is_none());
+    let lanes = lanes.saturating_sub(first);
+    let order = ui.order(model);
+    let shown = lanes_shown(&order, lanes, ui);
+    let mut about = window.about(ui);
+    if (1..order.len()).contains(&shown.len()) {
+        about.push_str(&format!(", {}{}{} of {}", shown.start + 1, glyphs.dash, shown.end, order.len()));
+    }
+    let heading = title("timeline", &about, theme, glyphs);
     let room = usize::from(area.width).saturating_sub(line_width(&heading) + 3);
     let [left, right] = window.axis(ui).map(|text| Line::styled(text, theme.dim));
     let below_names = Span::raw(glyphs.border.horizontal_bottom.repeat(NAME + 1));
-    let lanes = usize::from(area.height.saturating_sub(2));
-    let first = usize::from(lanes >= 3 || ui.selected.is_none());
     // Of the holders alone it tells nothing.
-    let legend = if lanes > first { legend(model, ui, room) } else { Line::default() };
+    let legend = if lanes > 0 { legend(model, ui, room) } else { Line::default() };
     let outer = block(heading, theme, glyphs)
         .right(legend)
         .bottom(Line::from_iter(std::iter::once(below_names).chain(left.spans)), right);
@@ -68,16 +79,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui
         let y = inner.y.saturating_add(u16::try_from(number).unwrap_or(u16::MAX));
         Rect { y, height: 1, ..inner }.intersection(inner)
     };
-    let lanes = lanes.saturating_sub(first);
     if first == 1 {
         holders(model, ui, &window, named(frame, row(0), "holder", theme.strong));
     }
-    let order = ui.order(model);
-    let mut start = ui.scroll.min(order.len().saturating_sub(lanes));
-    if let Some(at) = ui.selected.and_then(|id| order.iter().position(|o| *o == id)) {
-        start = start.clamp((at + 1).saturating_sub(lanes), at);
-    }
-    for (number, id) in order.iter().skip(start).take(lanes).enumerate() {
+    for (number, id) in order.iter().skip(shown.start).take(lanes).enumerate() {
         let Some(actor) = model.actor(*id) else { continue };
         let name = match &actor.task {
             Some(task) if model.is_watched() => {
@@ -89,7 +94,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui
         lane(actor, model, ui, &window, named(frame, row(first + number), &name, style));
     }
     let area = Rect { height: u16::try_from(lanes).unwrap_or(u16::MAX), ..row(first) };
-    ui.targets.lanes.set(area, order.iter().skip(start).copied());
+    ui.targets.lanes.set(area, order.iter().skip(shown.start).copied());
+}
+
+/// Which of `order` are shown in so many lanes: the selected one among them.
+fn lanes_shown(order: &[ActorId], lanes: usize, ui: &Ui) -> std::ops::Range<usize> {
+    let mut start = ui.scroll.min(order.len().saturating_sub(lanes));
+    if let Some(at) = ui.selected.and_then(|id| order.iter().position(|o| *o == id)) {
+        start = start.clamp((at + 1).saturating_sub(lanes), at);
+    }
+    start..(start + lanes).min(order.len())
 }
 
 /// Draws a name; what draws the cells behind it.
