@@ -430,6 +430,43 @@ fn a_thousand_workers() {
     shots("thousand", &run(1000, S / 100, 20 * S), ">>>", &SIZES[..1]);
 }
 
+/// Rows stand in the order of the numbers that they show, and no wait is worse than the worst.
+#[test]
+fn overtaken_is_one_number() {
+    let mode = LockMode::Exclusive;
+    let won = |seq, overtaken| {
+        let waited_ns = if overtaken > 0 { S } else { 900 };
+        What::Acquired(Acquisition { mode, seq, waited_ns, contended: overtaken > 0, handoff_ns: None, overtaken })
+    };
+    let mut model = empty(3);
+    (1..=3).for_each(|id| tell(&mut model, 0, id, What::Spawned));
+    tell(&mut model, 1, 2, What::Waiting { mode });
+    for seq in 1..=6 {
+        // The first has waited long before, and waits again since the fourth.
+        let (id, overtaken) = if seq == 4 { (1, 9) } else { (3, 0) };
+        tell(&mut model, seq * S, id, won(seq, overtaken));
+        tell(&mut model, seq * S + S / 2, id, What::Released { seq, held_ns: S / 2 });
+        if seq == 4 {
+            tell(&mut model, seq * S + S / 2, id, What::Waiting { mode });
+        }
+    }
+    model.advance(11 * S);
+    let mut ui = unicode();
+    (ui.sort, ui.reverse) = (Column::Overtaken, true);
+    let screen = text(&buffer(&model, &mut ui, 160, 36));
+    let table = screen.lines().skip_while(|line| !line.contains("\u{256d} workers")).skip(2).take(3);
+    let cells = table.map(|line| line.split("\u{2502}\u{2502}").next().unwrap().split_whitespace());
+    let shown: Vec<_> = cells.map(|mut row| (row.nth(1).unwrap(), row.nth_back(1).unwrap())).collect();
+    assert_eq!(shown, [("worker-2", "6"), ("worker-1", "2"), ("worker-3", "0")], "{screen}");
+    for (id, most) in [(1, "overtaken at most 9"), (2, "overtaken at most 6")] {
+        ui.selected = Some(id);
+        press(&mut ui, &model, "\r");
+        let detail = text(&buffer(&model, &mut ui, 160, 36));
+        assert!(detail.contains(most), "{detail}");
+        press(&mut ui, &model, "\r");
+    }
+}
+
 #[test]
 fn ascii_is_ascii() {
     let model = busy();

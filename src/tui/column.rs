@@ -103,7 +103,7 @@ impl Column {
             Self::P99 => a.wait.quantile(0.99).unwrap_or(0),
             Self::Max => a.wait.max().unwrap_or(0),
             Self::Got | Self::Share => a.got,
-            Self::Overtaken => a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0)),
+            Self::Overtaken => overtaken(model, a),
             Self::Restarts => a.restarts,
             Self::Failed => a.runs.as_ref().map_or(0, |r| r.failed),
             // Signals above statuses.
@@ -117,6 +117,11 @@ impl Column {
             Self::Container => leading(a.task.as_ref().and_then(|t| t.container.as_deref()).unwrap_or("")),
         }
     }
+}
+
+/// How many others were served since it began to wait; where it waits no more, during the worst of its waits.
+pub(super) fn overtaken(model: &Model, a: &Actor) -> u64 {
+    model.overtaken_now(a).unwrap_or(a.overtaken_max)
 }
 
 /// Its number; what a dead worker left stands below that one.

@@ -4,6 +4,7 @@ use super::{block, elide, time, title};
 use crate::format::{count, percent};
 use crate::model::runs::End;
 use crate::model::{Actor, Locks, Model, State};
+use crate::tui::column::overtaken;
 use crate::tui::ink::Row;
 use crate::tui::theme::Glyphs;
 use crate::tui::{Column, Ui};
@@ -279,7 +280,7 @@ fn cell(column: Column, model: &Model, a: &Actor, all: u64, ui: &Ui) -> String {
         Column::Got => count(a.got),
         Column::Share if all == 0 => "-".into(),
         Column::Share => percent(a.got as f64 / all as f64),
-        Column::Overtaken => count(model.overtaken_now(a).unwrap_or(a.overtaken_max)),
+        Column::Overtaken => count(overtaken(model, a)),
         Column::Restarts => count(a.restarts),
         Column::Failed => a.runs.as_ref().map_or("-".into(), |runs| count(runs.failed)),
         Column::Status => match a.runs.as_ref().and_then(|runs| runs.last()).map(|run| run.end) {
