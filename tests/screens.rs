@@ -565,6 +565,19 @@ fn the_timeline_goes_back_in_time() {
     assert_eq!(timeline_of(&model, ""), thawed);
 }
 
+/// What came before the statistics were forgotten is not known: nobody is said to have had no need of the lock then.
+#[test]
+fn the_timeline_is_blank_where_it_was_forgotten() {
+    let mut model = busy();
+    let now = model.now();
+    tell(&mut model, now, 0, What::Reset);
+    model.advance(now + 3 * S);
+    let timeline = timeline_of(&model, "");
+    let worked = |line: &&str| line.contains("worker-") && line.contains('\u{b7}');
+    assert_eq!(timeline.lines().find(worked), None, "{timeline}");
+    insta::assert_snapshot!("timeline_reset", timeline);
+}
+
 #[test]
 fn a_short_recording_fills_the_timeline() {
     let model = run(3, S / 2, 2 * S);

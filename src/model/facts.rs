@@ -84,6 +84,11 @@ impl Model {
         self.active(self.now).saturating_sub(self.reset_active)
     }
 
+    /// When the statistics began, on the clock that leaves pauses out, in ns.
+    pub fn counted_from(&self) -> u64 {
+        self.reset_active
+    }
+
     /// What a source or a face said last of its troubles.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()

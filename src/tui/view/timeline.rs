@@ -248,6 +248,18 @@ struct Cell {
     end: (bool, f64),
 }
 
+impl Cell {
+    /// Whether neither a hold nor a wait is seen of it, its shares given.
+    fn is_idle(&self) -> bool {
+        self.held < NOTHING && !self.is_wait()
+    }
+
+    /// Whether most of what is not held was waited, its shares given.
+    fn is_wait(&self) -> bool {
+        self.waited > 0.0 && self.waited >= (1.0 - self.held) / 2.0
+    }
+}
+
 /// One worker's row.
 fn lane(actor: &Actor, model: &Model, ui: &Ui, window: &Window, mut pen: Pen<'_>) {
     let known_from = match actor.history.turns.iter().next() {
@@ -298,7 +310,9 @@ fn lane(actor: &Actor, model: &Model, ui: &Ui, window: &Window, mut pen: Pen<'_>
             State::Starting => to > since,
             state => !state.is_alive() && from >= since,
         };
-        let absent = absent || to <= actor.born;
+        // Of what was forgotten no more is known than since when it does what it does.
+        let forgotten = to <= model.counted_from() && from < since && cell.is_idle();
+        let absent = absent || forgotten || to <= actor.born;
         let (sign, style) = match portion.marks {
             marks if marks.has(Marks::DIED) => (ui.glyphs.died, ui.theme.alarm),
             marks if marks.has(Marks::VIOLATED) => (ui.glyphs.violated, ui.theme.alarm),
@@ -390,7 +404,7 @@ fn glyph(cell: Cell, stopped: bool, ui: &Ui) -> (&'static str, Style) {
 /// A cell in which nothing is held.
 fn rest(cell: Cell, stopped: bool, ui: &Ui) -> (&'static str, Style) {
     let (theme, glyphs) = (&ui.theme, &ui.glyphs);
-    if cell.waited > 0.0 && cell.waited >= (1.0 - cell.held) / 2.0 {
+    if cell.is_wait() {
         (glyphs.wait, if stopped { theme.alarm } else { theme.waiting })
     } else {
         (glyphs.idle, theme.dim)
