@@ -137,24 +137,22 @@ impl Ui {
         self.say(format!("this is for one lock: open one first{key}"));
     }
 
-    /// Moves the timeline a tenth of its length back in time, or forward; what moves on by itself is frozen first.
+    /// Moves the timeline a tenth of its length back in time, or forward; what moves on by itself is frozen first, also where
+    /// there is nothing to go back to.
     fn go_back(&mut self, back: bool, locks: &Locks) {
+        if back && self.frozen.is_none() {
+            self.freeze(locks);
+        }
         let Some(length) = self.timeline_ns() else {
             let shorter = self.key(Action::Window).map(|key| format!(": press {key} for a shorter window"));
             return self.say(format!("the timeline shows the whole run{}", shorter.unwrap_or_default()));
         };
         let model = self.model(locks);
         let most = model.active(model.now()).saturating_sub(length);
-        if self.frozen.is_none() {
-            if !back {
-                return;
-            }
-            if most == 0 {
-                return self.say("the timeline already begins with the run: nothing lies before it".into());
-            }
-            self.freeze(locks);
+        if back && self.back >= most {
+            self.say("the timeline already begins with the run: nothing lies before it".into());
         }
-        let step = length / 10;
+        let step = (length / 10).max(1);
         // As long as there is anything left of the window, so that its begin comes into view.
         self.back =
             if back { (self.back + step).min(most.next_multiple_of(step)) } else { self.back.saturating_sub(step) };
@@ -415,6 +413,22 @@ mod tests {
         ui.follow(&locks);
         assert_eq!((ui.opened, ui.model(&locks).lock()), (Some(2), 2));
         assert!(ui.message.is_some_and(|said| said.contains("inode 42 to 57")));
+    }
+
+    #[test]
+    fn going_back_freezes_also_where_nothing_lies_before() {
+        let model = model(3);
+        for (keys, why) in [("", "begins with the run"), ("w", "shows the whole run")] {
+            let mut ui = ui();
+            keys.chars().for_each(|key| _ = press(&mut ui, &model, KeyCode::Char(key)));
+            press(&mut ui, &model, KeyCode::Right);
+            assert!(ui.frozen.is_none(), "there is nothing after the present");
+            press(&mut ui, &model, KeyCode::Left);
+            assert!(ui.frozen.is_some() && ui.back == 0);
+            assert!(ui.message.as_deref().is_some_and(|said| said.contains(why)), "{:?}", ui.message);
+            press(&mut ui, &model, KeyCode::Left);
+            assert!(ui.frozen.is_some() && ui.back == 0, "again it does not go on");
+        }
     }
 
     #[test]
