@@ -326,7 +326,7 @@ fn a_child_that_keeps_the_lock_of_a_dead_worker() {
 }
 
 /// The lanes of the timeline that are shown, by name.
-fn lanes(screen: &str) -> Vec<String> {
+fn lanes_of(screen: &str) -> Vec<String> {
     let below = screen.lines().skip_while(|line| !line.contains("\u{256d} timeline"));
     let lanes = below.filter(|line| line.contains("worker-") || line.contains("child of"));
     lanes.map(|line| line.chars().skip(2).take(12).collect::<String>().trim_end().to_owned()).collect()
@@ -342,10 +342,10 @@ fn the_timeline_says_which_rows_it_shows() {
     };
     let two_rows = screen(&scene::starved(), "", SIZES[0]);
     assert!(!two_rows.lines().nth(2).unwrap().starts_with('\u{256d}'), "its finding takes two rows: {two_rows}");
-    assert_eq!(lanes(&two_rows).len(), 10, "{two_rows}");
+    assert_eq!(lanes_of(&two_rows).len(), 10, "{two_rows}");
     assert!(two_rows.contains("timeline \u{b7} 30 s \u{2500}"), "{two_rows}");
     let some = screen(&run(100, S / 100, 20 * S), "eeeg", (100, 30));
-    let shown = lanes(&some).len();
+    let shown = lanes_of(&some).len();
     assert!(some.contains(&format!("timeline \u{b7} 30 s, 1\u{2013}{shown} of 100 ")), "{some}");
     let end = screen(&run(100, S / 100, 20 * S), "eeeG", (100, 30));
     assert!(end.contains(&format!(", {}\u{2013}100 of 100 ", 101 - shown)), "{end}");
@@ -358,7 +358,7 @@ fn what_a_dead_worker_left_stands_below_it() {
     let task = Task { comm: "worker-8".into(), ..Task::default() };
     model.apply(&Event { t, lock: 0, actor: 11, pid: 1908, what: What::Seen(Box::new(task)) });
     model.apply(&Event { t, lock: 0, actor: 12, pid: 1912, what: What::Spawned });
-    let lanes = lanes(&text(&buffer(&model, &mut unicode(), 120, 36)));
+    let lanes = lanes_of(&text(&buffer(&model, &mut unicode(), 120, 36)));
     assert_eq!(lanes[7..10], ["worker-8", "child of 8", "worker-9"]);
 }
 
@@ -664,12 +664,14 @@ fn the_mouse_selects_what_is_drawn() {
     let name = in_lane.split_whitespace().nth(1).unwrap();
     point(&mut ui, &fleet, &both, &in_lane, CLICK);
     assert_eq!(ui.selected.map(|id| format!("worker-{id}")).as_deref(), Some(name));
-    press(&mut ui, &fleet, "eee");
+    let mut ui = unicode();
+    press(&mut ui, &fleet, "eeeG");
     let lanes = text(&buffer(&fleet, &mut ui, 100, 30));
-    let first =
-        lanes.lines().find_map(|line| line.split_whitespace().find(|word| word.starts_with("worker-"))).unwrap();
-    point(&mut ui, &fleet, &lanes, &format!("{first} "), CLICK);
-    assert_eq!(ui.selected.map(|id| format!("worker-{id}")).as_deref(), Some(first));
+    let fifth = lanes_of(&lanes)[4].clone();
+    point(&mut ui, &fleet, &lanes, &format!("{fifth} "), CLICK);
+    assert_eq!(ui.selected.map(|id| format!("worker-{id}")).as_ref(), Some(&fifth));
+    let clicked = text(&buffer(&fleet, &mut ui, 100, 30));
+    assert_eq!(lanes_of(&clicked), lanes_of(&lanes), "no row moves away from under the mouse");
     press(&mut ui, &fleet, "eeg");
     for row in 0..30 {
         let table = text(&buffer(&fleet, &mut ui, 100, 30));

@@ -114,8 +114,10 @@ pub struct Ui {
     pub keys: Keymap,
     /// The selected worker.
     pub selected: Option<ActorId>,
-    /// The first row shown.
+    /// The first row shown of the table.
     pub scroll: usize,
+    /// The first row shown of the timeline, which may have room for fewer.
+    pub lane_scroll: usize,
     /// The column that the rows are sorted by.
     pub sort: Column,
     /// From the largest down.
@@ -174,6 +176,7 @@ impl Ui {
             keys: look.keys,
             selected: None,
             scroll: 0,
+            lane_scroll: 0,
             sort: Column::Worker,
             reverse: false,
             columns: Vec::new(),
@@ -242,7 +245,7 @@ impl Ui {
         });
         if let Some(successor) = successor {
             self.left.push(model.lock());
-            (self.opened, self.selected, self.scroll) = (Some(successor.lock()), None, 0);
+            self.open(successor.lock());
             let lists = self.key(Action::Back).map(|key| format!("; {key} lists both")).unwrap_or_default();
             self.say(format!("the path names another file now (inode {was} to {now}): this is that one{lists}"));
         }
@@ -311,12 +314,25 @@ impl Ui {
         keyed.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// Scrolls as little as needed so that the selected one is among `height` rows.
+    /// Shows one lock, nobody at it selected.
+    pub fn open(&mut self, lock: LockId) {
+        (self.opened, self.selected) = (Some(lock), None);
+        (self.scroll, self.lane_scroll) = (0, 0);
+    }
+
+    /// Scrolls the table as little as needed so that the selected one is among `height` rows.
     pub fn reveal(&mut self, order: &[ActorId], height: usize) {
-        let last = order.len().saturating_sub(height);
-        if let Some(at) = self.selected.and_then(|id| order.iter().position(|o| *o == id)) {
-            self.scroll = self.scroll.clamp((at + 1).saturating_sub(height), at);
-        }
-        self.scroll = self.scroll.min(last);
+        self.scroll = self.revealed(self.scroll, order, height);
+    }
+
+    /// The same for the timeline.
+    pub fn reveal_lane(&mut self, order: &[ActorId], height: usize) {
+        self.lane_scroll = self.revealed(self.lane_scroll, order, height);
+    }
+
+    fn revealed(&self, scroll: usize, order: &[ActorId], height: usize) -> usize {
+        let selected = self.selected.and_then(|id| order.iter().position(|o| *o == id));
+        let scroll = selected.map_or(scroll, |at| scroll.clamp((at + 1).saturating_sub(height.max(1)), at));
+        scroll.min(order.len().saturating_sub(height))
     }
 }

@@ -114,7 +114,7 @@ impl Ui {
         let order = self.picker.order(self.shown(locks));
         match self.picker.on_action(pressed, &order) {
             None => return false,
-            Some(Outcome::Open(id)) => (self.opened, self.selected, self.scroll) = (Some(id), None, 0),
+            Some(Outcome::Open(id)) => self.open(id),
             Some(Outcome::NotHere) => self.say_not_here(),
             Some(Outcome::Moved) => {}
         }

@@ -52,14 +52,15 @@ fn all_rows(tasks: usize) -> u16 {
 }
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui) {
-    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
-    let cells = usize::from(area.width.saturating_sub(2)).saturating_sub(NAME + 1);
-    let window = Window::of(model, ui, cells);
     let lanes = usize::from(area.height.saturating_sub(2));
     let first = usize::from(lanes >= 3 || ui.selected.is_none());
     let lanes = lanes.saturating_sub(first);
     let order = ui.order(model);
-    let shown = lanes_shown(&order, lanes, ui);
+    ui.reveal_lane(&order, lanes);
+    let (theme, glyphs) = (&ui.theme, &ui.glyphs);
+    let cells = usize::from(area.width.saturating_sub(2)).saturating_sub(NAME + 1);
+    let window = Window::of(model, ui, cells);
+    let shown = ui.lane_scroll..(ui.lane_scroll + lanes).min(order.len());
     let mut about = window.about(ui);
     if (1..order.len()).contains(&shown.len()) {
         about.push_str(&format!(", {}{}{} of {}", shown.start + 1, glyphs.dash, shown.end, order.len()));
@@ -95,15 +96,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, ui: &mut Ui
     }
     let area = Rect { height: u16::try_from(lanes).unwrap_or(u16::MAX), ..row(first) };
     ui.targets.lanes.set(area, order.iter().skip(shown.start).copied());
-}
-
-/// Which of `order` are shown in so many lanes: the selected one among them.
-fn lanes_shown(order: &[ActorId], lanes: usize, ui: &Ui) -> std::ops::Range<usize> {
-    let mut start = ui.scroll.min(order.len().saturating_sub(lanes));
-    if let Some(at) = ui.selected.and_then(|id| order.iter().position(|o| *o == id)) {
-        start = start.clamp((at + 1).saturating_sub(lanes), at);
-    }
-    start..(start + lanes).min(order.len())
 }
 
 /// Draws a name; what draws the cells behind it.
