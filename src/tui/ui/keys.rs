@@ -24,7 +24,8 @@ impl Ui {
         if self.question.take().is_some() {
             return match (key.code, pressed) {
                 (_, Some(Action::Quit)) => Some(Request::Quit),
-                (KeyCode::Char('y') | KeyCode::Enter, _) => source(Command::Answer(true)),
+                // Nothing else: enter is pressed for other reasons, and the question may have come just before.
+                (KeyCode::Char('y'), _) => source(Command::Answer(true)),
                 _ => source(Command::Answer(false)),
             };
         }
@@ -320,6 +321,7 @@ impl Ui {
 mod tests {
     use super::*;
     use crate::event::{Acquisition, Begin, Event, LockInfo, LockKind, LockMode, What};
+    use crate::source::Question;
     use crate::tui::Look;
     use crate::tui::ui::Figure;
     use ratatui::crossterm::event::KeyModifiers;
@@ -428,6 +430,21 @@ mod tests {
             assert!(ui.message.as_deref().is_some_and(|said| said.contains(why)), "{:?}", ui.message);
             press(&mut ui, &model, KeyCode::Left);
             assert!(ui.frozen.is_some() && ui.back == 0, "again it does not go on");
+        }
+    }
+
+    #[test]
+    fn only_y_says_yes() {
+        let model = model(3);
+        let question = || Question { title: "kill it?".into(), lines: Vec::new(), yes: "kill".into() };
+        let cases =
+            [(KeyCode::Char('y'), true), (KeyCode::Enter, false), (KeyCode::Char('n'), false), (KeyCode::Esc, false)];
+        for (code, yes) in cases {
+            let mut ui = ui();
+            ui.ask(question());
+            let answer = press(&mut ui, &model, code);
+            assert_eq!(answer, Some(Request::Source(Command::Answer(yes))), "{code:?}");
+            assert!(ui.overlay.is_none());
         }
     }
 
