@@ -199,6 +199,19 @@ impl Locks {
         chain
     }
 
+    /// Where the one who holds `lock` as `actor` waits itself, at another lock; of several the longest. Where threads are told
+    /// apart it is the very thread.
+    pub fn waits_elsewhere(&self, lock: LockId, actor: ActorId) -> Option<(LockId, ActorId)> {
+        let holder = self.get(lock)?.actor(actor).filter(|a| a.state.is_holding())?;
+        let pids: Vec<i32> = owners(holder).collect();
+        let other_thread = |a: &Actor| matches!((a.thread(), holder.thread()), (Some(a), Some(b)) if a != b);
+        let it =
+            |a: &&Actor| a.state.is_waiting() && pids.contains(&a.pid) && !(a.pid == holder.pid && other_thread(a));
+        let others = self.models.iter().filter(|m| m.waiting() > 0 && m.lock() != lock);
+        let waits = others.flat_map(|m| m.actors().iter().filter(it).map(|a| (m.in_state(a), (m.lock(), a.id))));
+        waits.max_by_key(|(ns, _)| *ns).map(|(_, place)| place)
+    }
+
     /// Processes that wait for each other in a circle, which nothing but a signal will end: each wait once, that at
     /// the lock with the lowest number first. The kernel refuses such waits for POSIX locks (`EDEADLK`, fcntl(2)), but
     /// not for the other kinds. Threads of a process that take turns are no circle: a holder waits only where its

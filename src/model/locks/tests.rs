@@ -178,3 +178,18 @@ fn a_number_given_anew_is_of_its_new_file() {
     let others = |lock| -> Vec<_> { locks.of_same_file(locks.get(lock).unwrap()).map(Model::lock).collect() };
     assert_eq!((others(0), others(1), others(2)), (vec![1], vec![0], vec![]));
 }
+
+#[test]
+fn a_holder_may_wait_elsewhere() {
+    let mut locks = watch(3);
+    holds(&mut locks, 0, Who(1, 7, 71));
+    holds(&mut locks, 2, Who(1, 8, 81));
+    assert_eq!(locks.waits_elsewhere(0, 1), None);
+    // Another thread's wait is not its own.
+    waits(&mut locks, 1, Who(1, 7, 72));
+    assert_eq!(locks.waits_elsewhere(0, 1), None);
+    waits(&mut locks, 2, Who(2, 7, 71));
+    assert_eq!(locks.waits_elsewhere(0, 1), Some((2, 2)));
+    assert_eq!(locks.chain(2, 2), [Wait { lock: 2, waiter: 2, holder: 1 }]);
+    assert_eq!(locks.waits_elsewhere(2, 2), None, "it holds nothing there");
+}

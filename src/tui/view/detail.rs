@@ -406,12 +406,21 @@ fn waits_for(a: &Actor, locks: &Locks, model: &Model) -> Option<String> {
     if !model.is_watched() {
         return None;
     }
-    let chain = locks.chain(model.lock(), a.id);
+    let own = locks.waits_elsewhere(model.lock(), a.id);
+    let (lock, id) = own.unwrap_or((model.lock(), a.id));
+    let chain = locks.chain(lock, id);
     let steps = chain.iter().filter_map(|wait| {
         let at = locks.get(wait.lock)?;
         let place = if wait.lock == model.lock() { String::new() } else { format!(" at {}", at.info().name) };
         Some(format!("{}{place}", at.actor(wait.holder)?.full_name()))
     });
     let steps: Vec<String> = steps.collect();
-    (!steps.is_empty()).then(|| format!("waits for {}", steps.join(", which waits for ")))
+    let whom = (!steps.is_empty()).then(|| format!("waits for {}", steps.join(", which waits for ")));
+    match own.and_then(|(lock, _)| locks.get(lock)) {
+        // Why it does not let go.
+        Some(there) => {
+            Some(whom.map_or_else(|| format!("waits itself at {}", there.info().name), |whom| format!("itself {whom}")))
+        }
+        None => whom,
+    }
 }
