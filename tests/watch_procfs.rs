@@ -292,7 +292,7 @@ fn open_file_description_locks_that_change_hands_are_given_their_present_owners(
         let end = [
             (has, Deed::Waiting { mode, before: turn == 0 }),
             (had, Deed::Released),
-            (has, Deed::Acquired { mode, contended: true }),
+            (has, Deed::Acquired { mode, contended: true, asked: Some(Range::WHOLE) }),
         ];
         assert_eq!(std::mem::take(&mut told), [&first[..], &end].concat(), "turn {turn}");
     }
@@ -423,7 +423,7 @@ fn what_is_told_of_processes_that_hand_a_lock_over() {
     second.begin("fcntl.flock(fd, fcntl.LOCK_EX)");
     until(&mut told, second.pid(), Deed::Waiting { mode, before: false });
     first.begin("os.kill(os.getpid(), signal.SIGKILL)");
-    until(&mut told, second.pid(), Deed::Acquired { mode, contended: true });
+    until(&mut told, second.pid(), Deed::Acquired { mode, contended: true, asked: None });
     let heir = second.pid();
     drop(second);
     until(&mut told, heir, Deed::Released);
@@ -432,7 +432,7 @@ fn what_is_told_of_processes_that_hand_a_lock_over() {
         (true, Deed::Holding { mode }),
         (false, Deed::Waiting { mode, before: false }),
         (true, Deed::Released),
-        (false, Deed::Acquired { mode, contended: true }),
+        (false, Deed::Acquired { mode, contended: true, asked: None }),
         (false, Deed::Released),
     ];
     assert_eq!(deeds, wanted);

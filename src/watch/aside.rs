@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn only_who_is_still_there_is_told() {
-        let won = Deed::Acquired { mode: MODE, contended: false };
+        let won = Deed::Acquired { mode: MODE, contended: false, asked: None };
         let waits = Deed::Waiting { mode: MODE, before: false };
         let mut aside = Aside::default();
         for seen in [

@@ -149,6 +149,9 @@ pub enum Deed {
         mode: LockMode,
         /// Whether it was seen to wait or to try in vain before.
         contended: bool,
+        /// Which bytes it waited or tried for, where it did. What it gets may be more, with what it had beside them, or
+        /// less, where it had a part of them already.
+        asked: Option<Range>,
     },
     /// It goes on holding these bytes, which are a part of what it let go of at this instant: a record lock of which
     /// some bytes were unlocked or converted is told as released, then what is left of it as kept.

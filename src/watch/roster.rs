@@ -118,8 +118,10 @@ impl Lock {
         self.by_task.get(&task).into_iter().flatten().filter_map(|i| Some((*i, self.rows.get(*i)?)))
     }
 
-    fn waits(&self, task: TaskId) -> Option<usize> {
-        self.of(task).find(|(_, r)| r.wait.is_some()).map(|(i, _)| i)
+    /// The row that waits for this.
+    fn waits(&self, task: TaskId, kind: LockKind, range: Option<Range>) -> Option<usize> {
+        let same = |r: &Row| r.wait.is_some() && (r.kind, r.range) == (kind, range);
+        self.of(task).find(|(_, r)| same(r)).map(|(i, _)| i)
     }
 
     /// The row that holds these bytes.
@@ -294,7 +296,7 @@ impl Roster {
         let mut told = Telling { number, t, epoch: self.epoch, who, out };
         match change.deed {
             Deed::Waiting { before, mode } => {
-                let (index, since) = match lock.waits(task) {
+                let (index, since) = match lock.waits(task, kind, range) {
                     Some(index) => (index, None),
                     None => (told.place(lock, task, kind, range), Some(t)),
                 };
@@ -308,7 +310,7 @@ impl Roster {
                 told.event(index, row, what);
             }
             Deed::Tried { mode, count } => {
-                let index = lock.waits(task).unwrap_or_else(|| told.place(lock, task, kind, range));
+                let index = lock.waits(task, kind, range).unwrap_or_else(|| told.place(lock, task, kind, range));
                 let seq_then = lock.seq;
                 let Some(row) = lock.rows.get_mut(index) else { return };
                 row.wait.get_or_insert(Wait { since: t, seq_then });
@@ -316,7 +318,7 @@ impl Roster {
                 told.event(index, row, What::Tried { mode, count });
             }
             Deed::GaveUp | Deed::Left => {
-                let Some(index) = lock.waits(task) else { return };
+                let Some(index) = lock.waits(task, kind, range) else { return };
                 let Some(row) = lock.rows.get_mut(index) else { return };
                 let waited_ns = row.wait.take().map_or(0, |w| t.saturating_sub(w.since));
                 let left = change.deed == Deed::Left;
@@ -349,10 +351,9 @@ impl Roster {
                 row.hold = Some(Hold { since, seq, mode, range, count: 1 });
                 told.event(index, row, What::Found { mode, holds: true });
             }
-            Deed::Acquired { mode, contended } => {
+            Deed::Acquired { mode, contended, asked } => {
                 // Between its tries for some bytes it may get others at once: that ends no wait.
-                let ends = |r: &Row| contended || r.range == range;
-                let waits = lock.waits(task).filter(|index| lock.rows.get(*index).is_some_and(ends));
+                let waits = lock.waits(task, kind, if contended { asked } else { range });
                 if waits.is_none() && lock.holds_again(task, range, mode) {
                     return;
                 }
@@ -365,6 +366,9 @@ impl Roster {
                 let Some(row) = lock.rows.get_mut(index) else { return };
                 let wait = row.wait.take();
                 row.acted = t;
+                if row.range != range {
+                    told.has_other_bytes(index, row, range);
+                }
                 let acquired = Acquisition {
                     mode,
                     seq,

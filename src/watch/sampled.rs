@@ -35,6 +35,11 @@ struct Claim {
 }
 
 impl Claim {
+    /// Its bytes, as they are told; none for flock.
+    fn bytes(&self) -> Option<Range> {
+        (self.kind != LockKind::Flock).then_some(self.range)
+    }
+
     /// Whether both are of one task, of one kind, on one lock.
     fn same_task(&self, other: &Self) -> bool {
         (self.lock, self.pid, self.kind) == (other.lock, other.pid, other.kind)
@@ -207,9 +212,10 @@ impl Sampler {
         let before = self.held.get(&claim).copied();
         let same = before.is_some_and(|known| known.mode == mode);
         // A reader that goes on reading says nothing about another thread's wait.
-        let contended = !(same && mode == LockMode::Shared) && self.granted(&claim, mode);
+        let goes_on_reading = same && mode == LockMode::Shared;
+        let waited = if goes_on_reading { None } else { self.granted(&claim, mode) };
         if let Some(known) = before.filter(|_| same) {
-            if !contended {
+            if waited.is_none() {
                 self.held.insert(claim, Known { since: known.since, ..new });
                 return;
             }
@@ -218,25 +224,26 @@ impl Sampler {
         }
         self.held.insert(claim, new);
         let first = before.is_none() && self.is_before(&claim);
-        let deed = if first { Deed::Holding { mode } } else { Deed::Acquired { mode, contended } };
+        let deed = if first { Deed::Holding { mode } } else { acquired(mode, waited) };
         self.find(Turn::Acquire, t, &claim, deed);
     }
 
-    /// Whether a wait of the same task ended with this; it is forgotten then.
-    fn granted(&mut self, claim: &Claim, mode: LockMode) -> bool {
+    /// The wait of the same task that ended with this, if one did; it is forgotten then.
+    fn granted(&mut self, claim: &Claim, mode: LockMode) -> Option<Claim> {
         let reading = self.reading;
         let over = |known: &Known| known.reading != reading && known.mode == mode;
         if self.waiting.get(claim).is_some_and(over) {
             self.waiting.remove(claim);
-            return true;
+            return Some(*claim);
         }
         if claim.lock.family == Family::Flock || self.held.contains_key(claim) {
-            return false;
+            return None;
         }
         // Adjacent ranges of one task become one (fcntl(2)): a part of it was waited for.
         let waits = self.waiting.iter().filter(|(w, k)| over(k) && w.same_task(claim));
         let part = waits.map(|(w, _)| *w).filter(|w| covers(claim.range, w.range)).min_by_key(|w| w.range);
-        part.is_some_and(|part| self.waiting.remove(&part).is_some())
+        self.waiting.remove(&part?);
+        part
     }
 
     /// Goes through the holders that the reading lacks.
@@ -313,9 +320,14 @@ fn change(t: u64, claim: &Claim, deed: Deed) -> Change {
         lock: claim.lock,
         task: TaskId { pid: claim.pid, tid: 0 },
         kind: claim.kind,
-        range: (claim.kind != LockKind::Flock).then_some(claim.range),
+        range: claim.bytes(),
         deed,
     }
+}
+
+/// It has the lock, and what it waited for, if it did.
+fn acquired(mode: LockMode, waited: Option<Claim>) -> Deed {
+    Deed::Acquired { mode, contended: waited.is_some(), asked: waited.and_then(|claim| claim.bytes()) }
 }
 
 fn covers(all: Range, part: Range) -> bool {

@@ -33,8 +33,8 @@ pub(super) struct Grant {
     pub ask: Ask,
     pub t: u64,
     pub owner: u64,
-    /// Whether it was seen to wait or to try.
-    pub contended: bool,
+    /// What it was seen to wait or to try for, if it was.
+    pub waited: Option<Span>,
     /// When records were last lost: what is older may be wrong.
     pub lost_at: u64,
 }
@@ -170,7 +170,8 @@ impl LockState {
 
     fn acquired(&mut self, grant: &Grant, span: Span, out: &mut Out) {
         let ask = Ask { span, ..grant.ask };
-        out.tell(ask.change(grant.t, Deed::Acquired { mode: ask.mode, contended: grant.contended }));
+        let asked = grant.waited.filter(|_| ask.kind != LockKind::Flock).map(Span::range);
+        out.tell(ask.change(grant.t, Deed::Acquired { mode: ask.mode, contended: grant.waited.is_some(), asked }));
         let (t, Ask { task, kind, mode, .. }) = (grant.t, ask);
         self.push(grant.owner, Hold { task, kind, mode, span, since: Some(t), seen: t, misses: 0, doubted: None });
     }
@@ -183,7 +184,7 @@ impl LockState {
         {
             let same_task = hold.task == grant.ask.task;
             let doubtful = hold.seen < grant.lost_at && !same_task;
-            if hold.mode == grant.ask.mode && !grant.contended && !doubtful {
+            if hold.mode == grant.ask.mode && grant.waited.is_none() && !doubtful {
                 // It had it already.
                 (hold.seen, hold.misses) = (grant.t, 0);
                 return;
@@ -206,7 +207,7 @@ impl LockState {
             self.holds().filter(|&(o, h)| own(o, h) && h.mode == mode).map(|(_, h)| h.span).collect();
         let fresh = span.without_all(covered);
         if fresh.is_empty() {
-            if grant.contended {
+            if grant.waited.is_some() {
                 // Another thread of the same owner got these bytes meanwhile.
                 self.cut(grant.t, span, own, out);
                 self.acquired(grant, span, out);
@@ -219,11 +220,11 @@ impl LockState {
             Some(i) => drop(self.remove(i)),
             None => self.cut(grant.t, span, |o, h| own(o, h) && h.mode != mode, out),
         }
-        let mut grant = *grant;
-        for span in fresh {
-            self.acquired(&grant, span, out);
-            // One wait, one end of it.
-            grant.contended = false;
+        // One wait, one end of it.
+        let awaited = grant.waited.and_then(|waited| fresh.iter().position(|s| s.overlaps(waited))).unwrap_or(0);
+        for (i, span) in fresh.into_iter().enumerate() {
+            let waited = grant.waited.filter(|_| i == awaited);
+            self.acquired(&Grant { waited, ..*grant }, span, out);
         }
     }
 

@@ -203,7 +203,7 @@ impl Grammar {
             let goes_on = known.owner == request.owner
                 && known.ask.task == task
                 && known.ask.lock == ask.lock
-                && known.ask.mode == mode
+                && (known.ask.kind, known.ask.mode) == (ask.kind, mode)
                 && request.blocks()
                 // A grant comes with what the owner holds beside it; see `Request::end`.
                 && (known.ask.span == span || request.ret == 0 && known.ask.span.overlaps(span));
@@ -222,25 +222,25 @@ impl Grammar {
 
     fn granted(&mut self, mut ask: Ask, request: &Request, wait: Option<Wait>) {
         let (t, tid) = (self.now, ask.task.tid);
-        let mut contended = wait.is_some();
+        let mut waited = wait.map(|wait| wait.ask.span);
         if let Some(wait) = wait {
             if wait.leaving {
                 self.out.take_back(tid);
             }
             self.forget_wait(tid);
         }
-        if !contended
+        if waited.is_none()
             && !self.tries.is_empty()
-            && let Some(task) = self.tries.won(t, &ask, &mut self.out)
+            && let Some(tried) = self.tries.won(t, &ask, &mut self.out)
         {
             // Told of whoever was told to try.
-            (contended, ask.task) = (true, task);
+            (waited, ask.task) = (Some(tried.span), tried.task);
         }
         let lock = self.locks.entry(ask.lock).or_insert_with(|| LockState::new(ask.lock));
         if lock.has_unknown() {
             self.attach.bind_hold(self.now, lock, &ask, request, &mut self.out);
         }
-        let grant = Grant { ask, t, owner: request.owner, contended, lost_at: self.lost_at };
+        let grant = Grant { ask, t, owner: request.owner, waited, lost_at: self.lost_at };
         lock.grant(&grant, &mut self.out);
     }
 

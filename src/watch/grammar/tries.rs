@@ -16,6 +16,9 @@ const LEAST_PATIENCE: u64 = 250_000_000;
 const MOST_PATIENCE: u64 = 10_000_000_000;
 /// After its first try the gap is not known; most programs try again within a second. In ns.
 const FIRST_PATIENCE: u64 = 2_000_000_000;
+/// So many different bytes of a lock are told to be tried for by one thread at a time; tries for more are counted with
+/// those that it made last.
+const AT_ONCE: usize = 8;
 /// How often it is looked whether somebody has given up, in ns.
 const LOOK_EVERY: u64 = 20_000_000;
 
@@ -32,10 +35,15 @@ pub(super) struct Ask {
 impl Ask {
     /// Whether who gets this has got what `other` asks for.
     pub fn answers(&self, other: &Self) -> bool {
-        self.lock == other.lock
+        (self.lock, self.kind) == (other.lock, other.kind)
             && (self.mode == other.mode || self.mode == LockMode::Exclusive)
             && self.span.first <= other.span.first
             && self.span.last >= other.span.last
+    }
+
+    /// Whether both are of one thread and for the same bytes, in whichever mode.
+    fn is_same(&self, other: &Self) -> bool {
+        Self { mode: other.mode, ..*self } == *other
     }
 
     pub fn change(&self, t: u64, deed: Deed) -> Change {
@@ -89,34 +97,34 @@ impl Tries {
     pub fn failed(&mut self, t: u64, ask: Ask, out: &mut Out) {
         let tid = ask.task.tid;
         let of_process = self.processes.entry(ask.task.pid).or_default();
-        let own = |trier: &Trier| trier.ask.lock == ask.lock && trier.ask.task == ask.task;
         let same = |trier: &Trier| Ask { task: ask.task, ..trier.ask } == ask;
-        let at = of_process.iter().position(own).or_else(|| of_process.iter().position(same));
+        let at = of_process.iter().position(|trier| trier.ask.is_same(&ask));
+        let at = at.or_else(|| of_process.iter().position(same)).or_else(|| in_place(of_process, &ask));
         match at.and_then(|at| of_process.get_mut(at)) {
             Some(trier) => {
                 let gap = t.saturating_sub(trier.last);
                 trier.gap = Some(trier.gap.map_or(gap, |usual| (usual.saturating_mul(3).saturating_add(gap)) / 4));
-                let ask = Ask { task: trier.ask.task, ..ask };
-                if trier.ask != ask {
-                    // It asks for something else, of which this is the first try.
+                if trier.ask.is_same(&ask) && trier.ask.mode != ask.mode {
+                    // It asks for the other mode, of which this is the first try.
                     trier.tell(t, out);
+                    trier.ask.mode = ask.mode;
                 }
-                (trier.ask, trier.tid, trier.last) = (ask, tid, t);
+                (trier.tid, trier.last) = (tid, t);
                 trier.untold += 1;
                 if t.saturating_sub(trier.told) >= TOLD_EVERY {
                     trier.tell(t, out);
                 }
             }
             None => {
-                let mut trier = Trier { ask, tid: ask.task.tid, last: t, gap: None, told: t, untold: 1 };
+                let mut trier = Trier { ask, tid, last: t, gap: None, told: t, untold: 1 };
                 trier.tell(t, out);
                 of_process.push(trier);
             }
         }
     }
 
-    /// The process has got `ask`: the task that was told to try for it. Nobody gives up by that.
-    pub fn won(&mut self, t: u64, ask: &Ask, out: &mut Out) -> Option<TaskId> {
+    /// The process has got `ask`: what was told to be tried for, and by whom. Nobody gives up by that.
+    pub fn won(&mut self, t: u64, ask: &Ask, out: &mut Out) -> Option<Ask> {
         let of_process = self.processes.get_mut(&ask.task.pid)?;
         let won = |trier: &Trier| ask.answers(&trier.ask);
         let own = |trier: &Trier| trier.ask.task == ask.task && won(trier);
@@ -126,15 +134,16 @@ impl Tries {
             self.processes.remove(&ask.task.pid);
         }
         trier.tell(t, out);
-        Some(trier.ask.task)
+        Some(trier.ask)
     }
 
     /// The thread stands in the queue now: what was told of its own tries goes on as that wait.
     pub fn waits(&mut self, t: u64, ask: &Ask, out: &mut Out) {
-        let own = |trier: &Trier| trier.ask.lock == ask.lock && trier.ask.task == ask.task;
-        self.remove(ask.task.pid, own, |mut trier| trier.tell(t, out));
-        let as_another = |trier: &Trier| trier.ask.lock == ask.lock && trier.tid == ask.task.tid;
-        self.remove(ask.task.pid, as_another, |trier| give_up(t, trier, out));
+        self.remove(ask.task.pid, |trier| trier.ask.is_same(ask), |mut trier| trier.tell(t, out));
+        // For other bytes, or told as another's.
+        let its =
+            |trier: &Trier| trier.ask.lock == ask.lock && (trier.ask.task == ask.task || trier.tid == ask.task.tid);
+        self.remove(ask.task.pid, its, |trier| give_up(t, trier, out));
     }
 
     /// The thread was refused for good.
@@ -176,19 +185,18 @@ impl Tries {
         }
         self.looked = now;
         let mut gone = Vec::new();
-        for of_process in self.processes.values_mut() {
+        for (&pid, of_process) in &mut self.processes {
             for trier in of_process.iter_mut() {
                 if trier.gone_at() <= now {
-                    gone.push((trier.ask.task.pid, trier.ask.task.tid, trier.ask.lock));
+                    gone.push(pid);
                 } else if now.saturating_sub(trier.told) >= TOLD_EVERY {
                     trier.tell(now, out);
                 }
             }
         }
         gone.sort_unstable();
-        for (pid, tid, lock) in gone {
-            let it = |trier: &Trier| trier.ask.task.tid == tid && trier.ask.lock == lock;
-            self.remove(pid, it, |trier| give_up(now, trier, out));
+        for pid in gone {
+            self.remove(pid, |trier| trier.gone_at() <= now, |trier| give_up(now, trier, out));
         }
     }
 
@@ -199,6 +207,14 @@ impl Tries {
             !of_process.is_empty()
         });
     }
+}
+
+/// Where to count a try for which the thread has no place of its own left: with those that it made last.
+fn in_place(of_process: &[Trier], ask: &Ask) -> Option<usize> {
+    let own = |(_, trier): &(usize, &Trier)| trier.ask.lock == ask.lock && trier.ask.task == ask.task;
+    let tried = || of_process.iter().enumerate().filter(own);
+    let last = tried().max_by_key(|(_, trier)| trier.last)?.0;
+    (tried().count() >= AT_ONCE).then_some(last)
 }
 
 fn give_up(t: u64, mut trier: Trier, out: &mut Out) {

@@ -57,6 +57,20 @@ impl Telling<'_> {
         Some(cut)
     }
 
+    /// The row is of these bytes from now on.
+    fn with_bytes(&mut self, index: usize, row: &mut Row, range: Option<Range>) -> Event {
+        row.range = range;
+        let known = self.who.process(row.task.pid).filter(|k| k.began <= row.acted.saturating_add(self.epoch));
+        row.mark = known.as_ref().map(|k| k.mark);
+        seen(self.t, self.number, index, row, known.unwrap_or_default())
+    }
+
+    /// What the row gets are other bytes than it asked for.
+    pub(super) fn has_other_bytes(&mut self, index: usize, row: &mut Row, range: Option<Range>) {
+        let event = self.with_bytes(index, row, range);
+        self.out.push(event);
+    }
+
     /// The hold is not over: it goes on in its row, with these bytes only.
     pub(super) fn keep(
         &mut self,
@@ -66,10 +80,8 @@ impl Telling<'_> {
         fresh: &mut HashMap<(usize, usize), usize>,
     ) {
         let Some(row) = lock.rows.get_mut(cut.index) else { return };
-        (row.hold, row.range) = (Some(Hold { range, ..cut.hold }), range);
-        let known = self.who.process(row.task.pid).filter(|k| k.began <= row.acted.saturating_add(self.epoch));
-        row.mark = known.as_ref().map(|k| k.mark);
-        let event = seen(self.t, self.number, cut.index, row, known.unwrap_or_default());
+        row.hold = Some(Hold { range, ..cut.hold });
+        let event = self.with_bytes(cut.index, row, range);
         match self.out.get_mut(cut.at) {
             Some(Event { what, .. }) if cut.cycle => {
                 if let What::Cycle { acquired, .. } = what {

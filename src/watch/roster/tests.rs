@@ -20,8 +20,14 @@ fn bytes(t: u64, pid: i32, start: u64, end: u64, deed: Deed) -> Change {
 }
 
 const EX: LockMode = LockMode::Exclusive;
-const FREE: Deed = Deed::Acquired { mode: EX, contended: false };
-const WON: Deed = Deed::Acquired { mode: EX, contended: true };
+const FREE: Deed = Deed::Acquired { mode: EX, contended: false, asked: None };
+const WON: Deed = Deed::Acquired { mode: EX, contended: true, asked: None };
+
+/// Of these bytes, after a wait for them.
+fn won_of(start: u64, end: u64) -> Deed {
+    Deed::Acquired { mode: EX, contended: true, asked: Some(Range { start, end: Some(end) }) }
+}
+
 const WAITS: Deed = Deed::Waiting { mode: EX, before: false };
 
 /// Knows names made of pids, or nothing.
@@ -127,7 +133,7 @@ fn a_process_may_hold_some_bytes_and_wait_for_others() {
 
 #[test]
 fn a_conversion_ends_one_hold_and_begins_another() {
-    let shared = Deed::Acquired { mode: LockMode::Shared, contended: false };
+    let shared = Deed::Acquired { mode: LockMode::Shared, contended: false, asked: None };
     let out = events(&[change(0, 7, FREE), change(5, 7, shared), change(9, 7, Deed::Released)]);
     let held: Vec<u64> = out
         .iter()
@@ -168,10 +174,60 @@ fn what_one_gets_between_its_tries_for_something_else_ends_no_wait() {
     let (tries, gets) = (row(10).unwrap(), row(0).unwrap());
     assert!(tries.state.is_waiting() && tries.polls());
     assert_eq!((tries.got, tries.since, gets.got), (0, 100, 3));
-    seen.extend([bytes(500, 5, 10, 10, Deed::Released), bytes(520, 7, 10, 10, WON)]);
+    seen.extend([bytes(500, 5, 10, 10, Deed::Released), bytes(520, 7, 10, 10, won_of(10, 10))]);
     let told = events(&seen);
     let won = told.iter().filter_map(won).next_back().unwrap();
     assert_eq!((won.waited_ns, won.contended, won.handoff_ns), (420, true, Some(20)));
+}
+
+#[test]
+fn a_wait_that_is_won_is_of_the_bytes_that_were_got() {
+    let waits = Deed::Waiting { mode: EX, before: false };
+    let seen = [
+        bytes(0, 7, 0, 9, FREE),
+        bytes(5, 8, 10, 19, FREE),
+        bytes(10, 7, 10, 19, waits),
+        bytes(40, 8, 10, 19, Deed::Released),
+        // Neighbours become one.
+        bytes(50, 7, 0, 19, won_of(10, 19)),
+        bytes(50, 7, 0, 9, Deed::Released),
+    ];
+    let mut told = events(&seen);
+    let locks = folded(&told);
+    let holders: Vec<_> = locks.first().holders().map(|h| (h.pid, h.range(), h.since)).collect();
+    assert_eq!(holders, [(7, Some((0, Some(19))), 50)]);
+    assert_eq!(told.iter().filter_map(won).next_back().map(|a| (a.waited_ns, a.contended)), Some((40, true)));
+    let mut all = seen.to_vec();
+    all.push(bytes(60, 7, 0, 19, Deed::Released));
+    told = events(&all);
+    assert_eq!((folded(&told).first().holder_count(), folded(&told).first().waiting()), (0, 0));
+}
+
+#[test]
+fn who_tries_for_many_bytes_has_a_row_for_each() {
+    let tried = |t, byte| bytes(t, 7, byte, byte, Deed::Tried { mode: EX, count: 1 });
+    let seen = [tried(0, 0), tried(10, 1), tried(100, 0), tried(110, 1), bytes(200, 7, 1, 1, won_of(1, 1))];
+    let told = events(&seen);
+    let locks = folded(&told);
+    let rows: Vec<_> =
+        locks.first().actors().iter().map(|a| (a.range().unwrap().0, a.state.as_str(), a.tries)).collect();
+    assert_eq!(rows, [(0, "waiting", 2), (1, "holding", 0)]);
+    assert_eq!(told.iter().find_map(won).map(|a| (a.waited_ns, a.contended)), Some((190, true)));
+    let mut all = seen.to_vec();
+    all.push(bytes(300, 7, 0, 0, Deed::GaveUp));
+    assert_eq!(folded(&events(&all)).first().waiting(), 0);
+}
+
+#[test]
+fn locks_of_another_kind_are_in_a_row_of_their_own() {
+    let ofd = |change: Change| Change { kind: LockKind::Ofd, ..change };
+    let tried = ofd(bytes(0, 7, 0, 9, Deed::Tried { mode: EX, count: 1 }));
+    for deed in [FREE, won_of(0, 9)] {
+        let told = events(&[tried.clone(), bytes(10, 7, 0, 9, deed), ofd(bytes(20, 7, 0, 9, Deed::GaveUp))]);
+        let locks = folded(&told);
+        let kinds = locks.first().actors().iter().map(|a| (a.task.as_ref().unwrap().kind, a.state.as_str()));
+        assert_eq!(kinds.collect::<Vec<_>>(), [(LockKind::Ofd, "thinking"), (LockKind::Posix, "holding")]);
+    }
 }
 
 #[test]
@@ -386,7 +442,7 @@ fn what_is_kept_of_two_locks_finds_the_row_of_each() {
 
 #[test]
 fn two_shared_locks_of_one_thread_end_with_the_second() {
-    let shared = Deed::Acquired { mode: LockMode::Shared, contended: false };
+    let shared = Deed::Acquired { mode: LockMode::Shared, contended: false, asked: None };
     let out = events(&[change(0, 7, shared), change(5, 7, shared), change(10, 7, Deed::Released)]);
     assert_eq!(folded(&out).first().holder_count(), 1);
     let out = events(&[
@@ -416,7 +472,7 @@ proptest! {
                 1 => Deed::Waiting { mode, before: true },
                 2 => Deed::Waiting { mode, before: false },
                 3 => Deed::Tried { mode, count: 3 },
-                4 => Deed::Acquired { mode, contended: true },
+                4 => Deed::Acquired { mode, contended: true, asked: record.then_some(Range { start: at * 5, end: Some(9) }) },
                 5 => Deed::Kept { mode, since: None },
                 6 if *at == 3 => Deed::Left,
                 6 => Deed::Released,

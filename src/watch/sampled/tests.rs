@@ -48,7 +48,7 @@ fn show(c: &Change) -> String {
     let deed = match c.deed {
         Deed::Holding { mode: m } => format!("holding {}", mode(m)),
         Deed::Waiting { mode: m, before } => format!("waiting {}{}", mode(m), if before { " before" } else { "" }),
-        Deed::Acquired { mode: m, contended } => {
+        Deed::Acquired { mode: m, contended, .. } => {
             format!("acquired {}{}", mode(m), if contended { " contended" } else { "" })
         }
         Deed::Released => "released".into(),
@@ -302,7 +302,7 @@ impl Heard {
         match c.deed {
             Deed::Holding { mode } => assert_eq!(self.held.insert(claim, mode), None, "{}", show(c)),
             Deed::Waiting { mode, .. } => assert_eq!(self.waiting.insert(claim, mode), None, "{}", show(c)),
-            Deed::Acquired { mode, contended } => {
+            Deed::Acquired { mode, contended, .. } => {
                 assert_ne!(self.held.insert(claim, mode), Some(mode), "{}", show(c));
                 if contended {
                     let fits = |(w, m): &(&Claim, &LockMode)| **m == mode && w.same_task(&claim);

@@ -5,20 +5,23 @@ use crate::watch::change::Range;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
+/// Who waits, and for what.
+type Wanted = (LockKey, TaskId, LockKind, Option<Range>);
+
 /// What one who only reads the changes knows.
 #[derive(Default)]
 struct Reader {
     t: u64,
     holds: Vec<(LockKey, TaskId, Option<Range>, LockMode)>,
     /// Whether it waits, and whether it tries.
-    waits: HashMap<(LockKey, TaskId), (bool, bool)>,
+    waits: HashMap<Wanted, (bool, bool)>,
 }
 
 impl Reader {
     fn take(&mut self, change: &Change) {
         assert!(change.t >= self.t, "back in time: {change:?}");
         self.t = change.t;
-        let wait = (change.lock, change.task);
+        let wait = (change.lock, change.task, change.kind, change.range);
         let hold = (change.lock, change.task, change.range);
         match change.deed {
             Deed::Waiting { .. } => {
@@ -30,11 +33,11 @@ impl Reader {
                 assert!(count > 0);
                 self.waits.entry(wait).or_default().1 = true;
             }
-            Deed::GaveUp => self.end_wait(change),
+            Deed::GaveUp => self.end_wait(change, change.range),
             Deed::Left => panic!("every end is seen: {change:?}"),
-            Deed::Acquired { mode, contended } => {
+            Deed::Acquired { mode, contended, asked } => {
                 if contended {
-                    self.end_wait(change);
+                    self.end_wait(change, asked);
                 }
                 self.holds.retain(|h| (h.0, h.1, h.2) != hold || h.3 == mode);
                 self.hold(change, mode);
@@ -47,8 +50,8 @@ impl Reader {
         }
     }
 
-    fn end_wait(&mut self, change: &Change) {
-        let wait = (change.lock, change.task);
+    fn end_wait(&mut self, change: &Change, asked: Option<Range>) {
+        let wait = (change.lock, change.task, change.kind, asked);
         assert!(self.waits.remove(&wait).is_some(), "it did not wait: {change:?}");
     }
 

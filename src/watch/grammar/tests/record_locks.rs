@@ -35,6 +35,11 @@ impl Scene {
         self.bytes(who, op, FL_SLEEP | FL_OFDLCK, start, end, ret)
     }
 
+    /// F_SETLK.
+    fn try_byte(&mut self, who: Who, byte: i64, ret: i32) -> &mut Self {
+        self.bytes(who, WRITE, 0, byte, byte, ret)
+    }
+
     fn words(&mut self) -> Vec<String> {
         self.told().iter().map(|s| s.split_once(' ').unwrap().1.to_owned()).collect()
     }
@@ -103,6 +108,69 @@ fn a_failed_conversion_of_bytes_loses_nothing() {
     scene.at(100).posix(who(1, A), READ, 0, 9, 0).posix(who(2, B), READ, 0, 9, 0).bytes(who(1, A), WRITE, 0, 0, 9, -11);
     scene.posix(who(1, A), UNLOCK, 0, 9, 0);
     assert_eq!(scene.words(), ["1 got SH 0-9", "2 got SH 0-9", "1 tried EX 1 0-9", "1 released 0-9"]);
+}
+
+#[test]
+fn who_goes_from_slot_to_slot_tries_for_each() {
+    let mut scene = Scene::default();
+    scene.at(100).posix(who(1, A), WRITE, 0, 0, 0).posix(who(2, B), WRITE, 1, 1, 0);
+    for i in 0..4 {
+        scene.at((1 + 50 * i) * MS).try_byte(who(3, C), 0, -11).try_byte(who(3, C), 1, -11);
+    }
+    assert_eq!(
+        scene.words(),
+        [
+            "1 got EX 0-0",
+            "2 got EX 1-1",
+            "3 tried EX 1 0-0",
+            "3 tried EX 1 1-1",
+            "3 tried EX 2 0-0",
+            "3 tried EX 2 1-1",
+        ]
+    );
+    scene.at(170 * MS).posix(who(2, B), UNLOCK, 1, 1, 0).try_byte(who(3, C), 0, -11).try_byte(who(3, C), 1, 0);
+    assert_eq!(scene.words(), ["2 released 1-1", "3 tried EX 1 1-1", "3 won EX 1-1"]);
+    // Of the other byte it is known in time.
+    assert_eq!(scene.at(480 * MS).words(), ["3 tried EX 2 0-0", "3 gave up 0-0"]);
+}
+
+#[test]
+fn of_many_slots_only_some_are_told() {
+    let mut scene = Scene::default();
+    scene.at(100).posix(who(1, A), WRITE, 0, 999, 0);
+    for i in 0..300 {
+        scene.at((1 + i) * MS).try_byte(who(3, C), i as i64 % 100, -11);
+    }
+    let words = scene.words();
+    let rows: std::collections::HashSet<_> = words[1..].iter().filter_map(|w| w.rsplit(' ').next()).collect();
+    assert!(rows.len() == 8 && words.len() < 30, "{words:?}");
+    let told: u64 = words[1..].iter().map(|w| w.split(' ').nth(3).unwrap().parse::<u64>().unwrap()).sum();
+    assert!((290..=300).contains(&told), "{words:?}");
+    assert_eq!(scene.at(9_000 * MS).words().iter().filter(|w| w.contains("gave up")).count(), 8);
+}
+
+#[test]
+fn a_wait_ends_the_tries_for_other_bytes() {
+    let mut scene = Scene::default();
+    scene.at(100).posix(who(1, A), WRITE, 0, 9, 0).try_byte(who(3, C), 0, -11).posix(who(3, C), WRITE, 1, 1, 1);
+    assert_eq!(scene.words(), ["1 got EX 0-9", "3 tried EX 1 0-0", "3 gave up 0-0", "3 waits EX 1-1"]);
+}
+
+#[test]
+fn of_what_a_grant_adds_that_which_was_waited_for_is_won() {
+    let mut scene = Scene::default();
+    scene.at(100).posix(who(1, A), WRITE, 10, 19, 0).posix(who(2, B), WRITE, 25, 25, 0).try_byte(who(1, A), 25, -11);
+    scene.posix_close(who(2, B)).posix(who(1, A), WRITE, 0, 29, 0);
+    let told = ["1 got EX 10-19", "2 got EX 25-25", "1 tried EX 1 25-25", "2 released 25-25"];
+    assert_eq!(scene.words(), [&told[..], &["1 got EX 0-9", "1 won EX 20-29"]].concat());
+}
+
+#[test]
+fn a_lock_of_the_other_kind_is_not_what_was_tried_for() {
+    let mut scene = Scene::default();
+    scene.at(100).posix(who(1, A), WRITE, 0, 9, 0).bytes(who(3, C), WRITE, FL_OFDLCK, 0, 9, -11).posix_close(who(1, A));
+    scene.posix(who(3, B), WRITE, 0, 9, 0);
+    assert_eq!(scene.words(), ["1 got EX 0-9", "3 tried EX 1 0-9", "1 released 0-9", "3 got EX 0-9"]);
 }
 
 #[test]
