@@ -46,6 +46,14 @@ pub trait Informant {
 struct Wait {
     since: u64,
     seq_then: u64,
+    mode: LockMode,
+}
+
+impl Wait {
+    /// Whether who has the lock in this mode waits no more.
+    fn ends_with(&self, mode: LockMode) -> bool {
+        self.mode == mode || mode == LockMode::Exclusive
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -296,15 +304,10 @@ impl Roster {
         let mut told = Telling { number, t, epoch: self.epoch, who, out };
         match change.deed {
             Deed::Waiting { before, mode } => {
-                let (index, since) = match lock.waits(task, kind, range) {
-                    Some(index) => (index, None),
-                    None => (told.place(lock, task, kind, range), Some(t)),
-                };
+                let index = lock.waits(task, kind, range).unwrap_or_else(|| told.place(lock, task, kind, range));
                 let seq_then = lock.seq;
                 let Some(row) = lock.rows.get_mut(index) else { return };
-                if let Some(since) = since {
-                    row.wait = Some(Wait { since, seq_then });
-                }
+                row.wait.get_or_insert(Wait { since: t, seq_then, mode }).mode = mode;
                 row.acted = t;
                 let what = if before { What::Found { mode, holds: false } } else { What::Waiting { mode } };
                 told.event(index, row, what);
@@ -313,7 +316,7 @@ impl Roster {
                 let index = lock.waits(task, kind, range).unwrap_or_else(|| told.place(lock, task, kind, range));
                 let seq_then = lock.seq;
                 let Some(row) = lock.rows.get_mut(index) else { return };
-                row.wait.get_or_insert(Wait { since: t, seq_then });
+                row.wait.get_or_insert(Wait { since: t, seq_then, mode }).mode = mode;
                 row.acted = t;
                 told.event(index, row, What::Tried { mode, count });
             }
@@ -352,8 +355,11 @@ impl Roster {
                 told.event(index, row, What::Found { mode, holds: true });
             }
             Deed::Acquired { mode, contended, asked } => {
-                // Between its tries for some bytes it may get others at once: that ends no wait.
+                // Between its tries for some bytes it may get others at once, or another of its threads the same in the
+                // other mode: that ends no wait.
+                let ends = |r: &Row| contended || r.wait.is_some_and(|wait| wait.ends_with(mode));
                 let waits = lock.waits(task, kind, if contended { asked } else { range });
+                let waits = waits.filter(|index| lock.rows.get(*index).is_some_and(ends));
                 if waits.is_none() && lock.holds_again(task, range, mode) {
                     return;
                 }

@@ -219,6 +219,29 @@ fn who_tries_for_many_bytes_has_a_row_for_each() {
 }
 
 #[test]
+fn a_shared_lock_ends_no_wait_for_an_exclusive_one() {
+    let shared = Deed::Acquired { mode: LockMode::Shared, contended: false, asked: None };
+    let seen = [
+        change(0, 5, shared),
+        change(10, 7, WAITS),
+        // Another thread of it, through a descriptor of its own.
+        change(30, 7, shared),
+        change(60, 7, Deed::Released),
+        change(80, 5, Deed::Released),
+        change(90, 7, WON),
+    ];
+    let told = events(&seen[..3]);
+    let locks = folded(&told);
+    assert_eq!((locks.first().waiting(), locks.first().holder_count()), (1, 2));
+    assert_eq!(told.iter().filter_map(won).next_back().map(|a| (a.waited_ns, a.contended)), Some((0, false)));
+    let told = events(&seen);
+    assert_eq!(told.iter().filter_map(won).next_back().map(|a| (a.waited_ns, a.contended)), Some((80, true)));
+    // An exclusive one is more than a reader waits for.
+    let reads = Deed::Waiting { mode: LockMode::Shared, before: false };
+    assert_eq!(folded(&events(&[change(0, 7, reads), change(5, 7, FREE)])).first().waiting(), 0);
+}
+
+#[test]
 fn locks_of_another_kind_are_in_a_row_of_their_own() {
     let ofd = |change: Change| Change { kind: LockKind::Ofd, ..change };
     let tried = ofd(bytes(0, 7, 0, 9, Deed::Tried { mode: EX, count: 1 }));
