@@ -229,12 +229,13 @@ impl Grammar {
             }
             self.forget_wait(tid);
         }
-        if waited.is_none()
-            && !self.tries.is_empty()
-            && let Some(tried) = self.tries.won(t, &ask, &mut self.out)
-        {
-            // Told of whoever was told to try.
-            (waited, ask.task) = (Some(tried.span), tried.task);
+        if waited.is_none() && !self.tries.is_empty() {
+            let tried = self.tries.won(t, &ask, &mut self.out);
+            self.tries.got(t, &ask, &mut self.out);
+            if let Some(tried) = tried {
+                // Told of whoever was told to try.
+                (waited, ask.task) = (Some(tried.span), tried.task);
+            }
         }
         let lock = self.locks.entry(ask.lock).or_insert_with(|| LockState::new(ask.lock));
         if lock.has_unknown() {

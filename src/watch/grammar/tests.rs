@@ -253,6 +253,27 @@ fn one_who_tries_on_many_threads_is_one() {
 }
 
 #[test]
+fn whoever_gets_it_in_the_other_mode_tries_no_more() {
+    let mut scene = Scene::default();
+    scene.at(100).ask(who(1, A), READ, 0);
+    for _ in 0..3 {
+        scene.attempt(who(2, B), WRITE, -11);
+    }
+    scene.attempt(who(2, B), READ, 0).at(3_000 * MS).unlock(who(2, B));
+    assert_eq!(
+        scene.told(),
+        [
+            "100 1 got SH",
+            "110 2 tried EX 1",
+            "140 2 tried EX 2",
+            "140 2 gave up",
+            "140 2 got SH",
+            "3000000000 2 released"
+        ]
+    );
+}
+
+#[test]
 fn first_a_try_and_then_a_wait_is_one_wait() {
     // As cargo does.
     let mut scene = Scene::default();

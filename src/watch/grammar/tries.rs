@@ -137,6 +137,18 @@ impl Tries {
         Some(trier.ask)
     }
 
+    /// The thread has got `ask`, which is not what it was told to try for. Who has a flock wants no other; of bytes it may
+    /// go on trying for those that it did not get.
+    pub fn got(&mut self, t: u64, ask: &Ask, out: &mut Out) {
+        let its = |trier: &Trier| trier.ask.lock == ask.lock && trier.tid == ask.task.tid;
+        let has = |trier: &Trier| Ask { kind: trier.ask.kind, ..*ask }.answers(&trier.ask);
+        let over = |trier: &Trier| its(trier) && (ask.kind == LockKind::Flock || has(trier));
+        self.remove(ask.task.pid, over, |trier| give_up(t, trier, out));
+        // The tries came before what it got.
+        let of_process = self.processes.get_mut(&ask.task.pid).into_iter().flatten();
+        of_process.filter(|trier| its(trier)).for_each(|trier| trier.tell(t, out));
+    }
+
     /// The thread stands in the queue now: what was told of its own tries goes on as that wait.
     pub fn waits(&mut self, t: u64, ask: &Ask, out: &mut Out) {
         self.remove(ask.task.pid, |trier| trier.ask.is_same(ask), |mut trier| trier.tell(t, out));

@@ -129,9 +129,9 @@ fn who_goes_from_slot_to_slot_tries_for_each() {
         ]
     );
     scene.at(170 * MS).posix(who(2, B), UNLOCK, 1, 1, 0).try_byte(who(3, C), 0, -11).try_byte(who(3, C), 1, 0);
-    assert_eq!(scene.words(), ["2 released 1-1", "3 tried EX 1 1-1", "3 won EX 1-1"]);
+    assert_eq!(scene.words(), ["2 released 1-1", "3 tried EX 1 1-1", "3 tried EX 2 0-0", "3 won EX 1-1"]);
     // Of the other byte it is known in time.
-    assert_eq!(scene.at(480 * MS).words(), ["3 tried EX 2 0-0", "3 gave up 0-0"]);
+    assert_eq!(scene.at(480 * MS).words(), ["3 gave up 0-0"]);
 }
 
 #[test]
@@ -166,11 +166,23 @@ fn of_what_a_grant_adds_that_which_was_waited_for_is_won() {
 }
 
 #[test]
+fn tries_are_told_before_what_was_got_after_them() {
+    let mut scene = Scene::default();
+    scene.at(100).posix(who(1, A), WRITE, 0, 1, 0);
+    scene.try_byte(who(3, C), 0, -11).try_byte(who(3, C), 1, -11).try_byte(who(3, C), 0, -11).try_byte(who(3, C), 5, 0);
+    let tried = ["1 got EX 0-1", "3 tried EX 1 0-0", "3 tried EX 1 1-1", "3 tried EX 1 0-0", "3 got EX 5-5"];
+    assert_eq!(scene.words(), tried);
+    // It has both now, by one request.
+    scene.posix_close(who(1, A)).posix(who(3, C), WRITE, 0, 4, 0);
+    assert_eq!(scene.words(), ["1 released 0-1", "3 gave up 1-1", "3 won EX 0-4"]);
+}
+
+#[test]
 fn a_lock_of_the_other_kind_is_not_what_was_tried_for() {
     let mut scene = Scene::default();
     scene.at(100).posix(who(1, A), WRITE, 0, 9, 0).bytes(who(3, C), WRITE, FL_OFDLCK, 0, 9, -11).posix_close(who(1, A));
     scene.posix(who(3, B), WRITE, 0, 9, 0);
-    assert_eq!(scene.words(), ["1 got EX 0-9", "3 tried EX 1 0-9", "1 released 0-9", "3 got EX 0-9"]);
+    assert_eq!(scene.words(), ["1 got EX 0-9", "3 tried EX 1 0-9", "1 released 0-9", "3 gave up 0-9", "3 got EX 0-9"]);
 }
 
 #[test]
