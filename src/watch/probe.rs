@@ -83,11 +83,12 @@ pub enum Fact {
 }
 
 /// How a process was when it was looked at last, so that only changes are said.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Life {
+    /// The row of which it was said.
+    entry: Entry,
     condition: Condition,
-    /// The row that was said to be stopped.
-    stopped: Option<Entry>,
+    stopped: bool,
     /// How often in a row it was found uninterruptible: anyone is for a moment.
     hangs: u32,
 }
@@ -253,8 +254,9 @@ impl Probe {
                 self.rename(entry, life.mark)?;
             }
             let key = (entry.task.pid, entry.lock, entry.actor);
-            let was = self.lives.remove(&key).unwrap_or_default();
-            let hangs = if state == Some('D') { was.hangs + 1 } else { 0 };
+            let was = self.lives.remove(&key).map(|was| (was.condition, was.stopped, was.hangs));
+            let (was_in, was_stopped, hung) = was.unwrap_or_default();
+            let hangs = if state == Some('D') { hung.saturating_add(1) } else { 0 };
             let condition = match state {
                 None | Some('X' | 'x') => Condition::Gone,
                 Some('Z') => Condition::Zombie,
@@ -262,28 +264,24 @@ impl Probe {
                 Some(_) => Condition::Alive,
             };
             let stopped = matches!(state, Some('T' | 't'));
-            self.lives.insert(key, Life { condition, stopped: stopped.then(|| entry.clone()), hangs });
-            if condition != was.condition {
+            self.lives.insert(key, Life { entry: entry.clone(), condition, stopped, hangs });
+            if condition != was_in {
                 self.tell(Fact::Condition(entry.clone(), condition))?;
             }
-            if stopped != was.stopped.is_some() {
+            if stopped != was_stopped {
                 self.tell(Fact::Stopped(entry.clone(), stopped))?;
             }
         }
         let live: HashSet<_> = job.active.iter().map(|e| (e.task.pid, e.lock, e.actor)).collect();
-        let facts = &self.facts;
+        let to = &self.facts;
         let mut told = Some(());
         self.lives.retain(|key, life| {
             if live.contains(key) {
                 return true;
             }
-            // Nobody looks at it, or it holds and waits no more; but it was said to be stopped, so it must be said to go on.
-            let Some(entry) = &life.stopped else { return false };
-            match process::life(key.0).map(|l| l.state) {
-                Some('T' | 't') => return true,
-                None | Some('X' | 'x' | 'Z') => {}
-                Some(_) => told = told.and(facts.send(Fact::Stopped(entry.clone(), false)).ok()),
-            }
+            // Nobody looks at it, or it holds and waits no more; but what was said of it must be taken back.
+            let Some(facts) = taken_back(life) else { return true };
+            told = facts.into_iter().try_fold((), |(), fact| to.send(fact).ok()).and(told);
             false
         });
         told
@@ -331,6 +329,24 @@ impl Probe {
     fn since(&self, entry: &Entry) -> Option<u64> {
         self.keepers.get(&(entry.lock, entry.actor)).map(|(since, _)| *since)
     }
+}
+
+/// What has to be said of a process that was said to be stopped or to hang and is no more; none as long as it is. One
+/// that has ended is told to have.
+fn taken_back(life: &Life) -> Option<Vec<Fact>> {
+    let hangs = life.condition == Condition::Uninterruptible;
+    if !hangs && !life.stopped {
+        return Some(Vec::new());
+    }
+    match process::life(life.entry.task.pid).map(|l| l.state) {
+        Some('T' | 't') if life.stopped => return None,
+        Some('D') if hangs => return None,
+        None | Some('X' | 'x' | 'Z') => return Some(Vec::new()),
+        Some(_) => {}
+    }
+    let alive = hangs.then(|| Fact::Condition(life.entry.clone(), Condition::Alive));
+    let goes_on = life.stopped.then(|| Fact::Stopped(life.entry.clone(), false));
+    Some(alive.into_iter().chain(goes_on).collect())
 }
 
 /// Whether a descriptor keeps what `entry` took: its own, or one of those that share the open file description.
@@ -386,13 +402,44 @@ mod tests {
     use crate::watch::change::{Family, TaskId};
     use nix::sys::signal::{Signal, kill};
 
+    fn probe() -> (Probe, Receiver<Fact>) {
+        let (to, facts) = crossbeam_channel::unbounded();
+        let to_main = ToMain { asked: crossbeam_channel::unbounded().0, children: crossbeam_channel::unbounded().0 };
+        (Probe::new(to, to_main), facts)
+    }
+
+    /// A row of a process that holds a lock.
+    fn holder(pid: i32) -> Entry {
+        struct Nobody;
+        impl crate::watch::roster::Informant for Nobody {
+            fn process(&mut self, _: i32) -> Option<Known> {
+                None
+            }
+        }
+        let key = LockKey { file: FileId::default(), family: Family::Flock };
+        let deed = crate::watch::change::Deed::Holding { mode: LockMode::Exclusive };
+        let (task, kind) = (TaskId { pid, tid: pid }, LockKind::Flock);
+        let change = crate::watch::change::Change { t: clock::now(), lock: key, task, kind, range: None, deed };
+        let mut roster = crate::watch::roster::Roster::new(0, true);
+        roster.apply(&change, &mut Nobody, &mut Vec::new());
+        roster.entries().next().unwrap()
+    }
+
+    #[test]
+    fn one_that_was_said_to_hang_is_said_to_go_on_though_it_holds_no_more() {
+        let (mut probe, facts) = probe();
+        let entry = holder(std::process::id() as i32);
+        let life = Life { entry: entry.clone(), condition: Condition::Uninterruptible, stopped: false, hangs: HANGS };
+        probe.lives.insert((entry.task.pid, entry.lock, entry.actor), life);
+        probe.lives(&Job::default()).unwrap();
+        let told: Vec<Fact> = facts.try_iter().collect();
+        assert!(matches!(&told[..], [Fact::Condition(e, Condition::Alive)] if *e == entry), "{told:?}");
+        assert!(probe.lives.is_empty());
+    }
+
     #[test]
     fn one_that_was_said_to_be_stopped_is_said_to_go_on_though_nobody_looks_at_it() {
-        let (to, facts) = crossbeam_channel::unbounded();
-        let mut probe = Probe::new(
-            to,
-            ToMain { asked: crossbeam_channel::unbounded().0, children: crossbeam_channel::unbounded().0 },
-        );
+        let (mut probe, facts) = probe();
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let pid = child.id() as i32;
         let become_of = |signal, stopped: bool| {
@@ -403,20 +450,7 @@ mod tests {
                 std::thread::yield_now();
             }
         };
-        let key = LockKey { file: FileId::default(), family: Family::Flock };
-        let mut roster = crate::watch::roster::Roster::new(0, true);
-        let task = TaskId { pid, tid: pid };
-        let deed = crate::watch::change::Deed::Holding { mode: LockMode::Exclusive };
-        let change =
-            crate::watch::change::Change { t: clock::now(), lock: key, task, kind: LockKind::Flock, range: None, deed };
-        struct Nobody;
-        impl crate::watch::roster::Informant for Nobody {
-            fn process(&mut self, _: i32) -> Option<Known> {
-                None
-            }
-        }
-        roster.apply(&change, &mut Nobody, &mut Vec::new());
-        let looked = Job { active: roster.entries().collect(), ..Job::default() };
+        let looked = Job { active: vec![holder(pid)], ..Job::default() };
         let told = || -> Vec<bool> {
             facts.try_iter().filter_map(|f| if let Fact::Stopped(_, yes) = f { Some(yes) } else { None }).collect()
         };
