@@ -72,18 +72,30 @@ impl Mark {
 /// What changes while a process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
-    /// State letter (proc_pid_stat(5)): `R` runs, `S` sleeps, `D` sleeps uninterruptibly, `T` stopped, `t` traced, `Z` a
+    /// State letter (proc_pid_stat(5)), of another thread where the first one has ended: `R` runs, `S` sleeps, `D` sleeps uninterruptibly, `T` stopped, `t` traced, `Z` a
     /// zombie, `I` an idle kernel thread.
     pub state: char,
     /// Which process it is, and which program it runs.
     pub mark: Mark,
-    /// Its threads; 0 for a zombie whose others are gone.
+    /// Its threads, one for a zombie among them.
     pub threads: u32,
 }
 
 /// State and mark of a process; none where there is none.
 pub fn life(pid: i32) -> Option<Life> {
     Stat::read(pid).map(|s| s.life)
+}
+
+/// The thread by which to ask what all threads of a process share, and how that thread is: where the first one has
+/// ended (pthread_exit(3)) and the others go on, `/proc/PID` is that of a zombie, without files and memory.
+fn stand_in(pid: i32) -> Option<(i32, Stat)> {
+    let first = Stat::parse(&read(&format!("/proc/{pid}/stat"))?)?;
+    if first.life.state != 'Z' || first.life.threads < 2 {
+        return None;
+    }
+    let tids = numbers(&format!("/proc/{pid}/task")).ok()?;
+    let living = |tid: i32| Stat::parse(&read(&format!("/proc/{pid}/task/{tid}/stat"))?).filter(|s| !s.is_dead());
+    tids.into_iter().filter(|tid| *tid != pid).find_map(|tid| Some((tid, living(tid)?)))
 }
 
 /// Its name alone, escaped for display: the cheapest that can be told of a process.
@@ -137,7 +149,8 @@ impl Names {
     fn read(&self, pid: i32, stat: Stat) -> Option<Identity> {
         let status = read(&format!("/proc/{pid}/status"))?;
         let uid = uid(&status)?;
-        let command = command(&arguments(pid)).unwrap_or_else(|| format!("[{}]", stat.comm));
+        let by_others = || command(&arguments(stand_in(pid)?.0));
+        let command = command(&arguments(pid)).or_else(by_others).unwrap_or_else(|| format!("[{}]", stat.comm));
         let container = read(&format!("/proc/{pid}/cgroup")).and_then(|text| Container::of_cgroup(&text));
         let user = self.users.get(&uid).cloned().unwrap_or_else(|| uid.to_string());
         Some(Identity {
@@ -222,6 +235,12 @@ impl Stat {
 
     fn read(pid: i32) -> Option<Self> {
         let mut stat = Self::parse(&read(&format!("/proc/{pid}/stat"))?)?;
+        if stat.is_dead()
+            && let Some((_, living)) = stand_in(pid)
+        {
+            // It lives as long as one of its threads does.
+            stat.life.state = living.life.state;
+        }
         if stat.placed.is_none() && stat.life.mark.image != 0 {
             stat.life.mark.image ^= hashed(&arguments(pid));
         }

@@ -4,7 +4,7 @@
 //! a descriptor of that description, inherited or passed, and each of them has the line. A `POSIX` lock has its line
 //! only under the descriptor that took it. Those that wait have none: see [`super::waits`].
 
-use super::numbers;
+use super::{numbers, stand_in};
 use crate::event::{LockKind, LockMode};
 use crate::watch::change::{FileId, LockKey, Range};
 use crate::watch::procfs::parse;
@@ -78,11 +78,31 @@ pub fn scan_among(pids: impl IntoIterator<Item = i32>, files: Option<&[FileId]>)
     found
 }
 
-/// Most of what there is to do on a whole system, hence by as few system calls as can be: three a descriptor.
 fn scan_one(pid: i32, files: Option<&[FileId]>, text: &mut Vec<u8>, owners: &mut Vec<Owner>) -> std::io::Result<()> {
-    let path = format!("/proc/{pid}/fdinfo");
+    let read = scan_by(pid, pid, files, text, owners);
+    if read.as_ref().is_ok_and(|any| *any) {
+        return Ok(());
+    }
+    match stand_in(pid) {
+        Some((tid, _)) => scan_by(pid, tid, files, text, owners).map(drop),
+        None => read.map(drop),
+    }
+}
+
+/// The descriptors of a process, by one of its threads; whether it has any. Most of what there is to do on a whole
+/// system, hence by as few system calls as can be: three a descriptor.
+fn scan_by(
+    pid: i32,
+    tid: i32,
+    files: Option<&[FileId]>,
+    text: &mut Vec<u8>,
+    owners: &mut Vec<Owner>,
+) -> std::io::Result<bool> {
+    let path = format!("/proc/{tid}/fdinfo");
     let folder = File::open(&path)?;
-    for fd in numbers(&path)? {
+    let fds = numbers(&path)?;
+    let any = !fds.is_empty();
+    for fd in fds {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let file = match openat(&folder, fd.to_string().as_str(), flags, Mode::empty()) {
             Ok(file) => file,
@@ -106,7 +126,7 @@ fn scan_one(pid: i32, files: Option<&[FileId]>, text: &mut Vec<u8>, owners: &mut
         let wanted = |o: &Owner| files.is_none_or(|f| f.contains(&o.file));
         owners.extend(locks(pid, fd, &text[..length]).filter(wanted));
     }
-    Ok(())
+    Ok(any)
 }
 
 /// The `lock:` lines of one fdinfo.
@@ -129,7 +149,11 @@ pub struct LockPath {
 
 /// The path of an open file, by a descriptor of it; none where it is gone, may not be read or has no path.
 pub fn path_of(pid: i32, fd: i32) -> Option<LockPath> {
-    let link = format!("/proc/{pid}/fd/{fd}");
+    path_by(pid, fd).or_else(|| path_by(stand_in(pid)?.0, fd))
+}
+
+fn path_by(tid: i32, fd: i32) -> Option<LockPath> {
+    let link = format!("/proc/{tid}/fd/{fd}");
     let path = std::fs::read_link(&link).ok()?;
     if !path.is_absolute() {
         return None;

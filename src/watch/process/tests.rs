@@ -103,3 +103,50 @@ fn a_long_command_line_is_cut() {
     assert!(identity.command.starts_with("sh -c 'read x' xxx") && identity.command.ends_with("x..."), "{identity:?}");
     assert!(identity.command.len() < 4200);
 }
+
+/// Locks the file, waits for the other one in a second thread, and ends the first.
+const HEADLESS: &str = "
+import ctypes, fcntl, sys, threading
+held, wanted = (open(path) for path in sys.argv[1:3])
+fcntl.flock(held, fcntl.LOCK_EX)
+threading.Thread(target=lambda: fcntl.flock(wanted, fcntl.LOCK_EX)).start()
+ctypes.CDLL(None).syscall(int(sys.argv[3]), 0)
+";
+
+#[test]
+fn a_process_lives_as_long_as_one_of_its_threads() {
+    use crate::event::{LockKind, LockMode::Exclusive};
+    use crate::lock::Lock;
+    use crate::watch::change::FileId;
+    use std::os::fd::AsRawFd;
+    let files = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+    LockKind::Flock.acquire(files[1].as_file().as_raw_fd(), Exclusive).unwrap();
+    let exit = libc::SYS_exit.to_string();
+    let mut child = std::process::Command::new("python3")
+        .args(["-c", HEADLESS])
+        .args(files.each_ref().map(|f| f.path()))
+        .arg(exit)
+        .spawn()
+        .unwrap();
+    let pid = child.id() as i32;
+    let began = std::time::Instant::now();
+    while stand_in(pid).is_none() || waits::of(pid).is_empty() {
+        assert!(began.elapsed().as_secs() < 60);
+        std::thread::yield_now();
+    }
+    let ids = files.each_ref().map(|file| FileId::of_path(file.path()).unwrap());
+    assert_eq!(life(pid).map(|l| l.state), Some('S'));
+    let command = Names::new().of(pid).unwrap().command.clone();
+    assert!(command.contains("python3 -c"), "{command}");
+    let scan = owners::scan_among([pid], Some(&ids));
+    assert_eq!((scan.refused, scan.owners.len(), scan.owners[0].pid, scan.owners[0].file), (0, 1, pid, ids[0]));
+    let path = owners::path_of(pid, scan.owners[0].fd).unwrap().path;
+    assert_eq!(path, files[0].path().canonicalize().unwrap());
+    assert_eq!(waits::of(pid).iter().map(|w| (w.pid, w.file)).collect::<Vec<_>>(), [(pid, Some(ids[1]))]);
+    child.kill().unwrap();
+    while stand_in(pid).is_some() {
+        std::thread::yield_now();
+    }
+    assert_eq!(life(pid).map(|l| l.state), Some('Z'));
+    child.wait().unwrap();
+}

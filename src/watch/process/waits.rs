@@ -42,6 +42,7 @@ pub fn threads(pid: i32) -> Option<u64> {
     std::fs::metadata(format!("/proc/{pid}/task")).ok()?.nlink().checked_sub(2)
 }
 
+/// Memory and descriptors are read by the thread itself: a first thread that has ended has none.
 fn of_thread(pid: i32, tid: i32) -> Option<Wait> {
     let call = Call::parse(&read(&format!("/proc/{pid}/task/{tid}/syscall"))?)?;
     let wchan = read(&format!("/proc/{pid}/task/{tid}/wchan")).unwrap_or_default();
@@ -50,9 +51,9 @@ fn of_thread(pid: i32, tid: i32) -> Option<Wait> {
     }
     let (mode, range) = match call.request {
         Request::Flock(mode) => (Some(mode), Some(Range::WHOLE)),
-        Request::Fcntl { at } => of_memory(pid, at).map_or((None, None), |(mode, range)| (Some(mode), range)),
+        Request::Fcntl { at } => of_memory(tid, at).map_or((None, None), |(mode, range)| (Some(mode), range)),
     };
-    Some(Wait { pid, tid, fd: call.fd, kind: call.kind, mode, range, file: file_id::of_descriptor(pid, call.fd) })
+    Some(Wait { pid, tid, fd: call.fd, kind: call.kind, mode, range, file: file_id::of_descriptor(tid, call.fd) })
 }
 
 /// A system call that blocks until the lock is granted.
@@ -104,9 +105,9 @@ impl Call {
 const FLOCK_STRUCT: usize = 24;
 
 /// What a waiting fcntl(2) was asked for.
-fn of_memory(pid: i32, at: u64) -> Option<(LockMode, Option<Range>)> {
+fn of_memory(tid: i32, at: u64) -> Option<(LockMode, Option<Range>)> {
     let mut bytes = [0; FLOCK_STRUCT];
-    File::open(format!("/proc/{pid}/mem")).ok()?.read_exact_at(&mut bytes, at).ok()?;
+    File::open(format!("/proc/{tid}/mem")).ok()?.read_exact_at(&mut bytes, at).ok()?;
     asked(bytes)
 }
 
