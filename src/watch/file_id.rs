@@ -40,12 +40,29 @@ impl FileId {
 /// # Errors
 /// In words with the next step: no such file, no permission to walk there, a folder, a socket; `/proc` not mounted.
 pub fn locate(path: &Path) -> Result<Located> {
+    located(path, &open(path).map_err(|e| refusal(path, e))?)
+}
+
+/// What a path that was named before names by now; none where it names nothing, or nothing that can be locked.
+///
+/// # Errors
+/// As [`locate`], where that cannot be known.
+pub fn named_now(path: &Path) -> Result<Option<FileId>> {
+    let file = match open(path) {
+        Ok(file) => file,
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => return Ok(None),
+        Err(e) => return Err(refusal(path, e)),
+    };
+    let other = file.metadata().is_ok_and(|meta| meta.is_dir() || meta.file_type().is_socket());
+    if other { Ok(None) } else { located(path, &file).map(|l| Some(l.id)) }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path)
+}
+
+fn located(path: &Path, file: &File) -> Result<Located> {
     let shown = path.display();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
-        .open(path)
-        .map_err(|e| refusal(path, e))?;
     let meta = file.metadata().with_context(|| format!("cannot ask what {shown} is"))?;
     let kind = meta.file_type();
     if kind.is_dir() {
@@ -56,7 +73,7 @@ pub fn locate(path: &Path) -> Result<Located> {
     if kind.is_socket() {
         bail!("{shown} is a socket, which cannot be locked: name the lock file");
     }
-    let (inode, mount) = fdinfo(&file).with_context(|| format!("cannot find out what the kernel calls {shown}"))?;
+    let (inode, mount) = fdinfo(file).with_context(|| format!("cannot find out what the kernel calls {shown}"))?;
     let inode = inode.unwrap_or(meta.ino());
     let table = std::fs::read("/proc/self/mountinfo").map_err(no_proc)?;
     let found = mount.and_then(|mount| {

@@ -3,7 +3,7 @@
 //! looked at only, one [`Job`] after the other.
 
 use super::change::{FileId, LockKey};
-use super::file_id::locate;
+use super::file_id::{locate, named_now};
 use super::process::{self, Mark, Names, Owner, owners, waits};
 use super::roster::{Entry, Known};
 use crate::clock;
@@ -74,6 +74,8 @@ pub enum Fact {
     Ended(Entry),
     /// The path names this file now, or nothing.
     PathIs(PathBuf, Option<FileId>),
+    /// What a path names cannot be found out, and why.
+    Unclear(String),
     /// The files that the wanted processes hold or wait for locks on.
     Files(Vec<FileId>),
     /// A wanted process has ended; its pid may be another's.
@@ -102,6 +104,8 @@ struct Probe {
     keepers: HashMap<(LockId, u32), (u64, Vec<Keeper>)>,
     scanned: u64,
     scan_cost: u64,
+    /// Paths of which it was said that they cannot be looked up.
+    unclear: HashSet<PathBuf>,
     /// Whose children were read last, and when.
     family: Option<(LockId, ActorId, i32, u64)>,
     facts: Sender<Fact>,
@@ -138,8 +142,8 @@ pub fn spawn(jobs: Receiver<Job>, facts: Sender<Fact>, to_main: ToMain) -> Resul
 
 impl Probe {
     fn new(facts: Sender<Fact>, to_main: ToMain) -> Self {
-        let (lives, keepers) = (HashMap::new(), HashMap::new());
-        Self { names: Names::new(), lives, keepers, scanned: 0, scan_cost: 0, family: None, facts, to_main }
+        let (lives, keepers, unclear) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Self { names: Names::new(), lives, keepers, scanned: 0, scan_cost: 0, unclear, family: None, facts, to_main }
     }
 
     fn tell(&self, fact: Fact) -> Option<()> {
@@ -161,10 +165,7 @@ impl Probe {
             }
         }
         for (path, was) in &job.paths {
-            let now = locate(path).ok().map(|l| l.id);
-            if now != *was {
-                self.tell(Fact::PathIs(path.clone(), now))?;
-            }
+            self.look_up(path, *was)?;
         }
         let lives = |start: u64, pid| process::life(pid).is_some_and(|l| l.mark.start == start && l.state != 'Z');
         let (live, ended): (Vec<_>, Vec<_>) = job.pids.iter().partition(|(pid, start)| lives(*start, *pid));
@@ -189,6 +190,20 @@ impl Probe {
         self.paths(job)?;
         self.keepers(job)?;
         self.tell(Fact::Done)
+    }
+
+    /// Whether a path names another file than it `was`. One that cannot be followed is taken to name what it did.
+    fn look_up(&mut self, path: &Path, was: Option<FileId>) -> Option<()> {
+        match named_now(path) {
+            Ok(now) if now != was => self.tell(Fact::PathIs(path.to_owned(), now)),
+            Ok(_) => Some(()),
+            Err(_) if self.unclear.contains(path) => Some(()),
+            Err(why) => {
+                self.unclear.insert(path.to_owned());
+                let text = format!("{why:#}; until then {} is taken to name the file that it named", path.display());
+                self.tell(Fact::Unclear(text))
+            }
+        }
     }
 
     /// The children of the one that is shown in detail: at once, then now and then.
@@ -401,6 +416,32 @@ mod tests {
     use crate::event::LockKind;
     use crate::watch::change::{Family, TaskId};
     use nix::sys::signal::{Signal, kill};
+
+    #[test]
+    fn a_path_that_cannot_be_looked_up_names_what_it_did() {
+        let (mut probe, facts) = probe();
+        let folder = tempfile::tempdir().unwrap();
+        let (path, circle) = (folder.path().join("lock"), folder.path().join("circle"));
+        std::fs::write(&path, "").unwrap();
+        std::os::unix::fs::symlink("circle", &circle).unwrap();
+        let id = Some(FileId::of_path(&path).unwrap());
+        probe.look_up(&path, id).unwrap();
+        assert!(facts.is_empty());
+        // As a folder on the way that may not be entered, which is no obstacle to root. It is said once.
+        for _ in 0..2 {
+            probe.look_up(&circle, id).unwrap();
+        }
+        let told: Vec<Fact> = facts.try_iter().collect();
+        assert!(matches!(&told[..], [Fact::Unclear(why)] if why.contains("in a circle")), "{told:?}");
+        std::fs::remove_file(&path).unwrap();
+        let under_none = path.join("lock");
+        std::fs::write(&path, "").unwrap();
+        for gone in [folder.path().join("none"), under_none, folder.path().to_owned()] {
+            probe.look_up(&gone, id).unwrap();
+            let told: Vec<Fact> = facts.try_iter().collect();
+            assert!(matches!(&told[..], [Fact::PathIs(path, None)] if *path == gone), "{told:?}");
+        }
+    }
 
     fn probe() -> (Probe, Receiver<Fact>) {
         let (to, facts) = crossbeam_channel::unbounded();

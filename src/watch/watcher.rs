@@ -423,6 +423,7 @@ impl Watcher {
             }
             Fact::Ended(entry) => self.end_row(now, &entry),
             Fact::PathIs(path, file) => self.follow(path, file)?,
+            Fact::Unclear(text) => self.say(0, 0, 0, What::Warning { text }),
             // Which they may keep without having taken them.
             Fact::Files(files) => files.into_iter().for_each(|file| self.adopt(file, now)),
             Fact::PidEnded(pid) => {
