@@ -175,9 +175,10 @@ impl Grammar {
     /// The wait has ended without the lock.
     fn end_wait(&mut self, tid: i32) {
         self.out.settle(tid);
-        if let Some(wait) = self.forget_wait(tid)
-            && !wait.leaving
-        {
+        let Some(wait) = self.forget_wait(tid) else { return };
+        // A snapshot that was read just before has it still.
+        self.attach.touch(self.now, wait.ask.lock, wait.ask.task.pid);
+        if !wait.leaving {
             self.out.tell(wait.ask.change(self.now, Deed::GaveUp));
         }
     }
@@ -333,6 +334,7 @@ impl Grammar {
             && !wait.leaving
         {
             wait.leaving = true;
+            self.attach.touch(self.now, wait.ask.lock, wait.ask.task.pid);
             self.out.tell_for_now(wait.ask.change(self.now, Deed::GaveUp), tid, self.now.saturating_add(RETRY));
         }
     }

@@ -134,6 +134,31 @@ fn a_snapshot_that_failed_says_nothing_at_all() {
 }
 
 #[test]
+fn a_wait_that_ended_without_a_record_of_the_lock_is_not_found_again() {
+    let record = LockKey { family: Family::Record, ..KEY };
+    let nameless = SnapshotEntry { lock: record, task: TaskId { pid: -1, tid: -1 }, ..bytes(-1, Ofd, 0, 9, true) };
+    for signal in [false, true] {
+        let mut scene = Scene::default();
+        scene.at(10 * MS).ofd(who(2, B), WRITE, 0, 9, 1);
+        assert_eq!(scene.deeds(), ["2 waits EX 0-9"]);
+        scene.grammar.snapshot_begins();
+        let began = scene.t;
+        scene.t += MS;
+        if signal {
+            scene.signal(2, libc::SIGALRM, 0x4000, 0);
+        } else {
+            scene.exit(2);
+        }
+        // Long in reading.
+        scene.t += 200 * MS;
+        assert_eq!(scene.deeds(), ["2 gave up 0-9"]);
+        let entries = Some(vec![nameless]);
+        scene.grammar.snapshot(Snapshot { began, ended: scene.t, entries, torn: false });
+        assert_eq!(scene.deeds(), [""; 0], "signal: {signal}");
+    }
+}
+
+#[test]
 fn another_s_grant_ends_a_hold_from_before() {
     // Whoever inherited it closed it: its pid is not the one that was listed.
     let mut scene = Scene::attached(&[entry(1, Exclusive, false), entry(2, Exclusive, true)]);
