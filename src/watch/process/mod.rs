@@ -72,8 +72,8 @@ impl Mark {
 /// What changes while a process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
-    /// State letter (proc_pid_stat(5)), of another thread where the first one has ended: `R` runs, `S` sleeps, `D` sleeps uninterruptibly, `T` stopped, `t` traced, `Z` a
-    /// zombie, `I` an idle kernel thread.
+    /// State letter (proc_pid_stat(5)), of another thread where the first one has ended: `R` runs, `S` sleeps, `D` sleeps
+    /// uninterruptibly, `T` stopped, `t` traced, `Z` a zombie, `I` an idle kernel thread.
     pub state: char,
     /// Which process it is, and which program it runs.
     pub mark: Mark,
