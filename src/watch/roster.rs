@@ -132,14 +132,14 @@ impl Lock {
         self.of(task).find(|(_, r)| same(r)).map(|(i, _)| i)
     }
 
-    /// The row that holds these bytes.
-    fn holds(&self, task: TaskId, range: Option<Range>) -> Option<usize> {
-        self.of(task).find(|(_, r)| r.hold.is_some_and(|h| h.range == range)).map(|(i, _)| i)
+    /// The row that holds these bytes by a lock of this kind: a process may have a POSIX and an OFD lock on the same.
+    fn holds(&self, task: TaskId, kind: LockKind, range: Option<Range>) -> Option<usize> {
+        self.of(task).find(|(_, r)| r.kind == kind && r.hold.is_some_and(|h| h.range == range)).map(|(i, _)| i)
     }
 
     /// Whether it holds the very same already, and now once more.
-    fn holds_again(&mut self, task: TaskId, range: Option<Range>, mode: LockMode) -> bool {
-        let row = self.holds(task, range).and_then(|index| self.rows.get_mut(index));
+    fn holds_again(&mut self, task: TaskId, kind: LockKind, range: Option<Range>, mode: LockMode) -> bool {
+        let row = self.holds(task, kind, range).and_then(|index| self.rows.get_mut(index));
         let hold = row.and_then(|r| r.hold.as_mut()).filter(|h| h.mode == mode);
         hold.map(|h| h.count += u32::from(mode == LockMode::Shared)).is_some()
     }
@@ -328,7 +328,7 @@ impl Roster {
                 told.event(index, row, if left { What::Left { waited_ns } } else { What::GaveUp { waited_ns } });
             }
             Deed::Holding { mode } => {
-                if lock.holds_again(task, range, mode) {
+                if lock.holds_again(task, kind, range, mode) {
                     return;
                 }
                 let index = told.place(lock, task, kind, range);
@@ -360,10 +360,10 @@ impl Roster {
                 let ends = |r: &Row| contended || r.wait.is_some_and(|wait| wait.ends_with(mode));
                 let waits = lock.waits(task, kind, if contended { asked } else { range });
                 let waits = waits.filter(|index| lock.rows.get(*index).is_some_and(ends));
-                if waits.is_none() && lock.holds_again(task, range, mode) {
+                if waits.is_none() && lock.holds_again(task, kind, range, mode) {
                     return;
                 }
-                if let Some(index) = lock.holds(task, range) {
+                if let Some(index) = lock.holds(task, kind, range) {
                     told.release(lock, index, &mut self.fresh);
                 }
                 let index = waits.unwrap_or_else(|| told.place(lock, task, kind, range));
@@ -390,7 +390,7 @@ impl Roster {
                 told.event(index, row, What::Acquired(acquired));
             }
             Deed::Released => {
-                let Some(index) = lock.holds(task, range) else { return };
+                let Some(index) = lock.holds(task, kind, range) else { return };
                 if let Some(hold) = lock.rows.get_mut(index).and_then(|r| r.hold.as_mut())
                     && hold.count > 1
                 {

@@ -254,6 +254,17 @@ fn locks_of_another_kind_are_in_a_row_of_their_own() {
 }
 
 #[test]
+fn locks_of_two_kinds_on_the_same_bytes_are_two() {
+    let shared = Deed::Acquired { mode: LockMode::Shared, contended: false, asked: None };
+    let posix = |t, deed| bytes(t, 7, 0, 9, deed);
+    let ofd = |t, deed| Change { kind: LockKind::Ofd, ..posix(t, deed) };
+    let seen = [posix(100, shared), ofd(200, shared), posix(300, Deed::Released)];
+    let locks = folded(&events(&seen));
+    let held: Vec<LockKind> = locks.first().holders().map(|a| a.task.as_ref().unwrap().kind).collect();
+    assert_eq!(held, [LockKind::Ofd]);
+}
+
+#[test]
 fn names_may_come_later_and_change_nothing_else() {
     let mut roster = Roster::new(1000, true);
     let mut out = Vec::new();
