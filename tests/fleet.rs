@@ -150,26 +150,25 @@ fn proc_locks_agrees_with_the_screen() {
         let mut terminal = terminal;
         terminal.see_that("three waiters", |t| t.matches("◌ waiting").count() == 3);
         for _ in 0..3 {
-            let text = terminal.see_that("one holder, three waiters", |t| {
-                t.matches("● holding").count() == 1 && t.matches("◌ waiting").count() == 3
-            });
             let pid_of = |line: &str| {
                 line.split_whitespace().filter_map(|w| w.parse::<i32>().ok()).find(|p| *p > 1000 || state(*p).is_some())
             };
-            let with = |sign: &str| -> BTreeSet<i32> {
-                text.lines().filter(|l| l.contains(sign)).filter_map(pid_of).collect()
-            };
-            let (holds, waits) = (with("● holding"), with("◌ waiting"));
-            // A worker says that it waits just before it does.
-            wait_for("the kernel's list to agree with the screen", || {
+            // A worker says that it waits just before it does, and a frame may be half read: both are looked at anew.
+            let holds = wait_for("the kernel's list to agree with the screen", || {
+                let text = terminal.text();
+                let with = |sign: &str| -> BTreeSet<i32> {
+                    text.lines().filter(|l| l.contains(sign)).filter_map(pid_of).collect()
+                };
+                let (holds, waits) = (with("● holding"), with("◌ waiting"));
                 let kernel = proc_locks(&path);
                 let theirs = |waiting: bool| kernel.iter().filter(move |(w, _)| *w == waiting).map(|(_, pid)| *pid);
-                if kind == "ofd" {
+                let agree = if kind == "ofd" {
                     // Open file descriptions have no pid there: the count must agree (fdinfo has the holder).
-                    return (theirs(false).count() == holds.len() && theirs(true).count() == waits.len()).then_some(());
-                }
-                (theirs(false).collect::<BTreeSet<_>>() == holds && theirs(true).collect::<BTreeSet<_>>() == waits)
-                    .then_some(())
+                    theirs(false).count() == holds.len() && theirs(true).count() == waits.len()
+                } else {
+                    theirs(false).collect::<BTreeSet<_>>() == holds && theirs(true).collect::<BTreeSet<_>>() == waits
+                };
+                (agree && holds.len() == 1 && waits.len() == 3).then_some(holds)
             });
             if kind == "ofd" {
                 let holder = *holds.first().unwrap();
