@@ -172,6 +172,8 @@ fn byte_ranges_of_processes() {
             format!("{pb} waits EX 0-4"),
             format!("{pa} tries SH 12-12"),
             format!("{pa} tries EX 10-10"),
+            // Who is refused for good tries for nothing else any more.
+            format!("{pa} gave up 12-12"),
             format!("{pa} gave up 10-10"),
             format!("{pa} released 0-9"),
             format!("{pa} kept EX 0-1"),
