@@ -44,7 +44,7 @@ const STANDARD: (u16, u16) = (80, 20);
 /// From here on there is always a timeline; below, where the table leaves room.
 const FULL: (u16, u16) = (100, 28);
 /// Columns that the histogram takes: at the standard size, from 120 and from 150 columns on.
-const HISTOGRAM: [u16; 3] = [28, 34, 46];
+const HISTOGRAM: [u16; 3] = [27, 33, 46];
 
 /// Draws a frame.
 pub fn draw(frame: &mut Frame<'_>, live: &Locks, ui: &mut Ui) {
