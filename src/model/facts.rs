@@ -163,6 +163,11 @@ impl Model {
         actor.state.is_waiting().then(|| self.last_seq.saturating_sub(actor.seq_at_wait))
     }
 
+    /// The most of them during any one of its waits, the present one included.
+    pub fn overtaken_at_most(&self, actor: &Actor) -> u64 {
+        actor.overtaken_max.max(self.overtaken_now(actor).unwrap_or(0))
+    }
+
     /// The actor that has waited longest, and for how long in ns.
     pub fn longest_waiter(&self) -> Option<(&Actor, u64)> {
         let oldest = self.actors.iter().filter(|a| a.state.is_waiting()).min_by_key(|a| a.since_active)?;

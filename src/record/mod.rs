@@ -12,7 +12,7 @@ mod read;
 mod write;
 
 pub use begin::{LockLine, write_begin};
-pub use line::{Kind, Line};
+pub use line::{Kind, Line, Since};
 pub use read::{Entry, ReadError, Reader};
 pub use write::LineWriter;
 

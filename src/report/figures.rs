@@ -4,7 +4,7 @@ use crate::event::{FindingKind, Origin, Setup, Task, Watching};
 use crate::model::finding::Finder;
 use crate::model::runs::{End, Runs};
 use crate::model::{Actor, Figures, Locks, Model};
-use crate::record::{LockLine, SCHEMA};
+use crate::record::{LockLine, SCHEMA, Since};
 use serde::{Deserialize, Serialize};
 
 /// One worker in figures.
@@ -33,14 +33,6 @@ pub struct WorkerFigures {
     pub runs: Option<RunsFigures>,
     #[serde(flatten)]
     pub task: Option<Task>,
-}
-
-/// Since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Since {
-    /// Since before watching began.
-    Before,
 }
 
 /// How commands ended.
@@ -254,7 +246,7 @@ fn worker(model: &Model, a: &Actor) -> WorkerFigures {
         restarts: a.restarts,
         acquisitions: a.got,
         share: (all > 0).then(|| a.got as f64 / all as f64),
-        overtaken_max: a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0)),
+        overtaken_max: model.overtaken_at_most(a),
         wait_ns: a.wait.figures(),
         hold_ns: a.hold.figures(),
         state: a.state.as_str().into(),

@@ -135,7 +135,7 @@ impl<W: Write> Summary<W> {
             ("p99", Box::new(|a| time(a.wait.quantile(0.99)))),
             ("max", Box::new(|a| time(a.wait.max()))),
             ("hold p50", Box::new(|a| time(a.hold.quantile(0.5)))),
-            ("overtaken", Box::new(|a| count(a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0))))),
+            ("overtaken", Box::new(|a| count(model.overtaken_at_most(a)))),
         ];
         if rows.iter().any(|a| a.restarts > 0) {
             columns.push(("restarts", Box::new(|a| count(a.restarts))));

@@ -1,5 +1,6 @@
 //! Job control: whether anybody could bring us back if we stopped.
 
+use crate::watch::process;
 use nix::unistd::{Pid, getpgid, getpgrp, getppid, getsid};
 
 /// Whoever starts us through more programs than this does without.
@@ -17,16 +18,8 @@ pub(super) fn can_be_continued() -> bool {
             Ok(_) if ancestor.as_raw() > 0 => return getsid(Some(ancestor)) == session,
             _ => return false,
         }
-        let Some(parent) = parent_of(ancestor) else { return false };
-        ancestor = parent;
+        let Some(parent) = process::parent(ancestor.as_raw()) else { return false };
+        ancestor = Pid::from_raw(parent);
     }
     false
-}
-
-/// The second field behind the name in `/proc/PID/stat` (proc_pid_stat(5)).
-fn parent_of(pid: Pid) -> Option<Pid> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)
 }

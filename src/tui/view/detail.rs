@@ -220,7 +220,7 @@ fn facts(a: &Actor, locks: &Locks, model: &Model, ui: &Ui, width: usize) -> Vec<
         count(a.got),
         percent(share),
         count(a.gave_up),
-        count(a.overtaken_max.max(model.overtaken_now(a).unwrap_or(0)))
+        count(model.overtaken_at_most(a))
     );
     if a.task.is_none() {
         counts.push_str(&format!("   restarts {}", count(a.restarts)));

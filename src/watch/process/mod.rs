@@ -86,6 +86,11 @@ pub fn life(pid: i32) -> Option<Life> {
     Stat::read(pid).map(|s| s.life)
 }
 
+/// The process that it descends from directly.
+pub fn parent(pid: i32) -> Option<i32> {
+    Some(Stat::parse(&read(&format!("/proc/{pid}/stat"))?)?.parent)
+}
+
 /// The thread by which to ask what all threads of a process share, and how that thread is: where the first one has
 /// ended (pthread_exit(3)) and the others go on, `/proc/PID` is that of a zombie, without files and memory.
 fn stand_in(pid: i32) -> Option<(i32, Stat)> {
