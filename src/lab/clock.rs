@@ -9,6 +9,7 @@
 pub use crate::clock::now;
 
 use nix::errno::Errno;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*, fence};
 
 /// The clock that monitor and workers share. Zeroed memory is a valid one: it asks the kernel.
@@ -30,6 +31,8 @@ struct Shared {
 /// Time as a line over the counter, through `ns` at `ticks`. Good for a while: whoever slept looks at the clock anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Line {
+    /// The number of the line.
+    turn: u32,
     ticks: u64,
     ns: u64,
     /// ns a tick, times 2^32; 0 where the kernel is to be asked.
@@ -70,6 +73,7 @@ impl Clock {
             let [even, odd] = &self.lines;
             let shared = if turn & 1 == 0 { even } else { odd };
             let line = Line {
+                turn,
                 ticks: shared.ticks.load(Relaxed),
                 ns: shared.ns.load(Relaxed),
                 slope: shared.slope.load(Relaxed),
@@ -79,6 +83,20 @@ impl Clock {
             if self.turn.load(Relaxed) == turn {
                 return line;
             }
+        }
+    }
+
+    /// ns of `CLOCK_MONOTONIC`, for stamps whose order must be that in which they were made: by a line that still held when
+    /// they were, which `line` is from then on.
+    #[inline]
+    pub fn stamp(&self, line: &mut Line) -> u64 {
+        loop {
+            let t = line.now();
+            fence(Acquire);
+            if self.turn.load(Relaxed) == line.turn {
+                return t;
+            }
+            *line = self.line();
         }
     }
 
@@ -140,27 +158,41 @@ impl Tuner {
             }
         };
         if let Some(slope) = slope {
-            clock.set_line(Line { ticks: first.ticks, ns: first.ns, slope });
+            clock.set_line(Line { ticks: first.ticks, ns: first.ns, slope, ..Line::default() });
             tuner.last = Some(first);
         }
         tuner
     }
 
-    /// Compares with the kernel's time and turns the line towards it. To be called a few times a second.
-    pub fn tune(&mut self, clock: &Clock) {
-        let Some(last) = self.last else { return };
+    /// Compares with the kernel's time and turns the line towards it. To be called a few times a second. Gives the time, in
+    /// ns of `CLOCK_MONOTONIC`, in which stamps of before and after the turn may be in a wrong order: almost always none.
+    pub fn tune(&mut self, clock: &Clock) -> Option<RangeInclusive<u64>> {
+        let last = self.last?;
         self.times = self.times.wrapping_add(1);
+        let old = clock.line();
         if self.times.is_multiple_of(LOOK_EACH) && !counter_is_the_clock() {
             // The kernel has given the counter up; so do we, for good.
             self.last = None;
-            return clock.set_line(Line::default());
+            let begin = counter();
+            clock.set_line(Line::default());
+            return doubt(old, Line::default(), begin, counter());
         }
-        let Some(sample) = sample().filter(|s| s.ns.saturating_sub(last.ns) >= APART_NS) else { return };
+        let sample = sample().filter(|s| s.ns.saturating_sub(last.ns) >= APART_NS)?;
         self.last = Some(sample);
-        if let Some(line) = turned(clock.line(), last, sample) {
-            clock.set_line(line);
-        }
+        let line = turned(old, last, sample)?;
+        clock.set_line(line);
+        doubt(old, line, sample.ticks, counter())
     }
+}
+
+/// When stamps may be in a wrong order that were made by the `old` line and the `new` one, which holds from `ticks` on but
+/// was known only by `known`.
+fn doubt(old: Line, new: Line, ticks: u64, known: u64) -> Option<RangeInclusive<u64>> {
+    let at = |line: Line, ticks| if line.slope == 0 { now() } else { line.at(ticks) };
+    let ends = [at(old, ticks), at(new, ticks), at(old, known), at(new, known)];
+    let [old_begin, new_begin, old_end, new_end] = ends;
+    let agree = old_begin == new_begin && old_end == new_end;
+    (!agree).then(|| ends.into_iter().min().unwrap_or(0)..=ends.into_iter().max().unwrap_or(u64::MAX))
 }
 
 /// ns a tick between two samples, times 2^32; none where the counter stood still or went back.
@@ -176,12 +208,12 @@ fn turned(line: Line, last: Sample, now: Sample) -> Option<Line> {
     let shown = line.at(now.ticks);
     if shown.abs_diff(now.ns) > STEP_NS || now.ticks < line.ticks {
         // The rate of the time asleep means nothing; the one before was right.
-        return Some(Line { ticks: now.ticks, ns: now.ns, slope: line.slope });
+        return Some(Line { ticks: now.ticks, ns: now.ns, ..line });
     }
     let slope = i128::from(slope(last, now)?);
     let off = i128::from(now.ns) - i128::from(shown);
     let slope = slope + slope * off / i128::from(HORIZON_NS);
-    Some(Line { ticks: now.ticks, ns: shown, slope: u64::try_from(slope).ok()? })
+    Some(Line { ticks: now.ticks, ns: shown, slope: u64::try_from(slope).ok()?, ..line })
 }
 
 /// The closest of a few readings of counter and clock together.
@@ -275,7 +307,7 @@ mod tests {
     #[test]
     fn a_line_replaced_while_it_is_read_is_never_seen_torn() {
         let clock = Clock::default();
-        let line = |n: u64| Line { ticks: n, ns: n, slope: n.max(1) };
+        let line = |n: u64| Line { ticks: n, ns: n, slope: n.max(1), ..Line::default() };
         clock.set_line(line(1));
         std::thread::scope(|s| {
             let writer = s.spawn(|| (1..200_000).for_each(|n| clock.set_line(line(n))));
@@ -288,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_slept_steps() {
-        let line = Line { ticks: 1000, ns: 5_000, slope: 1 << 32 };
+        let line = Line { ticks: 1000, ns: 5_000, slope: 1 << 32, ..Line::default() };
         let last = Sample { ticks: 1000, ns: 5_000 };
         // The counter began anew; the counter ran on while the clock stood still.
         for now in [Sample { ticks: 10, ns: 900_000_000 }, Sample { ticks: 3_600_000_000_000, ns: 900_000_000 }] {
@@ -311,7 +343,7 @@ mod tests {
             };
             let (mut ticks, mut ns) = (7u64, 1_000_000u64);
             let mut last = Sample { ticks, ns };
-            let mut line = Line { ticks, ns, slope: (1000 << 32) / mhz };
+            let mut line = Line { ticks, ns, slope: (1000 << 32) / mhz, ..Line::default() };
             for ppm in steer {
                 for quarter in 0..4 * 60 {
                     ticks += mhz * 250_000;
