@@ -48,21 +48,27 @@ fn children_allocate_nothing() {
 
 fn workers_allocate_nothing() {
     let ways = [Acquire::Block, Acquire::Poll(1_000_000), Acquire::Timeout(3_000_000)];
-    for (acquire, keep_open, kind) in ways
+    let ways = ways
         .into_iter()
         .flat_map(|a| [(a, false, LockKind::Flock), (a, true, LockKind::Ofd), (a, false, LockKind::Posix)])
-    {
+        .flat_map(|way| [(way, true), (way, false)]);
+    for ((acquire, keep_open, kind), busy) in ways {
+        // Some hold it for a while; others have nothing to do but to get it.
+        let (hold, think) = match busy {
+            true => (Dist::Exponential(2_000_000), Dist::Uniform(0, 1_000_000)),
+            false => (Dist::Fixed(0), Dist::Fixed(0)),
+        };
         let config = Config {
             workers: 5,
-            hold: Dist::Exponential(2_000_000),
-            think: Dist::Uniform(0, 1_000_000),
+            hold,
+            think,
             kind,
-            shared: 30,
+            shared: if busy { 30 } else { 0 },
             acquire,
             keep_open,
             restart: Restart::Never,
             seed: 7,
-            limit: Some(60),
+            limit: busy.then_some(60),
         };
         let mut lab = Lab::start(config, Target::prepare(None, kind).unwrap()).unwrap();
         let (tx, batches) = crossbeam_channel::bounded(64);

@@ -216,6 +216,38 @@ fn a_lock_that_is_split_is_a_violation() {
     assert!(text.contains("violations 1"), "{text}");
 }
 
+#[test]
+fn a_lock_that_is_split_is_a_violation_at_full_speed_too() {
+    let (_folder, path) = lock_file();
+    let mut terminal = Terminal::start(&["-w", "2", "--hold", "0", "--keep-open", path.to_str().unwrap()]);
+    let has_opened = |pid: &i32| {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|file| file == path)
+    };
+    let both = || Some(terminal.workers()).filter(|w| w.len() == 2 && w.iter().all(has_opened));
+    let workers = wait_for("workers that have the file open", both);
+    // A successor opens a new file of the same name, the other worker keeps the old one.
+    std::fs::remove_file(&path).unwrap();
+    signal(workers[0], Signal::SIGKILL);
+    terminal.see("mutual exclusion violated");
+    terminal.press("q");
+    assert_eq!(terminal.wait_exit().code(), Some(3));
+}
+
+/// Who holds it changes a million times a second: whoever is killed, it is one of them.
+#[test]
+fn a_holder_is_found_at_full_speed() {
+    let mut terminal = Terminal::start(&["-w", "2", "--hold", "0", "--keep-open"]);
+    terminal.see("acquired");
+    // Nobody may have it at that moment, where others take the processors.
+    wait_for("a kill", || {
+        terminal.press("k");
+        terminal.text().contains("killed worker-").then_some(())
+    });
+    terminal.press("q");
+    assert!(terminal.wait_exit().success());
+}
+
 fn run_holder(run: &Headless) -> Option<i32> {
     let lines = run.lines();
     let name = lines.iter().find(|l| l.contains("acquired"))?.split_whitespace().nth(2)?.to_owned();

@@ -5,6 +5,7 @@ use flockmon::event::{Begin, Event, LockInfo, LockKind, Origin, Setup, What, in_
 use flockmon::lab::decode::Stream;
 use flockmon::lab::judge::Judge;
 use flockmon::lab::ledger::Owner;
+use flockmon::lab::places::Places;
 use flockmon::lab::wire::{Body, Full, Won, Writer};
 use flockmon::model::Locks;
 use flockmon::tui::surface::Surface;
@@ -96,13 +97,7 @@ impl Traffic {
                 let (ended, before) = had[pair[which] as usize];
                 let contended = seq > before + 1;
                 let waited = if contended { t - ended - 1 } else { 200 + random.below(150) };
-                let won = Won {
-                    seq,
-                    shared: false,
-                    contended,
-                    handoff: contended.then(|| waited.min(5_000 + random.below(30_000)) as u32),
-                    overtaken: (seq - before - 1) as u32,
-                };
+                let won = Won { seq: 0, shared: false, contended, handoff: None, overtaken: None };
                 let held = 20 + random.below(40) as u32;
                 had[pair[which] as usize] = (t + u64::from(held), seq);
                 let body = Body::Cycle { won, waited: waited as u32, held };
@@ -128,7 +123,8 @@ impl Traffic {
     /// A reader at the beginning.
     pub fn reader(&self) -> Reader<'_> {
         let streams = (1..=self.workers).map(|w| Stream::new(owner(w))).collect();
-        Reader { rounds: self.rounds.iter(), streams, judge: Judge::default(), events: Vec::new() }
+        let (judge, places) = (Judge::default(), Places::default());
+        Reader { rounds: self.rounds.iter(), streams, judge, places, events: Vec::new() }
     }
 
     /// Folds the first half; gives what is left to be read, and how many records that is.
@@ -153,6 +149,7 @@ pub struct Reader<'a> {
     rounds: std::slice::Iter<'a, Vec<Written>>,
     streams: Vec<Stream>,
     judge: Judge,
+    places: Places,
     events: Vec<Event>,
 }
 
@@ -165,6 +162,7 @@ impl Reader<'_> {
             self.streams[*worker as usize - 1].take(bytes, &mut self.judge, &mut self.events);
         }
         in_order(&mut self.events);
+        self.places.place(&mut self.events, u64::MAX, &[]);
         use_it(&self.events);
         true
     }

@@ -9,8 +9,10 @@ use super::command::Program;
 use super::decode::{Amount, SECOND, Stream, said};
 use super::judge::Judge;
 use super::ledger::Owner;
-use super::shared::{Doing, Shared};
+use super::places::{Places, Seen, Sight};
+use super::shared::{self, Doing, Shared, Slot};
 use super::target::Target;
+use super::wire::UNIT;
 use crate::event::{Event, LockMode, What, in_order};
 use crate::source::Batch;
 use crossbeam_channel::{Receiver, Sender};
@@ -49,6 +51,11 @@ const READ: usize = 16 * 1024;
 const BATCH: usize = 8 * 1024;
 /// Bytes read from one worker before the others have their turn: as many as a pipe holds.
 const TURN: usize = 256 * 1024;
+/// After a look at so many drafts the memory for that is given back: for each, the kernel maps those around it too
+/// (mm/memory.c, `do_fault_around`), and a thousand of them would be a seventh of what the monitor may take.
+const PEEKS: usize = 16;
+/// How often a worker is looked at again that writes meanwhile.
+const PATIENCE: usize = 3;
 
 /// What the main thread tells the collector.
 pub(super) enum Order {
@@ -65,6 +72,8 @@ pub(super) enum Order {
 struct Source {
     pipe: std::fs::File,
     stream: Stream,
+    /// How many units came through the pipe; what was read before it was written is among them.
+    piped: u64,
 }
 
 pub(super) struct Collector {
@@ -87,10 +96,14 @@ impl Collector {
             sources: Vec::new(),
             epoll: self.epoll,
             judge: Judge::default(),
+            places: Places::default(),
+            without: None,
             path_was: None,
             let_go: 0,
             batch: Vec::new(),
             buffer: vec![0; READ],
+            peeked: Vec::new(),
+            peeks: 0,
         };
         let clock = self.shared.clock();
         let since_begin = || clock.now().saturating_sub(self.epoch);
@@ -108,17 +121,18 @@ impl Collector {
             let now = since_begin();
             let restless = now.saturating_sub(last_record) < RESTLESS_NS;
             let timeout = match restless {
-                _ if lingered => 0,
+                _ if lingered || state.places.are_wanting() => 0,
                 true => RESTLESS_MS,
                 false => LOOK_MS,
             };
             let n = state.epoll.wait(&mut ready, EpollTimeout::from(timeout)).unwrap_or(0);
+            let mut until = since_begin();
             let mut read = Amount::default();
             for event in ready.iter().take(n) {
                 match u32::try_from(event.data()) {
                     // Those left out are ready again at once: epoll(7) takes its turns.
                     Ok(worker) if event.data() != WAKE && read.records < BATCH => {
-                        read += state.drain(worker, false);
+                        read += state.drain(worker, false, &self.shared);
                     }
                     Ok(_) if event.data() != WAKE => {}
                     _ => {
@@ -130,8 +144,13 @@ impl Collector {
             let mut over = false;
             for order in self.orders.try_iter() {
                 over |= matches!(order, Order::End);
-                state.obey(order);
+                state.obey(order, &self.shared);
             }
+            if over {
+                (1..=state.sources.len() as u32).for_each(|worker| read += state.drain(worker, true, &self.shared));
+                until = u64::MAX;
+            }
+            read += state.find_places(until, &self.shared);
             let now = since_begin();
             if read.records > 0 {
                 last_record = now;
@@ -140,7 +159,10 @@ impl Collector {
             }
             if now.saturating_sub(last_look) >= u64::from(LOOK_MS) * 1_000_000 {
                 last_look = now;
-                self.tuner.tune(clock);
+                if let Some(time) = self.tuner.tune(clock) {
+                    let [begin, end] = [time.start(), time.end()].map(|t| t.saturating_sub(self.epoch));
+                    state.places.doubt(begin..=end);
+                }
                 state.look_at_path(&self.watched, now);
                 if let Some(program) = &self.program {
                     state.trim_logs(program, &self.shared, now);
@@ -149,9 +171,6 @@ impl Collector {
                 state.batch.extend(overdue);
             }
             if over {
-                for worker in 1..=state.sources.len() as u32 {
-                    state.drain(worker, true);
-                }
                 let rest = state.judge.close(lives);
                 state.batch.extend(rest);
             }
@@ -182,20 +201,34 @@ impl Collector {
     }
 }
 
+/// What is known of what a worker has told.
+struct Told {
+    /// All.
+    all: bool,
+    /// When the latest turn that is known was won, in ns since the run began.
+    latest: u64,
+}
+
 struct Reading {
     /// By the worker's number less one.
     sources: Vec<Option<Source>>,
     epoll: Epoll,
     judge: Judge,
+    places: Places,
+    /// When something was told last whose place was to be found.
+    without: Option<u64>,
     path_was: Option<Option<u64>>,
     /// The latest acquisition that is told to be over.
     let_go: u64,
     batch: Vec<Event>,
     buffer: Vec<u8>,
+    peeked: Vec<u8>,
+    /// How many drafts were looked at since the memory for that was given back.
+    peeks: usize,
 }
 
 impl Reading {
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: Order, shared: &Shared) {
         match order {
             Order::Born { owner, pipe, t } => {
                 let watch = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(owner.worker));
@@ -209,11 +242,12 @@ impl Reading {
                     self.sources.resize_with(place + 1, || None);
                 }
                 if let Some(source) = self.sources.get_mut(place) {
-                    *source = Some(Source { pipe, stream: Stream::new(owner) });
+                    shared.slot(owner.worker).into_iter().for_each(|slot| slot.set_known(owner.pid));
+                    *source = Some(Source { pipe, stream: Stream::new(owner), piped: 0 });
                 }
             }
             Order::Died { owner, t, code, signal } => {
-                self.drain(owner.worker, true);
+                self.drain(owner.worker, true, shared);
                 if let Some(source) =
                     self.sources.get_mut((owner.worker as usize).wrapping_sub(1)).and_then(Option::take)
                 {
@@ -231,8 +265,8 @@ impl Reading {
         }
     }
 
-    /// Reads what a worker has written, all of it if `to_end`, else no more than a pipe holds.
-    fn drain(&mut self, worker: u32, to_end: bool) -> Amount {
+    /// Reads what a worker has written, no more than a pipe holds; or all that it has told if `to_end`.
+    fn drain(&mut self, worker: u32, to_end: bool, shared: &Shared) -> Amount {
         let Self { sources, epoll, judge, batch, buffer, .. } = self;
         let place = sources.get_mut((worker as usize).wrapping_sub(1));
         let Some(source) = place.and_then(Option::as_mut) else { return Amount::default() };
@@ -249,12 +283,121 @@ impl Reading {
                 Ok(n) => n,
             };
             bytes += n;
-            read += source.stream.take(buffer.get(..n).unwrap_or_default(), judge, batch);
+            // Some of it may have been read before it was written.
+            let known = source.stream.position().saturating_sub(source.piped);
+            source.piped += (n / UNIT) as u64;
+            let new = usize::try_from(known).unwrap_or(usize::MAX).saturating_mul(UNIT).min(n)..n;
+            read += source.stream.take(buffer.get(new).unwrap_or_default(), judge, batch);
             if !to_end && n < buffer.len() {
                 break;
             }
         }
+        if to_end {
+            read += self.peek(worker, shared).0;
+        }
         read
+    }
+
+    /// Reads what a worker has told and not written yet; `false` where something is in the pipe that comes first.
+    fn peek(&mut self, worker: u32, shared: &Shared) -> (Amount, bool) {
+        let place = self.sources.get_mut((worker as usize).wrapping_sub(1));
+        let source = place.and_then(Option::as_mut);
+        let (Some(source), Some(slot), Some(draft)) = (source, shared.slot(worker), shared.draft(worker)) else {
+            return (Amount::default(), true);
+        };
+        let Source { stream, .. } = source;
+        self.peeks += 1;
+        self.peeked.clear();
+        let all = slot.peek(draft, stream.owner().pid, stream.position(), &mut self.peeked);
+        (stream.take(&self.peeked, &mut self.judge, &mut self.batch), all)
+    }
+
+    /// Finds the places of what was told without, up to the time `until`: whatever happened before it was told then, or is
+    /// seen in the slots. Reads what is not read yet.
+    fn find_places(&mut self, mut until: u64, shared: &Shared) -> Amount {
+        let mut read = Amount::default();
+        if self.places.concern(&self.batch) {
+            self.without = Some(until);
+        }
+        self.without = self.without.filter(|t| until.saturating_sub(*t) < RESTLESS_NS);
+        if self.without.is_none() {
+            in_order(&mut self.batch);
+            self.places.follow(&self.batch);
+            return read;
+        }
+        let mut sights = Vec::new();
+        for (worker, slot) in (1..).zip(shared.members()) {
+            if let Some(begun) = slot.unknown_since() {
+                // Just born: nobody has told of it yet, and so its pipe is not known.
+                until = until.min(begun);
+            }
+            let Some(owner) = self.stream(worker).map(Stream::owner) else { continue };
+            // Before what it told is looked at: what it does no more has been told by then.
+            let turn = slot.turn();
+            let told = self.read_on(worker, shared, &mut read);
+            if !told.all {
+                until = until.min(told.latest);
+            }
+            if let Some(shared::Turn { since, won, .. }) = turn {
+                let won = won.map(|at| Seen::Holds { at, ended: None });
+                sights.push(Sight { owner, what: won.unwrap_or(Seen::Waits), asked: since });
+            }
+        }
+        // After all others were looked at: if any won the lock meanwhile, it was said before then that the turn ended.
+        for sight in &mut sights {
+            let Seen::Holds { at, ended } = &mut sight.what else { continue };
+            let turn = shared.slot(sight.owner.worker).and_then(Slot::turn);
+            if let Some(turn) = turn.filter(|turn| turn.since == sight.asked) {
+                *ended = turn.ended;
+            }
+            let at = *at;
+            if self.read_on(sight.owner.worker, shared, &mut read).latest >= at {
+                sight.what = Seen::Nothing;
+            }
+        }
+        if self.peeks >= PEEKS {
+            self.peeks = 0;
+            // Where it cannot, they take a page a worker.
+            let _ = shared.let_go_of_drafts();
+        }
+        self.batch.splice(0..0, self.places.take_rest());
+        in_order(&mut self.batch);
+        self.places.place(&mut self.batch, until, &sights);
+        in_order(&mut self.batch);
+        read
+    }
+
+    /// Reads what a worker has told by now.
+    fn read_on(&mut self, worker: u32, shared: &Shared, read: &mut Amount) -> Told {
+        let slot = shared.slot(worker);
+        let mut all = false;
+        for _ in 0..PATIENCE {
+            let Some(stream) = self.stream(worker) else { break };
+            let (position, pid) = (stream.position(), stream.owner().pid);
+            match slot.and_then(|slot| slot.progress(pid)) {
+                // Its successor tells already: what it wrote itself is in its pipe.
+                None => {
+                    *read += self.drain(worker, true, shared);
+                    all = true;
+                }
+                Some(progress) if progress.told() == position => all = true,
+                Some(_) => {
+                    let (more, complete) = self.peek(worker, shared);
+                    *read += more;
+                    all = complete;
+                }
+            }
+            if all || read.records >= BATCH {
+                break;
+            }
+            *read += self.drain(worker, false, shared);
+        }
+        Told { all, latest: self.stream(worker).map_or(0, Stream::last_turn) }
+    }
+
+    fn stream(&self, worker: u32) -> Option<&Stream> {
+        let source = self.sources.get((worker as usize).wrapping_sub(1))?.as_ref();
+        source.map(|source| &source.stream)
     }
 
     /// Whether the batch has somebody who waited for the lock and got it, but not that the one before let go.

@@ -2,7 +2,7 @@
 
 use super::judge::Judge;
 use super::ledger::Owner;
-use super::wire::{Before, Body, Cycle, Record, Stage, Unit, Won, is_short, missing};
+use super::wire::{BARE, Before, Body, Cycle, Full, Record, SHORT, Stage, Unit, Won, kind, length, missing};
 use crate::event::{Acquisition, Event, FailedAction, LockId, LockMode, Turn, What};
 use std::ops::AddAssign;
 
@@ -14,6 +14,9 @@ pub(super) const SECOND: LockId = 1;
 const TURNS: usize = 256;
 /// Fewer turns are told singly: a box is not worth its price.
 const FEW: usize = 4;
+
+/// How often one was overtaken, where that is for the reader to find: more than anybody is told to be.
+pub(super) const UNTOLD: u32 = u32::MAX;
 
 /// How much was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,10 +42,14 @@ pub struct Stream {
     number: u16,
     /// The whole turn that was read last.
     before: Before,
-    /// The first half of a record, whose other half is yet to be read.
-    half: Option<Unit>,
+    /// How many units have been read.
+    position: u64,
+    /// So many units of a record, whose others are yet to be read.
+    part: (usize, Full),
     /// Begin of a wait that has been told, by the worker or from its slot, in ns since the run began.
     announced: Option<u64>,
+    /// When the lock was won last, where that was told on its own, in ns since the run began.
+    won: u64,
     /// It has been at the second lock.
     second: bool,
 }
@@ -50,7 +57,8 @@ pub struct Stream {
 impl Stream {
     /// Nothing has been read yet.
     pub fn new(owner: Owner) -> Self {
-        Self { owner, number: 0, before: Before::default(), half: None, announced: None, second: false }
+        let (before, part) = (Before::default(), (0, Full::default()));
+        Self { owner, number: 0, before, position: 0, part, announced: None, won: 0, second: false }
     }
 
     /// Whose records they are.
@@ -68,13 +76,24 @@ impl Stream {
         self.announced.replace(since) != Some(since)
     }
 
+    /// How many units have been read.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// When the lock was won in the turn that was read last, in ns since the run began.
+    pub(super) fn last_turn(&self) -> u64 {
+        self.before.t().max(self.won)
+    }
+
     /// Adds to `out` what was read, and gives how much that was: `bytes` are whole units of records. What belongs to a
     /// violation goes to the `judge`.
     pub fn take(&mut self, bytes: &[u8], judge: &mut Judge, out: &mut Vec<Event>) -> Amount {
         let (mut units, _) = bytes.as_chunks();
+        self.position += units.len() as u64;
         let mut read = Amount::default();
         loop {
-            let plain = self.half.is_none() && self.announced.is_none() && judge.is_idle();
+            let plain = self.part.0 == 0 && self.announced.is_none() && judge.is_idle();
             while plain && let Some((turns, rest)) = self.turns(units) {
                 read += Amount { records: turns.len(), turns: turns.len() };
                 units = rest;
@@ -106,33 +125,44 @@ impl Stream {
     #[inline(always)]
     fn cycle<'a>(&mut self, units: &'a [Unit]) -> Option<(Cycle, &'a [Unit])> {
         let (first, rest) = units.split_first()?;
-        let (cycle, rest) = if is_short(first) {
-            (missing(first, self.number) == 0).then(|| (self.before.decode(first), rest))?
-        } else {
-            let (full, rest) = units.split_first_chunk()?;
-            Cycle::is(full, self.number).then(|| (Cycle::read(full), rest))?
+        let (cycle, rest) = match kind(first) {
+            BARE if missing(first, self.number) == 0 => (self.before.decode_bare(first), rest),
+            SHORT if missing(first, self.number) == 0 => {
+                let (both, rest) = units.split_first_chunk()?;
+                (self.before.decode(both), rest)
+            }
+            _ => {
+                let (full, rest) = units.split_first_chunk()?;
+                Cycle::is(full, self.number).then(|| (Cycle::read(full), rest))?
+            }
         };
         self.number = self.number.wrapping_add(1);
         self.before = Before::of(&cycle);
         Some((cycle, rest))
     }
 
-    /// The first record whatever it is, none where it is none, and what follows it; the first half of one is kept.
+    /// The first record whatever it is, none where it is none, and what follows it; the first part of one is kept.
     fn record<'a>(&mut self, units: &'a [Unit]) -> Option<(Option<Record>, &'a [Unit])> {
-        let (first, rest) = units.split_first()?;
-        if let Some(half) = self.half.take() {
-            return Some((Record::decode(&[half, *first]), rest));
+        let (mut n, mut record) = std::mem::take(&mut self.part);
+        let mut rest = units;
+        // Of a whole record its first unit tells how long it is.
+        while n == 0 || record.first().is_some_and(|first| n < length(first)) {
+            let Some((unit, others)) = rest.split_first() else {
+                self.part = (n, record);
+                return None;
+            };
+            record.get_mut(n).into_iter().for_each(|place| *place = *unit);
+            (n, rest) = (n + 1, others);
         }
-        if is_short(first) {
-            let Cycle { t, won, waited, held } = self.before.decode(first);
-            let number = self.number.wrapping_add(missing(first, self.number));
-            return Some((Some(Record { t, number, body: Body::Cycle { won, waited, held } }), rest));
-        }
-        let Some((full, rest)) = units.split_first_chunk() else {
-            self.half = Some(*first);
-            return None;
+        let [first, second, ..] = record;
+        let cycle = match kind(&first) {
+            BARE => self.before.decode_bare(&first),
+            SHORT => self.before.decode(&[first, second]),
+            _ => return Some((Record::decode(&record), rest)),
         };
-        Some((Record::decode(full), rest))
+        let Cycle { t, won, waited, held } = cycle;
+        let number = self.number.wrapping_add(missing(&first, self.number));
+        Some((Some(Record { t, number, body: Body::Cycle { won, waited, held } }), rest))
     }
 
     /// Whole turns and nothing else.
@@ -178,6 +208,7 @@ impl Stream {
             }
             Body::Acquired { won, waited } => {
                 self.announced = None;
+                self.won = t;
                 What::Acquired(acquisition(&won, waited))
             }
             Body::Released { seq, held } => What::Released { seq, held_ns: held },
@@ -198,7 +229,7 @@ impl Stream {
             Body::Second { stage, seq, ns, contended } => {
                 self.second = true;
                 let mode = LockMode::Exclusive;
-                let won = Won { seq, shared: false, contended, handoff: None, overtaken: 0 };
+                let won = Won { seq, shared: false, contended, handoff: None, overtaken: Some(0) };
                 let what = match stage {
                     Stage::Waits => What::Waiting { mode },
                     Stage::Acquired => What::Acquired(acquisition(&won, ns)),
@@ -231,7 +262,7 @@ fn turn(Cycle { t, won, waited, held }: &Cycle) -> Turn {
         waited_ns: *waited,
         held_ns: *held,
         handoff_ns: won.handoff,
-        overtaken: won.overtaken,
+        overtaken: won.overtaken.unwrap_or(UNTOLD),
         mode: mode(won.shared),
         contended: won.contended,
     }
@@ -248,7 +279,7 @@ fn acquisition(won: &Won, waited_ns: u64) -> Acquisition {
         waited_ns,
         contended: won.contended,
         handoff_ns: won.handoff.map(u64::from),
-        overtaken: u64::from(won.overtaken),
+        overtaken: u64::from(won.overtaken.unwrap_or(UNTOLD)),
     }
 }
 
@@ -269,7 +300,7 @@ mod tests {
     }
 
     fn cycle(seq: u64) -> Body {
-        let won = Won { seq, shared: false, contended: false, handoff: None, overtaken: 0 };
+        let won = Won { seq, shared: false, contended: false, handoff: None, overtaken: Some(0) };
         Body::Cycle { won, waited: 5, held: 7 }
     }
 
@@ -321,8 +352,11 @@ mod tests {
 
     fn body() -> impl Strategy<Value = Body> {
         let won = |(seq, shared, contended, handoff, overtaken)| Won { seq, shared, contended, handoff, overtaken };
-        let won =
-            (1..5_000u64, any::<bool>(), any::<bool>(), prop::option::of(0..2_000_000u32), 0..300u32).prop_map(won);
+        let overtaken = prop_oneof![9 => (0..300u32).prop_map(Some), 1 => Just(None)];
+        let handoff = prop::option::of(0..2_000_000u32);
+        let placed = (1..5_000u64, any::<bool>(), any::<bool>(), handoff, overtaken).prop_map(won);
+        let bare = any::<bool>().prop_map(move |contended| won((0, false, contended, None, None)));
+        let won = prop_oneof![placed, bare];
         let cycle = (won, 0..2_000u32, 0..2_000_000u32);
         prop_oneof![
             8 => cycle.prop_map(|(won, waited, held)| Body::Cycle { won, waited, held }),
@@ -359,8 +393,8 @@ mod tests {
     fn a_missing_number_is_a_lost_record_in_short_too() {
         let bytes = written((1..=5).map(|n| (n * 100, cycle(n))));
         // In full, then four in short, of which two are taken out.
-        assert_eq!(bytes.len(), 6 * UNIT);
-        let cut = [&bytes[..3 * UNIT], &bytes[5 * UNIT..]].concat();
+        assert_eq!(bytes.len(), 12 * UNIT);
+        let cut = [&bytes[..6 * UNIT], &bytes[10 * UNIT..]].concat();
         let mut out = Vec::new();
         Stream::new(ME).take(&cut, &mut Judge::default(), &mut out);
         assert!(matches!(out[..], [_, _, Event { what: What::Dropped { count: 2 }, .. }, _]), "{out:?}");

@@ -1,12 +1,14 @@
 //! The pages that monitor and workers share, mapped before the first fork: the ledger of the lock, the clock, what the
-//! monitor tells all (`control.rs`), how the one that reads the pipes is called (`reader.rs`), a slot a worker (`slot.rs`).
+//! monitor tells all (`control.rs`), how the one that reads the pipes is called (`reader.rs`), a slot a worker (`slot.rs`) and what it has not written yet (`draft.rs`).
 
 mod control;
+mod draft;
 mod reader;
 mod slot;
 pub use control::{Active, Control};
+pub use draft::{Draft, Progress};
 pub use reader::Reader;
-pub use slot::{Doing, Slot};
+pub use slot::{Doing, Slot, Turn};
 
 use super::clock::Clock;
 use super::ledger::{Ledger, Owner};
@@ -23,6 +25,7 @@ struct Layout {
     clock: Clock,
     reader: Reader,
     slots: [Slot; MAX_WORKERS as usize],
+    drafts: [Draft; MAX_WORKERS as usize],
 }
 
 /// The shared pages, mapped before the first fork. Unused slots cost no memory.
@@ -94,10 +97,38 @@ impl Shared {
         self.layout().slots.get((id as usize).checked_sub(1)?)
     }
 
+    /// The draft of worker `id` (from 1); none for a number that no worker has.
+    pub fn draft(&self, id: u32) -> Option<&Draft> {
+        self.layout().drafts.get((id as usize).checked_sub(1)?)
+    }
+
+    /// Gives back the memory that this process takes up to see the drafts; each is there again as soon as it is looked at.
+    ///
+    /// # Errors
+    /// What madvise(2) says.
+    #[allow(unsafe_code)]
+    pub fn let_go_of_drafts(&self) -> Result<(), Errno> {
+        let drafts = &self.layout().drafts;
+        let at = std::ptr::from_ref(drafts).cast_mut().cast();
+        // SAFETY: a range of our mapping, whole pages, as a draft is one. What stands in shared ones stays as it is
+        // (madvise(2), MADV_DONTNEED).
+        Errno::result(unsafe { libc::madvise(at, size_of_val(drafts), libc::MADV_DONTNEED) }).map(drop)
+    }
+
+    /// How often all workers got the lock. Exact for the exclusive holder, who keeps others from counting.
+    pub fn acquisitions(&self) -> u64 {
+        self.members().map(Slot::got).sum()
+    }
+
+    /// The slots that are in use, or were.
+    pub fn members(&self) -> impl Iterator<Item = &Slot> {
+        let members = self.control().members() as usize;
+        self.layout().slots.iter().take(members)
+    }
+
     /// The shared holders.
     pub fn readers(&self) -> impl Iterator<Item = Owner> {
-        let members = self.control().members() as usize;
-        self.layout().slots.iter().take(members).filter_map(Slot::reader)
+        self.members().filter_map(Slot::reader)
     }
 }
 
@@ -118,6 +149,18 @@ mod tests {
         let shared = Shared::new().unwrap();
         assert!(shared.slot(1).is_some() && shared.slot(MAX_WORKERS).is_some());
         assert!(shared.slot(0).is_none() && shared.slot(MAX_WORKERS + 1).is_none());
+    }
+
+    #[test]
+    fn a_draft_that_was_let_go_of_is_as_it_was() {
+        let shared = Shared::new().unwrap();
+        shared.draft(MAX_WORKERS).unwrap().put(3, [7; 8]);
+        shared.let_go_of_drafts().unwrap();
+        let mut bytes = Vec::new();
+        shared.draft(MAX_WORKERS).unwrap().copy(3, 4, &mut bytes);
+        assert_eq!(bytes, [7; 8]);
+        shared.draft(1).unwrap().put(0, [8; 8]);
+        assert_eq!(shared.slot(MAX_WORKERS).unwrap().got(), 0);
     }
 
     #[test]

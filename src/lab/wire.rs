@@ -1,4 +1,4 @@
-//! What a worker writes into its pipe: records of 32 bytes, four little-endian words; most turns in short, see `short.rs`.
+//! What a worker writes into its pipe: records of four little-endian words; most turns in two or in one, see `short.rs`.
 //!
 //! | word | low bits | high bits |
 //! |---|---|---|
@@ -11,16 +11,35 @@
 //! 32 bits each (4.29 s); longer ones travel as separate records with 64 bits. A handoff over 4.29 s is
 //! told as that limit, and so is a count of more than 2^32 acquisitions by others.
 //! The record number wraps; what a worker had to throw away it tells by itself in [`Body::Dropped`].
+//!
+//! A turn in which there is nothing to be done is told without its place among the turns of all workers: whoever reads them
+//! all finds it, see `places.rs`.
 
 mod short;
-pub(super) use short::{Before, is_short, missing};
+pub(super) use short::{BARE, Before, SHORT, missing};
 
 /// What every record is a multiple of, in bytes. It divides `PIPE_BUF`, so a batch of whole records is written atomically.
-pub const UNIT: usize = 16;
-/// A record in short, or half of one in full.
+pub const UNIT: usize = 8;
+/// A word of a record.
 pub type Unit = [u8; UNIT];
-/// A record in full: 32 bytes.
-pub type Full = [Unit; 2];
+/// A record in full.
+pub type Full = [Unit; 4];
+
+/// How many units the record takes that begins with this one.
+#[inline]
+pub(super) fn length(first: &Unit) -> usize {
+    match kind(first) {
+        BARE => 1,
+        SHORT => 2,
+        _ => size_of::<Full>() / UNIT,
+    }
+}
+
+/// What form and sort of record begins with this unit.
+#[inline]
+pub(super) fn kind(first: &Unit) -> u64 {
+    u64::from_le_bytes(*first) >> KINDS
+}
 
 /// A record, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +55,7 @@ pub struct Record {
 /// How a lock was won.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Won {
-    /// Place in the total order, from 1; 48 bits.
+    /// Place in the total order, from 1; 48 bits. 0 where it is for the reader to find.
     pub seq: u64,
     /// Shared rather than exclusive.
     pub shared: bool,
@@ -44,8 +63,8 @@ pub struct Won {
     pub contended: bool,
     /// From the last release to this acquisition, ns.
     pub handoff: Option<u32>,
-    /// Acquisitions by others meanwhile.
-    pub overtaken: u32,
+    /// Acquisitions by others meanwhile; none where that, and the handoff, are for the reader to find.
+    pub overtaken: Option<u32>,
 }
 
 /// What a record says.
@@ -150,6 +169,8 @@ const CYCLE: u64 = 4;
 const SHARED: u64 = 1 << 56;
 const CONTENDED: u64 = 1 << 57;
 const HANDOFF: u64 = 1 << 58;
+/// What others did meanwhile is for the reader to find.
+const UNTOLD: u64 = 1 << 59;
 const TIME: u64 = (1 << 56) - 1;
 const SEQ: u64 = (1 << 48) - 1;
 
@@ -158,7 +179,7 @@ impl Record {
     #[inline]
     pub fn encode(&self) -> Full {
         let won_flags = Won::flags;
-        let won_word = |w: &Won| u64::from(w.handoff.unwrap_or(0)) | u64::from(w.overtaken) << 32;
+        let won_word = |w: &Won| u64::from(w.handoff.unwrap_or(0)) | u64::from(w.overtaken.unwrap_or(0)) << 32;
         let (kind, flags, seq, a, b) = match &self.body {
             Body::Waiting { shared } => (1u64, if *shared { SHARED } else { 0 }, 0, 0, 0),
             Body::Acquired { won, waited } => (2, won_flags(won), won.seq, *waited, won_word(won)),
@@ -178,15 +199,13 @@ impl Record {
                 (10, if *contended { CONTENDED } else { 0 }, *seq, *ns, *stage as u64)
             }
         };
-        let words = [self.t & TIME | flags | kind << KINDS, seq & SEQ | u64::from(self.number) << 48, a, b];
-        let [w0, w1, w2, w3] = words;
-        [unit(w0, w1), unit(w2, w3)]
+        [self.t & TIME | flags | kind << KINDS, seq & SEQ | u64::from(self.number) << 48, a, b].map(u64::to_le_bytes)
     }
 
     /// Reads a record; none where the bytes are not one.
     #[inline]
     pub fn decode(full: &Full) -> Option<Self> {
-        let [[head, order], [a, b]] = full.map(words);
+        let [head, order, a, b] = full.map(u64::from_le_bytes);
         let seq = order & SEQ;
         let won = Won::of(head, order, b);
         let body = match head >> KINDS {
@@ -215,21 +234,13 @@ impl Record {
     }
 }
 
-fn unit(low: u64, high: u64) -> Unit {
-    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
-}
-
-fn words(unit: Unit) -> [u64; 2] {
-    let both = u128::from_le_bytes(unit);
-    [both as u64, (both >> 64) as u64]
-}
-
 impl Won {
     #[inline]
     fn flags(&self) -> u64 {
         (if self.shared { SHARED } else { 0 })
             | (if self.contended { CONTENDED } else { 0 })
             | (if self.handoff.is_some() { HANDOFF } else { 0 })
+            | (if self.overtaken.is_none() { UNTOLD } else { 0 })
     }
 
     #[inline]
@@ -239,7 +250,7 @@ impl Won {
             shared: head & SHARED != 0,
             contended: head & CONTENDED != 0,
             handoff: (head & HANDOFF != 0).then_some(b as u32),
-            overtaken: (b >> 32) as u32,
+            overtaken: (head & UNTOLD == 0).then_some((b >> 32) as u32),
         }
     }
 }
@@ -269,13 +280,20 @@ impl Writer {
         };
         let before = self.before;
         self.before = cycle.as_ref().map(Before::of).or(before);
-        if let Some(unit) = before.zip(cycle).and_then(|(before, cycle)| before.encode(&cycle, number)) {
-            let [first, _] = place;
-            *first = unit;
-            return 1;
+        if let Some((before, cycle)) = before.zip(cycle) {
+            let [first, second, ..] = place;
+            if cycle.won.overtaken.is_none() {
+                if let Some(unit) = before.encode_bare(&cycle, number) {
+                    *first = unit;
+                    return 1;
+                }
+            } else if let Some(units) = before.encode(&cycle, number) {
+                [*first, *second] = units;
+                return 2;
+            }
         }
         *place = Record { t, number, body }.encode();
-        2
+        place.len()
     }
 }
 
@@ -295,15 +313,14 @@ pub struct Cycle {
 impl Cycle {
     /// Whether it is a cycle with this record number.
     #[inline]
-    pub fn is([first, _]: &Full, number: u16) -> bool {
-        let [head, order] = words(*first);
-        head >> KINDS == CYCLE && (order >> 48) as u16 == number
+    pub fn is([first, order, ..]: &Full, number: u16) -> bool {
+        kind(first) == CYCLE && (u64::from_le_bytes(*order) >> 48) as u16 == number
     }
 
     /// Reads what [`Cycle::is`] said is one.
     #[inline]
     pub fn read(full: &Full) -> Self {
-        let [[head, order], [a, b]] = full.map(words);
+        let [head, order, a, b] = full.map(u64::from_le_bytes);
         Self { t: head & TIME, won: Won::of(head, order, b), waited: a as u32, held: (a >> 32) as u32 }
     }
 }
@@ -314,7 +331,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn won() -> impl Strategy<Value = Won> {
-        (0..=SEQ, any::<bool>(), any::<bool>(), any::<Option<u32>>(), any::<u32>())
+        (0..=SEQ, any::<bool>(), any::<bool>(), any::<Option<u32>>(), any::<Option<u32>>())
             .prop_map(|(seq, shared, contended, handoff, overtaken)| Won { seq, shared, contended, handoff, overtaken })
     }
 

@@ -9,7 +9,7 @@ use super::config::Acquire;
 use super::errand::Errand;
 use super::ledger::Owner;
 use super::mischief::Mischief;
-use super::shared::{Shared, Slot};
+use super::shared::{Draft, Shared, Slot};
 use super::wire::Body;
 use crate::dist::Dist;
 use crate::event::{LockKind, LockMode};
@@ -42,6 +42,8 @@ pub struct Job<'a> {
     pub shared: &'a Shared,
     /// Its slot in them.
     pub slot: &'a Slot,
+    /// Its draft in them.
+    pub draft: &'a Draft,
     /// Its number and process id; the latter is filled in by the child.
     pub me: Owner,
     /// The lock file.
@@ -78,12 +80,13 @@ enum End {
 
 /// Runs until told to stop; gives the exit status.
 pub fn run(job: &Job<'_>) -> i32 {
+    job.slot.begin(job.me.pid, job.shared.clock().now().saturating_sub(job.epoch));
     let mut worker = Worker {
         job,
         clock: job.shared.clock(),
         settings: Settings::of(job),
         random: Random(job.seed ^ 0x9E37_79B9_7F4A_7C15),
-        telling: Telling::new(job.pipe, job.epoch),
+        telling: Telling::new(job),
         fd: -1,
         second: mischief::Second::default(),
     };
@@ -119,7 +122,9 @@ impl Settings {
         let generation = control.generation();
         let running = !control.paused() && !control.stopping() && !job.slot.retired();
         let hold = control.hold();
-        let nothing_else = job.errand.is_none() && job.mischief.is_none() && job.shared_percent == 0;
+        // With a limit each turn has to know its number.
+        let nothing_else =
+            job.errand.is_none() && job.mischief.is_none() && job.shared_percent == 0 && control.limit() == 0;
         let nothing = Dist::Fixed(0);
         let at_once = running && hold == nothing && control.think() == nothing && nothing_else;
         Self { generation, hold, think: control.think(), running, at_once }
@@ -131,7 +136,7 @@ struct Worker<'a> {
     clock: &'a Clock,
     settings: Settings,
     random: Random,
-    telling: Telling,
+    telling: Telling<'a>,
     fd: RawFd,
     second: mischief::Second,
 }

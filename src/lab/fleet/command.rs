@@ -5,10 +5,13 @@ use crate::event::{Command, Event, LockId, What};
 use crate::lab::collector::Order;
 use crate::lab::config::Acquire;
 use crate::lab::ledger::Owner;
-use crate::lab::shared::MAX_WORKERS;
+use crate::lab::shared::{MAX_WORKERS, Slot};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+/// How often the slots are looked at for somebody who holds the lock: at full speed it is free between any two.
+const LOOKS: u32 = 100;
 
 impl Lab {
     /// Carries out a command; tells in words what was done where the screen does not show it by itself.
@@ -69,14 +72,23 @@ impl Lab {
         }
     }
 
-    /// The process that holds the lock now, by the ledger; among readers the first.
+    /// The process that holds the lock now, by the ledger; among readers the first. Who has nothing to do while it holds it
+    /// is not entered there: at full speed somebody is seen to hold it soon.
     fn holder(&self) -> Option<Owner> {
         let reader = || self.shared.readers().find(|o| self.lives(o));
         let orphan = || {
             let keeps = |(id, m): (u32, &Member)| Some(Owner { worker: id, pid: m.pid?.as_raw() as u32 });
             (1..).zip(&self.members).filter(|(_, m)| m.orphan).find_map(keeps)
         };
-        self.shared.ledger().owner().filter(|o| self.lives(o)).or_else(reader).or_else(orphan)
+        let seen = || (0..LOOKS).find_map(|_| self.seen_holding());
+        self.shared.ledger().owner().filter(|o| self.lives(o)).or_else(reader).or_else(orphan).or_else(seen)
+    }
+
+    /// The first process that says in its slot that it holds the lock.
+    fn seen_holding(&self) -> Option<Owner> {
+        let says = |id| self.shared.slot(id).and_then(Slot::turn).is_some_and(|turn| turn.won.is_some());
+        let holds = |(id, m): (u32, &Member)| Some(Owner { worker: id, pid: m.pid?.as_raw() as u32 });
+        (1..).zip(&self.members).filter(|(id, _)| says(*id)).find_map(holds)
     }
 
     /// Whether worker `id` holds the lock, maybe with others.

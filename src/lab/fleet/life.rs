@@ -45,7 +45,7 @@ impl Lab {
 
     #[allow(unsafe_code)]
     pub(super) fn fork_with(&mut self, id: u32, files: Files) -> Result<Newborn> {
-        let slot = self.shared.slot(id).context("no slot left")?;
+        let (slot, draft) = self.shared.slot(id).zip(self.shared.draft(id)).context("no slot left")?;
         slot.set_retired(false);
         slot.set_reader(None);
         // What its predecessor did when it died is not what it does.
@@ -63,6 +63,7 @@ impl Lab {
         let mut job = worker::Job {
             shared: &self.shared,
             slot,
+            draft,
             me: Owner { worker: id, pid: 0 },
             path: &self.path,
             kind: self.config.kind,

@@ -1,16 +1,25 @@
-//! A whole turn in 16 bytes, told against the whole turn before it: what workers at full speed write by the million. Half
-//! the bytes are half the pages that the pipe needs and half of what is copied.
+//! A whole turn told against the whole turn before it, in two words or in one: what workers at full speed write by the million.
+//! Half the bytes are half the pages that the pipe needs and half of what is copied.
 //!
 //! | word | low bits | | high bits |
 //! |---|---|---|---|
 //! | 0 | ns from winning the turn before to asking for this one (24) | waited in ns (28), record number (4) | flags (4), kind (4) |
 //! | 1 | held in ns (20) | handoff in ns (20) | acquisitions since the turn before (16), those of them by others before it asked (8) |
 //!
+//! Bare, where its place is not told:
+//!
+//! | word | low bits | | high bits |
+//! |---|---|---|---|
+//! | 0 | ns from winning the turn before to asking for this one (20) | waited in ns (20), held in ns (15), record number (4) | contended (1), kind (4) |
+//!
 //! What does not fit is told in full.
 
-use super::{CONTENDED, Cycle, HANDOFF, KINDS, SHARED, Unit, Won, unit, words};
+use super::{CONTENDED, Cycle, HANDOFF, KINDS, SHARED, Unit, Won};
 
-const KIND: u64 = 12;
+/// The sort of record that is a turn in two words.
+pub(in super::super) const SHORT: u64 = 12;
+/// The sort of record that is a turn in one.
+pub(in super::super) const BARE: u64 = 13;
 const GAP: u32 = 24;
 const WAITED: u32 = 28;
 const NUMBER: u32 = 4;
@@ -18,6 +27,11 @@ const HELD: u32 = 20;
 const HANDED: u32 = 20;
 const SINCE: u32 = 16;
 const EARLY: u32 = 8;
+const BARE_GAP: u32 = 20;
+const BARE_WAITED: u32 = 20;
+const BARE_HELD: u32 = 15;
+const BARE_NUMBER: u32 = BARE_GAP + BARE_WAITED + BARE_HELD;
+const BARE_CONTENDED: u64 = 1 << (BARE_NUMBER + NUMBER);
 
 /// A whole turn that was told: the next one is told against it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,14 +47,46 @@ impl Before {
         Self { t: cycle.t, seq: cycle.won.seq }
     }
 
-    /// `cycle` in short, where it fits.
+    /// When the lock was won in it, in ns since the run began.
+    pub(in super::super) fn t(self) -> u64 {
+        self.t
+    }
+
+    /// `cycle` bare, where it fits; it must be one whose place is not told.
     #[inline]
-    pub(super) fn encode(self, cycle: &Cycle, number: u16) -> Option<Unit> {
+    pub(super) fn encode_bare(self, cycle: &Cycle, number: u16) -> Option<Unit> {
+        let Cycle { t, won, waited, held } = cycle;
+        let (waited, held) = (u64::from(*waited), u64::from(*held));
+        let gap = t.checked_sub(self.t)?.checked_sub(waited)?;
+        if gap >> BARE_GAP | waited >> BARE_WAITED | held >> BARE_HELD | won.seq != 0 || won.shared {
+            return None;
+        }
+        let number = (u64::from(number) & mask(NUMBER)) << BARE_NUMBER;
+        let contended = if won.contended { BARE_CONTENDED } else { 0 };
+        let durations = gap | waited << BARE_GAP | held << (BARE_GAP + BARE_WAITED);
+        Some((durations | number | contended | BARE << KINDS).to_le_bytes())
+    }
+
+    /// Reads what is [`BARE`].
+    #[inline]
+    pub(in super::super) fn decode_bare(self, unit: &Unit) -> Cycle {
+        let word = u64::from_le_bytes(*unit);
+        let waited = word >> BARE_GAP & mask(BARE_WAITED);
+        let held = word >> (BARE_GAP + BARE_WAITED) & mask(BARE_HELD);
+        let contended = word & BARE_CONTENDED != 0;
+        let won = Won { seq: 0, shared: false, contended, handoff: None, overtaken: None };
+        let t = self.t.wrapping_add(word & mask(BARE_GAP)).wrapping_add(waited);
+        Cycle { t, won, waited: waited as u32, held: held as u32 }
+    }
+
+    /// `cycle` in short, where it fits; it must be one whose place is told.
+    #[inline]
+    pub(super) fn encode(self, cycle: &Cycle, number: u16) -> Option<[Unit; 2]> {
         let Cycle { t, won, waited, held } = cycle;
         let (waited, held) = (u64::from(*waited), u64::from(*held));
         let gap = t.checked_sub(self.t)?.checked_sub(waited)?;
         let since = won.seq.checked_sub(self.seq)?;
-        let early = since.checked_sub(1)?.checked_sub(u64::from(won.overtaken))?;
+        let early = since.checked_sub(1)?.checked_sub(u64::from(won.overtaken?))?;
         let handoff = u64::from(won.handoff.unwrap_or(0));
         let too_large =
             gap >> GAP | waited >> WAITED | held >> HELD | handoff >> HANDED | since >> SINCE | early >> EARLY;
@@ -48,15 +94,15 @@ impl Before {
             return None;
         }
         let number = u64::from(number) & mask(NUMBER);
-        let head = gap | waited << GAP | number << (GAP + WAITED) | won.flags() | KIND << KINDS;
+        let head = gap | waited << GAP | number << (GAP + WAITED) | won.flags() | SHORT << KINDS;
         let rest = held | handoff << HELD | since << (HELD + HANDED) | early << (HELD + HANDED + SINCE);
-        Some(unit(head, rest))
+        Some([head, rest].map(u64::to_le_bytes))
     }
 
-    /// Reads what [`is_short`] said is one.
+    /// Reads what is [`SHORT`].
     #[inline]
-    pub(in super::super) fn decode(self, unit: &Unit) -> Cycle {
-        let [head, rest] = words(*unit);
+    pub(in super::super) fn decode(self, units: &[Unit; 2]) -> Cycle {
+        let [head, rest] = units.map(u64::from_le_bytes);
         let waited = head >> GAP & mask(WAITED);
         let since = rest >> (HELD + HANDED) & mask(SINCE);
         let early = rest >> (HELD + HANDED + SINCE);
@@ -66,25 +112,19 @@ impl Before {
             shared: head & SHARED != 0,
             contended: head & CONTENDED != 0,
             handoff: (head & HANDOFF != 0).then_some(handoff),
-            overtaken: since.saturating_sub(1).saturating_sub(early) as u32,
+            overtaken: Some(since.saturating_sub(1).saturating_sub(early) as u32),
         };
         let t = self.t.wrapping_add(head & mask(GAP)).wrapping_add(waited);
         Cycle { t, won, waited: waited as u32, held: (rest & mask(HELD)) as u32 }
     }
 }
 
-/// Whether a record of this form begins here.
+/// How many records the writer numbered between `number` and the one in short or bare that begins here, modulo 16.
 #[inline]
-pub(in super::super) fn is_short(unit: &Unit) -> bool {
-    let [head, _] = words(*unit);
-    head >> KINDS == KIND
-}
-
-/// How many records the writer numbered between `number` and the one that is here, modulo 16.
-#[inline]
-pub(in super::super) fn missing(unit: &Unit, number: u16) -> u16 {
-    let [head, _] = words(*unit);
-    (head >> (GAP + WAITED)).wrapping_sub(u64::from(number)) as u16 & mask(NUMBER) as u16
+pub(in super::super) fn missing(first: &Unit, number: u16) -> u16 {
+    let head = u64::from_le_bytes(*first);
+    let place = if head >> KINDS == BARE { BARE_NUMBER } else { GAP + WAITED };
+    (head >> place).wrapping_sub(u64::from(number)) as u16 & mask(NUMBER) as u16
 }
 
 const fn mask(bits: u32) -> u64 {
@@ -93,6 +133,7 @@ const fn mask(bits: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kind;
     use super::*;
     use proptest::prelude::*;
 
@@ -116,7 +157,7 @@ mod tests {
                 shared,
                 contended,
                 handoff: handoff.map(|ns| ns as u32),
-                overtaken: overtaken as u32,
+                overtaken: Some(overtaken as u32),
             };
             let cycle = Cycle { t: t + gap + waited, won, waited: waited as u32, held: held as u32 };
             let fits = gap <= mask(GAP)
@@ -125,11 +166,37 @@ mod tests {
                 && handoff.unwrap_or(0) <= mask(HANDED)
                 && 1 + overtaken + early <= mask(SINCE)
                 && early <= mask(EARLY);
-            let unit = before.encode(&cycle, number);
+            let units = before.encode(&cycle, number);
+            prop_assert_eq!(units.is_some(), fits);
+            if let Some(units) = units {
+                prop_assert_eq!(kind(&units[0]), SHORT);
+                prop_assert_eq!(before.decode(&units), cycle);
+                prop_assert_eq!(missing(&units[0], number), 0);
+                prop_assert_eq!(missing(&units[0], number.wrapping_sub(3)), 3);
+            }
+        }
+
+        #[test]
+        fn bare_too(
+            t in up_to(50),
+            (gap, waited, held) in (up_to(BARE_GAP + 1), up_to(BARE_WAITED + 1), up_to(BARE_HELD + 1)),
+            seq in 0..2u64,
+            (shared, contended) in any::<(bool, bool)>(),
+            number: u16,
+        ) {
+            let before = Before { t, seq: 0 };
+            let won = Won { seq, shared, contended, handoff: None, overtaken: None };
+            let cycle = Cycle { t: t + gap + waited, won, waited: waited as u32, held: held as u32 };
+            let fits = gap <= mask(BARE_GAP)
+                && waited <= mask(BARE_WAITED)
+                && held <= mask(BARE_HELD)
+                && seq == 0
+                && !shared;
+            let unit = before.encode_bare(&cycle, number);
             prop_assert_eq!(unit.is_some(), fits);
             if let Some(unit) = unit {
-                prop_assert!(is_short(&unit));
-                prop_assert_eq!(before.decode(&unit), cycle);
+                prop_assert_eq!(kind(&unit), BARE);
+                prop_assert_eq!(before.decode_bare(&unit), cycle);
                 prop_assert_eq!(missing(&unit, number), 0);
                 prop_assert_eq!(missing(&unit, number.wrapping_sub(3)), 3);
             }
@@ -138,15 +205,17 @@ mod tests {
         #[test]
         fn what_lies_before_it_is_not_told_in_short(t in 1..1000u64, seq in 1..1000u64) {
             let before = Before { t: 1000, seq: 1000 };
-            let won = |seq| Won { seq, shared: false, contended: false, handoff: None, overtaken: 0 };
+            let won = |seq| Won { seq, shared: false, contended: false, handoff: None, overtaken: Some(0) };
             let cycle = Cycle { t, won: won(1001), waited: 0, held: 0 };
             prop_assert_eq!(before.encode(&cycle, 0), None);
             prop_assert_eq!(before.encode(&Cycle { t: 1001, won: won(seq), ..cycle }, 0), None);
+            let bare = Won { overtaken: None, ..won(0) };
+            prop_assert_eq!(before.encode_bare(&Cycle { t, won: bare, ..cycle }, 0), None);
         }
 
         #[test]
-        fn any_bytes_are_survived(unit: Unit, t: u64, seq: u64) {
-            let _ = Before { t, seq }.decode(&unit);
+        fn any_bytes_are_survived(units: [Unit; 2], t: u64, seq: u64) {
+            let _ = (Before { t, seq }.decode(&units), Before { t, seq }.decode_bare(&units[0]));
         }
     }
 }

@@ -33,18 +33,26 @@ impl Held {
     /// Won at `at`, which is `active` on the clock that stands still while paused.
     #[inline]
     fn new(mode: LockMode, got: &Got, entry: &Entry, at: u64, active: u64) -> Self {
-        let contended = got.before.is_some();
         // Whoever still stands in the ledger has noted no release: it died, and when the kernel took the lock from it, only
         // the kernel knows.
-        let noted = contended && entry.other.is_none();
+        let noted = got.before.is_some() && entry.other.is_none();
         let released = noted.then_some(entry.last_release).filter(|t| *t > got.active);
+        let overtaken = match got.before {
+            Some(before) => Some(clamp32(entry.seq.saturating_sub(before).saturating_sub(1))),
+            None => (!got.contended).then_some(0),
+        };
         let won = Won {
             seq: entry.seq,
             shared: mode == LockMode::Shared,
-            contended,
+            contended: got.contended,
             handoff: released.map(|t| clamp32(active.saturating_sub(t))),
-            overtaken: got.before.map_or(0, |before| clamp32(entry.seq.saturating_sub(before).saturating_sub(1))),
+            overtaken,
         };
+        Self::of(won, got, at, active)
+    }
+
+    #[inline]
+    fn of(won: Won, got: &Got, at: u64, active: u64) -> Self {
         let waited = active.saturating_sub(got.active);
         Self { won, line: got.line, at, active, waited, told_wait: got.told, told: false }
     }
@@ -52,33 +60,50 @@ impl Held {
 
 impl Worker<'_> {
     /// A turn in which there is nothing to be done while the lock is held. What can wait is done after the release:
-    /// the longer the lock is held, the more often others find it taken, which is what costs at full speed.
+    /// the longer the lock is held, the more often others find it taken, which is what costs at full speed. So nothing is
+    /// touched here meanwhile that another worker touches too, as the ledger is: who reads the times finds the rest.
     #[inline]
     pub(super) fn turn_at_once(&mut self) -> Result<(), End> {
         let mode = LockMode::Exclusive;
         let Some(got) = self.wait(mode)? else { return Ok(()) };
-        let (job, ledger, active) = (self.job, self.job.shared.ledger(), self.job.shared.control().active());
-        let at = got.line.now();
-        let entry = ledger.enter(job.me);
-        let end = got.line.now();
-        ledger.leave(job.me, active.at(end));
-        self.release()?;
-        job.slot.set_doing(Doing::Else, end.saturating_sub(job.epoch));
-        if self.is_after_the_end(&entry) {
+        if !self.settings().at_once {
+            // While it waited, somebody wished for longer holds, or a pause.
+            let held = self.check_in(mode, &got)?;
+            return self.hold(mode, &held);
+        }
+        let (job, mut line) = (self.job, got.line);
+        let at = self.clock.stamp(&mut line);
+        let active = job.shared.control().active();
+        if job.shared.control().stopping() {
+            // Won after the end, it is nobody's. Closing gives the lock back.
+            self.close();
             return Err(End::Told);
         }
-        self.accuse(at, &entry);
+        if !job.shared.ledger().is_behind() {
+            job.shared.ledger().fall_behind(job.shared.acquisitions());
+        }
         job.slot.count();
-        let held = Held::new(mode, &got, &entry, at, active.at(at));
-        self.tell_turn(&held, active.at(end).saturating_sub(held.active), end, false)
+        job.slot.set_won(at.saturating_sub(job.epoch));
+        let end = self.clock.stamp(&mut line);
+        job.slot.set_ended(end.saturating_sub(job.epoch));
+        self.release()?;
+        let won = Won { seq: 0, shared: false, contended: got.contended, handoff: None, overtaken: None };
+        let held = Held::of(won, &got, at, active.at(at));
+        self.end_turn(&held, active.at(end).saturating_sub(held.active), end, false)
     }
 
     /// Enters this holder in the ledger; tells of anyone found there.
     pub(super) fn check_in(&mut self, mode: LockMode, got: &Got) -> Result<Held, End> {
         let (job, ledger) = (self.job, self.job.shared.ledger());
-        let (at, active) = (got.line.now(), job.shared.control().active());
+        let mut got = *got;
+        let (at, active) = (self.clock.stamp(&mut got.line), job.shared.control().active());
         let entry = match mode {
             LockMode::Exclusive => {
+                if ledger.is_behind() {
+                    // Whoever had it before has noted nothing here.
+                    ledger.catch_up(job.shared.acquisitions());
+                    got.before = None;
+                }
                 let mut entry = ledger.enter(job.me);
                 if entry.other.is_none() && job.shared_percent > 0 {
                     entry.other = job.shared.readers().find(|o| *o != job.me);
@@ -99,7 +124,7 @@ impl Worker<'_> {
         self.accuse(at, &entry);
         job.slot.set_doing(Doing::Holds, at.saturating_sub(job.epoch));
         job.slot.count();
-        Ok(Held::new(mode, got, &entry, at, active.at(at)))
+        Ok(Held::new(mode, &got, &entry, at, active.at(at)))
     }
 
     /// Takes this holder out of the ledger; a release follows, at `now` on the clock that stands still while paused.
@@ -150,13 +175,14 @@ impl Worker<'_> {
             (told, over) = self.pass_hold(held);
             line = self.clock.line();
         }
-        let end = line.now();
+        let end = self.clock.stamp(&mut line);
         let active = job.shared.control().active_at(end);
         let lasted = active.saturating_sub(held.active);
         self.check_out(mode, active);
+        job.slot.set_ended(end.saturating_sub(job.epoch));
         self.release()?;
-        job.slot.set_doing(Doing::Else, end.saturating_sub(job.epoch));
         if over {
+            job.slot.set_doing(Doing::Else, end.saturating_sub(job.epoch));
             // A hold that the end of the run cut short is not a hold that anyone asked about.
             if !told {
                 self.telling.push(held.at, Body::Acquired { won: held.won, waited: held.waited });
@@ -164,7 +190,7 @@ impl Worker<'_> {
             self.still_wanted()?;
             return Err(End::Orphaned);
         }
-        self.tell_turn(held, lasted, end, told)
+        self.end_turn(held, lasted, end, told)
     }
 
     /// Lets the hold time pass: whether the acquisition has been told, and whether the run is over.
@@ -199,8 +225,9 @@ impl Worker<'_> {
         }
     }
 
+    /// Tells of a turn that ended at `end`, and writes that where it is time to.
     #[inline]
-    fn tell_turn(&mut self, held: &Held, lasted: u64, end: u64, told: bool) -> Result<(), End> {
+    fn end_turn(&mut self, held: &Held, lasted: u64, end: u64, told: bool) -> Result<(), End> {
         let (won, waited) = (held.won, held.waited);
         match (u32::try_from(waited), u32::try_from(lasted)) {
             (Ok(waited), Ok(held_ns)) if !told && !held.told_wait => {
@@ -213,6 +240,8 @@ impl Worker<'_> {
                 self.telling.push(end, Body::Released { seq: won.seq, held: lasted });
             }
         }
+        // Not before it is told: whoever sees that it holds nothing can have its turn already.
+        self.job.slot.set_doing(Doing::Else, end.saturating_sub(self.job.epoch));
         if self.telling.full() {
             self.telling.flush_soon(end, self.job.shared)?;
         } else if self.job.errand.is_some() || self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
@@ -234,8 +263,9 @@ mod tests {
     #[test]
     fn a_handoff_is_from_a_release_that_was_noted_while_it_waited() {
         let dead = Owner { worker: 2, pid: 200 };
-        let handoff = |before, last_release, other| {
-            let got = Got { active: 100, line: Line::default(), before, told: false };
+        let handoff = |before: Option<u64>, last_release, other| {
+            let (line, contended) = (Line::default(), before.is_some());
+            let got = Got { active: 100, line, contended, before, told: false };
             // A pause lies between the two clocks.
             Held::new(LockMode::Exclusive, &got, &Entry { seq: 9, other, last_release }, 10_000, 500).won.handoff
         };

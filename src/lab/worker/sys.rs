@@ -4,6 +4,7 @@
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::RawFd;
+use std::sync::atomic::AtomicU64;
 
 /// Opens the lock file as each worker must: a description of its own, made if it is missing, never changed.
 /// `O_NONBLOCK` matters only if the path has become a FIFO, where open(2) would hang.
@@ -25,10 +26,10 @@ pub(super) fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
-/// Writes all of `bytes`, at most `PIPE_BUF` (4096), or nothing: pipe(7) makes such writes atomic.
-pub(super) fn write(fd: RawFd, bytes: &[u8]) -> Result<(), Errno> {
-    // SAFETY: pointer and length are those of a live slice.
-    Errno::result(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) }).map(drop)
+/// Writes all of `units`, at most `PIPE_BUF` (4096 bytes), or nothing: pipe(7) makes such writes atomic.
+pub(super) fn write(fd: RawFd, units: &[AtomicU64]) -> Result<(), Errno> {
+    // SAFETY: pointer and length are those of a live slice, which nobody else writes to.
+    Errno::result(unsafe { libc::write(fd, units.as_ptr().cast(), size_of_val(units)) }).map(drop)
 }
 
 /// How much the pipe holds, in bytes; 0 where it cannot be told.

@@ -2,16 +2,12 @@
 //!
 //! Async-signal-safe as all of the child. Whoever holds the lock is never stopped by a full pipe.
 
-use super::{End, sys};
-use crate::lab::shared::{Reader, Shared};
-use crate::lab::wire::{Body, Full, UNIT, Unit, Writer};
+use super::{End, Job, sys};
+use crate::lab::shared::{Draft, Progress, Reader, Shared, Slot};
+use crate::lab::wire::{Body, Full, UNIT, Writer};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
-/// A batch has room for this: `PIPE_BUF`, so that the write is all or nothing.
-const BATCH_BYTES: usize = 4096;
-/// The same in units of a record.
-const BATCH: usize = BATCH_BYTES / UNIT;
 /// What a record takes at most, in units.
 const LONGEST: usize = size_of::<Full>() / UNIT;
 /// For how long a worker that holds nothing waits for room in its pipe, in ms: with a thousand others at full speed,
@@ -19,11 +15,15 @@ const LONGEST: usize = size_of::<Full>() / UNIT;
 const LATE_MS: i32 = 500;
 
 /// Records on their way into the pipe.
-pub(super) struct Telling {
+pub(super) struct Telling<'a> {
     pipe: RawFd,
     epoch: u64,
     writer: Writer,
-    /// Units that are filled.
+    slot: &'a Slot,
+    draft: &'a Draft,
+    /// Units that are written.
+    written: u64,
+    /// Units of the draft that are filled.
     len: usize,
     oldest: u64,
     flushed: u64,
@@ -34,16 +34,27 @@ pub(super) struct Telling {
     half: usize,
     /// Batches written since the round of reading that has this number began.
     unread: (u32, usize),
-    batch: [Unit; BATCH],
 }
 
-impl Telling {
-    /// Writes into `pipe`, or nowhere where it is -1; times are told since `epoch`.
-    pub(super) fn new(pipe: RawFd, epoch: u64) -> Self {
-        let half = if pipe < 0 { 0 } else { sys::room(pipe) / BATCH_BYTES / 2 };
-        let batch = [[0; UNIT]; BATCH];
-        let (writer, len, oldest, flushed, lost) = (Writer::default(), 0, 0, 0, 0);
-        Self { pipe, epoch, writer, len, oldest, flushed, lost, jammed: false, half, unread: (0, 0), batch }
+impl<'a> Telling<'a> {
+    /// Writes into the pipe of `job`, or nowhere where that is -1.
+    pub(super) fn new(job: &Job<'a>) -> Self {
+        let Job { pipe, epoch, slot, draft, .. } = *job;
+        Self {
+            pipe,
+            epoch,
+            writer: Writer::default(),
+            slot,
+            draft,
+            written: 0,
+            len: 0,
+            oldest: 0,
+            flushed: 0,
+            lost: 0,
+            jammed: false,
+            half: if pipe < 0 { 0 } else { sys::room(pipe) / Draft::BYTES / 2 },
+            unread: (0, 0),
+        }
     }
 
     #[inline(always)]
@@ -52,28 +63,38 @@ impl Telling {
             return;
         }
         // The last place is kept for the count of what was lost.
-        if self.len + 2 * LONGEST > BATCH && !matches!(body, Body::Dropped { .. }) && !self.make_room(t) {
+        if self.len + 2 * LONGEST > Draft::ROOM && !matches!(body, Body::Dropped { .. }) && !self.make_room(t) {
             return;
         }
         if self.len == 0 {
             self.oldest = t;
         }
-        if let Some(place) = self.batch.get_mut(self.len..).and_then(<[_]>::first_chunk_mut) {
-            self.len += self.writer.put(t.saturating_sub(self.epoch), body, place);
+        let mut record = Full::default();
+        let n = self.writer.put(t.saturating_sub(self.epoch), body, &mut record);
+        if self.len + n <= Draft::ROOM {
+            record.iter().take(n).zip(self.len..).for_each(|(unit, place)| self.draft.put(place, *unit));
+            self.has(self.written, self.len + n);
         }
+    }
+
+    /// Says how far it has come.
+    #[inline]
+    fn has(&mut self, written: u64, drafted: usize) {
+        (self.written, self.len) = (written, drafted);
+        self.slot.set_progress(Progress { written, drafted });
     }
 
     /// Whether there is room now for a record, which else is lost.
     #[cold]
     fn make_room(&mut self, t: u64) -> bool {
         let _ = self.flush(t);
-        let room = self.len + 2 * LONGEST <= BATCH;
+        let room = self.len + 2 * LONGEST <= Draft::ROOM;
         self.lost += u64::from(!room);
         room
     }
 
     pub(super) fn full(&self) -> bool {
-        self.len + 2 * LONGEST >= BATCH
+        self.len + 2 * LONGEST >= Draft::ROOM
     }
 
     pub(super) fn oldest_before(&self, t: u64) -> bool {
@@ -98,10 +119,9 @@ impl Telling {
                 self.lost = 0;
             }
         }
-        let bytes = self.batch.get(..self.len).unwrap_or_default().as_flattened();
-        match sys::write(self.pipe, bytes) {
+        match sys::write(self.pipe, self.draft.units(self.len)) {
             Ok(()) => {
-                self.len = 0;
+                self.has(self.written + self.len as u64, 0);
                 self.writer.begin_batch();
                 self.flushed = now;
                 self.jammed = false;
@@ -156,6 +176,8 @@ impl Telling {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::LockKind;
+    use crate::lab::config::Acquire;
     use crate::lab::decode::{Amount, Stream};
     use crate::lab::judge::Judge;
     use crate::lab::ledger::Owner;
@@ -163,8 +185,28 @@ mod tests {
     use std::io::Read;
     use std::os::fd::AsRawFd;
 
+    /// What worker 1 tells into `pipe`.
+    fn telling(shared: &Shared, pipe: RawFd) -> Telling<'_> {
+        Telling::new(&Job {
+            shared,
+            slot: shared.slot(1).unwrap(),
+            draft: shared.draft(1).unwrap(),
+            me: Owner { worker: 1, pid: 1 },
+            path: c"",
+            kind: LockKind::Flock,
+            shared_percent: 0,
+            acquire: Acquire::Block,
+            keep_open: false,
+            seed: 0,
+            epoch: 0,
+            mischief: None,
+            errand: None,
+            pipe,
+        })
+    }
+
     /// Fills a batch and writes it.
-    fn write_a_batch(telling: &mut Telling, shared: &Shared) {
+    fn write_a_batch(telling: &mut Telling<'_>, shared: &Shared) {
         while !telling.full() {
             telling.push(1, Body::Tried { shared: false, count: 1 });
         }
@@ -176,8 +218,8 @@ mod tests {
     fn records_of_both_sizes_fill_batches_and_none_is_lost() {
         let shared = Shared::new().unwrap();
         let (mut end, pipe) = std::io::pipe().unwrap();
-        let mut telling = Telling::new(pipe.as_raw_fd(), 0);
-        let won = |seq| Won { seq, shared: false, contended: false, handoff: None, overtaken: 0 };
+        let mut telling = telling(&shared, pipe.as_raw_fd());
+        let won = |seq| Won { seq, shared: false, contended: false, handoff: None, overtaken: Some(0) };
         for n in 1..=2_000 {
             // Every seventh is told in full, and each batch begins so.
             let held = if n % 7 == 0 { 1 << 20 } else { 5 };
@@ -194,7 +236,7 @@ mod tests {
         let read = stream.take(&bytes, &mut Judge::default(), &mut out);
         assert_eq!(read, Amount { records: 2_000, turns: 2_000 });
         let short = 2_000 - 2_000 / 7;
-        assert!(bytes.len() < 2_000 * 32 - (short - short / 50) * UNIT, "{}", bytes.len());
+        assert!(bytes.len() < 2_000 * 32 - (short - short / 50) * 2 * UNIT, "{}", bytes.len());
     }
 
     #[test]
@@ -202,8 +244,8 @@ mod tests {
         let shared = Shared::new().unwrap();
         let reader = shared.reader();
         let (mut end, pipe) = std::io::pipe().unwrap();
-        let mut telling = Telling::new(pipe.as_raw_fd(), 0);
-        let half = sys::room(pipe.as_raw_fd()) / BATCH_BYTES / 2;
+        let mut telling = telling(&shared, pipe.as_raw_fd());
+        let half = sys::room(pipe.as_raw_fd()) / Draft::BYTES / 2;
         assert!(half > 1);
         for round in 1..4 {
             reader.begin_round();
@@ -211,7 +253,7 @@ mod tests {
             assert_eq!(reader.calls(), round - 1);
             (0..half / 2).for_each(|_| write_a_batch(&mut telling, &shared));
             assert_eq!(reader.calls(), round);
-            let mut written = vec![0; (half - 1 + half / 2) * (BATCH - 2 * LONGEST) * UNIT];
+            let mut written = vec![0; (half - 1 + half / 2) * (Draft::ROOM - 2 * LONGEST) * UNIT];
             end.read_exact(&mut written).unwrap();
         }
     }

@@ -17,12 +17,15 @@ const TRIES_NS: u64 = 100_000_000;
 const PAUSED_ALARM_NS: u64 = 3600 * 1_000_000_000;
 
 /// The lock, just got.
+#[derive(Clone, Copy)]
 pub(super) struct Got {
     /// When it was asked for, on the clock that stands still while paused.
     pub(super) active: u64,
     /// The clock as looked at last.
     pub(super) line: Line,
-    /// Number of the latest acquisition when the first try failed, where it did.
+    /// The first try failed.
+    pub(super) contended: bool,
+    /// Number of the latest acquisition when it did, where that was known.
     pub(super) before: Option<u64>,
     /// Whether the wait was told already.
     pub(super) told: bool,
@@ -39,7 +42,7 @@ impl Worker<'_> {
         let doing = if mode == LockMode::Shared { Doing::WaitsShared } else { Doing::WaitsExclusive };
         job.slot.set_doing(doing, start.saturating_sub(job.epoch));
         if job.kind.try_acquire(self.fd, mode).map_err(|e| End::Failed(1, e))? {
-            return Ok(Some(Got { active, line, before: None, told: false }));
+            return Ok(Some(Got { active, line, contended: false, before: None, told: false }));
         }
         self.wait_on(mode, start, active)
     }
@@ -48,14 +51,15 @@ impl Worker<'_> {
     #[cold]
     fn wait_on(&mut self, mode: LockMode, start: u64, active: u64) -> Result<Option<Got>, End> {
         let (job, clock, shared) = (self.job, self.clock, mode == LockMode::Shared);
-        let before = Some(job.shared.ledger().seq());
+        let ledger = job.shared.ledger();
+        let before = (!self.settings.at_once && !ledger.is_behind()).then(|| ledger.seq());
         let told = self.telling.due(start, SEEN_NS);
         if told {
             self.telling.push(start, Body::Waiting { shared });
             self.telling.flush(start)?;
         }
         if self.queue(mode, active)? {
-            return Ok(Some(Got { active, line: clock.line(), before, told }));
+            return Ok(Some(Got { active, line: clock.line(), contended: true, before, told }));
         }
         if !told {
             self.telling.push(start, Body::Waiting { shared });

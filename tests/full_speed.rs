@@ -1,0 +1,133 @@
+//! Workers that have nothing to do but to get the lock: their turns are put in order by their times, and that order is the
+//! true one through pauses, longer holds and deaths.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use crossbeam_channel::Receiver;
+use flockmon::dist::Dist;
+use flockmon::event::{Command, Event, LockKind, What};
+use flockmon::lab::target::Target;
+use flockmon::lab::{Acquire, Config, Lab, Restart};
+use flockmon::source::Batch;
+use std::time::Duration;
+
+/// A turn, as its events tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    seq: u64,
+    worker: u32,
+    t: u64,
+    /// None where it was never told.
+    end: Option<u64>,
+    waited: u64,
+    contended: bool,
+    handoff: Option<u64>,
+    overtaken: u64,
+}
+
+struct Told {
+    batches: Receiver<Batch>,
+    turns: Vec<Turn>,
+    violations: usize,
+}
+
+impl Told {
+    fn take(&mut self, events: Vec<Event>) {
+        for Event { t, actor, what, .. } in events.into_iter().flat_map(Event::singly) {
+            let (won, end) = match what {
+                What::Cycle { acquired, held_ns } => (acquired, Some(t + held_ns)),
+                What::Acquired(acquired) => (acquired, None),
+                What::Released { seq, .. } => {
+                    let open = self.turns.iter_mut().rev().find(|turn| turn.seq == seq).expect("its acquisition");
+                    assert_eq!(open.worker, actor);
+                    open.end = Some(t);
+                    continue;
+                }
+                What::Violation { .. } => {
+                    self.violations += 1;
+                    continue;
+                }
+                _ => continue,
+            };
+            self.turns.push(Turn {
+                seq: won.seq,
+                worker: actor,
+                t,
+                end,
+                waited: won.waited_ns,
+                contended: won.contended,
+                handoff: won.handoff_ns,
+                overtaken: won.overtaken,
+            });
+        }
+    }
+
+    /// Reads on until so many more turns were told.
+    fn more(&mut self, lab: &mut Lab, turns: usize) {
+        let wanted = self.turns.len() + turns;
+        while self.turns.len() < wanted {
+            let batch = self.batches.recv_timeout(Duration::from_secs(60)).expect("events");
+            self.take(batch.events);
+            lab.reap();
+        }
+    }
+}
+
+/// The one test here: two labs in one process would reap each other's workers.
+#[test]
+fn numbers_are_in_the_order_of_time_through_pauses_and_longer_holds() {
+    for keep_open in [true, false] {
+        let config = Config {
+            workers: 4,
+            hold: Dist::Fixed(0),
+            think: Dist::Fixed(0),
+            kind: LockKind::Flock,
+            shared: 0,
+            acquire: Acquire::Block,
+            keep_open,
+            restart: Restart::Never,
+            seed: 7,
+            limit: None,
+        };
+        let mut lab = Lab::start(config, Target::prepare(None, LockKind::Flock).unwrap()).unwrap();
+        let (tx, batches) = crossbeam_channel::bounded(64);
+        lab.listen(tx).unwrap();
+        let mut told = Told { batches, turns: Vec::new(), violations: 0 };
+        for _ in 0..3 {
+            told.more(&mut lab, 5_000);
+            // While it is paused, its holder is entered in the ledger.
+            lab.command(Command::TogglePause).unwrap();
+            lab.command(Command::TogglePause).unwrap();
+            told.more(&mut lab, 5_000);
+            lab.command(Command::StepHold(true)).unwrap();
+            // What was under way has come by then, and turns with a hold too.
+            told.more(&mut lab, 5_000);
+            while lab.command(Command::StepHold(false)).unwrap().is_some_and(|said| said != "hold 0") {}
+            lab.command(Command::StepThink(true)).unwrap();
+            told.more(&mut lab, 100);
+            while lab.command(Command::StepThink(false)).unwrap().is_some_and(|said| said != "think 0") {}
+        }
+        let mut rest = Vec::new();
+        let batches = told.batches.clone();
+        lab.finish(|| rest.extend(batches.try_iter().flat_map(|batch| batch.events)));
+        told.take(rest);
+        let Told { mut turns, violations, .. } = told;
+        assert_eq!(violations, 0);
+        turns.sort_unstable();
+        for (n, pair) in turns.windows(2).enumerate() {
+            let [before, turn] = pair else { unreachable!() };
+            assert_eq!((turn.seq, before.seq), (n as u64 + 2, n as u64 + 1), "{pair:?}");
+            assert!(before.end.is_none_or(|end| end <= turn.t) && before.t < turn.t, "{pair:?}");
+            // What was let go before it was asked for is no handoff; a pause is part of none.
+            let handoff = turn.handoff.zip(before.end);
+            assert!(handoff.is_none_or(|(ns, end)| ns <= turn.t - end && ns <= turn.waited), "{pair:?}");
+            assert!(turn.handoff.is_none() || turn.contended, "{pair:?}");
+        }
+        // Nobody is overtaken more often than others had the lock since its own last turn.
+        let mut last = [0; 5];
+        for turn in &turns {
+            let since = &mut last[turn.worker as usize];
+            assert!(turn.overtaken < turn.seq - *since, "{turn:?} {since}");
+            *since = turn.seq;
+        }
+    }
+}
