@@ -108,7 +108,8 @@ fn a_successor_waits_for_itself() {
         let (_, pid) = wait_for("a waiter", waiter);
         signal(pid, Signal::SIGKILL);
         wait_for("its end", || {
-            run.lines().iter().any(|l| l.contains("exited") && l.contains(&pid.to_string())).then_some(())
+            let who = format!(r#""pid":{pid},"#);
+            run.lines().iter().any(|l| l.contains("exited") && l.contains(&who)).then_some(())
         });
     }
     let (text, _) = run.end();
