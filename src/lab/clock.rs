@@ -329,6 +329,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn stamps_are_in_doubt_as_long_as_two_lines_that_part_are_in_use() {
+        let old = Line { ticks: 1_000, ns: 5_000, slope: 1 << 32, ..Line::default() };
+        let new = |ns, slope| Line { ticks: 2_000, ns, slope, ..Line::default() };
+        assert_eq!(doubt(old, new(6_000, 1 << 32), 2_000, 9_000), None);
+        // Known at once, they have not parted yet; known later, they have.
+        assert_eq!(doubt(old, new(6_000, 2 << 32), 2_000, 2_000), None);
+        assert_eq!(doubt(old, new(6_000, 2 << 32), 2_000, 2_500), Some(6_000..=7_000));
+        // The machine slept.
+        assert_eq!(doubt(old, new(900_000, 1 << 32), 2_000, 2_001), Some(6_000..=900_001));
+    }
+
     proptest! {
         /// Hours on a simulated machine: a counter of any rate, a kernel that steers its clock by up to 500 ppm,
         /// samples blurred by 50 ns. The line never goes back and stays within 2 us once it has settled.

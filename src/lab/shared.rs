@@ -1,5 +1,6 @@
 //! The pages that monitor and workers share, mapped before the first fork: the ledger of the lock, the clock, what the
-//! monitor tells all (`control.rs`), how the one that reads the pipes is called (`reader.rs`), a slot a worker (`slot.rs`) and what it has not written yet (`draft.rs`).
+//! monitor tells all (`control.rs`), how the one that reads the pipes is called (`reader.rs`), a slot a worker (`slot.rs`) and what it
+//! has not written yet (`draft.rs`).
 
 mod control;
 mod draft;

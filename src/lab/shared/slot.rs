@@ -28,7 +28,8 @@ pub struct Turn {
     pub ended: Option<u64>,
 }
 
-/// Two cache lines a worker, of which it writes to the first one each turn: written by the worker alone, but for `retired`.
+/// Two cache lines a worker, of which it writes to the first one each turn: written by the worker alone, but for `retired`
+/// and `known`.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct Slot {
