@@ -61,8 +61,11 @@ pub(super) fn spread(
     ];
     // Two a line: they keep their places however long they are.
     for pair in figures.chunks(2) {
-        let text: String = pair.iter().map(|(name, ns)| format!(" {name} {:>7} ", time(*ns))).collect();
-        lines.push(Line::styled(cut(text.trim_end(), width, glyphs), theme.strong));
+        let pair: Vec<String> = pair.iter().map(|(name, ns)| format!("{name} {:>7}", time(*ns))).collect();
+        let wide = format!(" {}", pair.join("  "));
+        // A blank stays before the border, as in the rows below.
+        let text = if wide.chars().count() < width { wide } else { format!(" {}", pair.join(" ")) };
+        lines.push(Line::styled(cut(&text, width, glyphs), theme.strong));
     }
     let waiting = waiting.map(|(n, ns)| {
         let all = format!(" {n} still waiting, longest {}", time(Some(ns)));
