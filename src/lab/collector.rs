@@ -26,13 +26,13 @@ use std::sync::Arc;
 /// The nap between two rounds while records keep coming, in ns.
 const NAP_NS: u64 = 2_000_000;
 /// The same while whole turns come by the ten thousand a second, so that nobody can follow single ones: each round takes
-/// a processor from those that are watched, maybe while they hold the lock.
-const LONG_NAP_NS: u64 = 8_000_000;
+/// a processor from those that are watched, maybe while they hold the lock. No longer than half a frame.
+const LONG_NAP_NS: u64 = 16_000_000;
 /// From so many records in one go on it naps.
 const FEW: usize = 32;
 /// From so many turns in one go on it naps long. What is told while it lasts, as longer waits and holds are, is no turn:
 /// however much of it there is, it is to be seen soon.
-const MANY: usize = 64;
+const MANY: usize = 128;
 /// For how long it lingers, in ns, where somebody is told to have the lock before the one before is told to have let go: both
 /// tell at the same time, each through its own pipe, and nobody is to see two holders because one was read first.
 const LINGER_NS: u64 = 300_000;

@@ -15,8 +15,10 @@ struct Attributes {
     period: u64,
 }
 
-/// The shortest slice that the kernel grants, in ns.
-const SLICE_NS: u64 = 100_000;
+/// The slice, in ns. Below what the kernel gives by itself (0.7 ms and more, kernel/sched/fair.c, `sysctl_sched_base_slice`),
+/// so that it comes before others; above what a round of reading takes at full speed, which else is cut in pieces, each of
+/// which takes the processor from a worker anew, maybe while it holds the lock.
+const SLICE_NS: u64 = 500_000;
 
 /// Asks for short slices for the calling thread. With a thousand workers at full speed, a thread that wakes up waits
 /// for its turn among them, a slice of some ms each; one that asks for less at a time comes earlier, and gets no more
