@@ -163,8 +163,9 @@ impl Worker<'_> {
         }
         let (mode, mischief) = (self.choose_mode(), self.job.mischief);
         mischief.map_or(Ok(()), |m| self.before_turn(m))?;
-        if let Some(got) = self.wait(mode)? {
-            let mut held = self.check_in(mode, &got)?;
+        let mut asked = self.ask(mode);
+        if self.get(mode, &mut asked)? {
+            let mut held = self.check_in(mode, &asked)?;
             mischief.map_or(Ok(()), |m| self.while_holding(m, &mut held))?;
             self.hold(mode, &held)?;
         }

@@ -1,6 +1,6 @@
 //! What a worker does with the lock: it enters itself in the ledger, lets the hold time pass, releases, and tells.
 
-use super::wait::Got;
+use super::wait::Asked;
 use super::{End, SEEN_NS, Worker};
 use crate::dist::Dist;
 use crate::event::LockMode;
@@ -32,29 +32,29 @@ pub(super) struct Held {
 impl Held {
     /// Won at `at`, which is `active` on the clock that stands still while paused.
     #[inline]
-    fn new(mode: LockMode, got: &Got, entry: &Entry, at: u64, active: u64) -> Self {
+    fn new(mode: LockMode, asked: &Asked, entry: &Entry, at: u64, active: u64) -> Self {
         // Whoever still stands in the ledger has noted no release: it died, and when the kernel took the lock from it, only
         // the kernel knows.
-        let noted = got.before.is_some() && entry.other.is_none();
-        let released = noted.then_some(entry.last_release).filter(|t| *t > got.active);
-        let overtaken = match got.before {
+        let noted = asked.before.is_some() && entry.other.is_none();
+        let released = noted.then_some(entry.last_release).filter(|t| *t > asked.active);
+        let overtaken = match asked.before {
             Some(before) => Some(clamp32(entry.seq.saturating_sub(before).saturating_sub(1))),
-            None => (!got.contended).then_some(0),
+            None => (!asked.contended).then_some(0),
         };
         let won = Won {
             seq: entry.seq,
             shared: mode == LockMode::Shared,
-            contended: got.contended,
+            contended: asked.contended,
             handoff: released.map(|t| clamp32(active.saturating_sub(t))),
             overtaken,
         };
-        Self::of(won, got, at, active)
+        Self::of(won, asked, at, active)
     }
 
     #[inline]
-    fn of(won: Won, got: &Got, at: u64, active: u64) -> Self {
-        let waited = active.saturating_sub(got.active);
-        Self { won, line: got.line, at, active, waited, told_wait: got.told, told: false }
+    fn of(won: Won, asked: &Asked, at: u64, active: u64) -> Self {
+        let waited = active.saturating_sub(asked.active);
+        Self { won, line: asked.line, at, active, waited, told_wait: asked.told, told: false }
     }
 }
 
@@ -65,13 +65,16 @@ impl Worker<'_> {
     #[inline]
     pub(super) fn turn_at_once(&mut self) -> Result<(), End> {
         let mode = LockMode::Exclusive;
-        let Some(got) = self.wait(mode)? else { return Ok(()) };
-        if !self.settings().at_once {
+        let mut asked = self.ask(mode);
+        if !self.get(mode, &mut asked)? {
+            return Ok(());
+        }
+        if asked.contended && !self.settings().at_once {
             // While it waited, somebody wished for longer holds, or a pause.
-            let held = self.check_in(mode, &got)?;
+            let held = self.check_in(mode, &asked)?;
             return self.hold(mode, &held);
         }
-        let (job, mut line) = (self.job, got.line);
+        let (job, mut line) = (self.job, asked.line);
         let at = self.clock.stamp(&mut line);
         let active = job.shared.control().active();
         if job.shared.control().stopping() {
@@ -87,22 +90,22 @@ impl Worker<'_> {
         let end = self.clock.stamp(&mut line);
         job.slot.set_ended(end.saturating_sub(job.epoch));
         self.release()?;
-        let won = Won { seq: 0, shared: false, contended: got.contended, handoff: None, overtaken: None };
-        let held = Held::of(won, &got, at, active.at(at));
+        let won = Won { seq: 0, shared: false, contended: asked.contended, handoff: None, overtaken: None };
+        let held = Held::of(won, &asked, at, active.at(at));
         self.end_turn(&held, active.at(end).saturating_sub(held.active), end, false)
     }
 
     /// Enters this holder in the ledger; tells of anyone found there.
-    pub(super) fn check_in(&mut self, mode: LockMode, got: &Got) -> Result<Held, End> {
+    pub(super) fn check_in(&mut self, mode: LockMode, asked: &Asked) -> Result<Held, End> {
         let (job, ledger) = (self.job, self.job.shared.ledger());
-        let mut got = *got;
-        let (at, active) = (self.clock.stamp(&mut got.line), job.shared.control().active());
+        let mut asked = *asked;
+        let (at, active) = (self.clock.stamp(&mut asked.line), job.shared.control().active());
         let entry = match mode {
             LockMode::Exclusive => {
                 if ledger.is_behind() {
                     // Whoever had it before has noted nothing here.
                     ledger.catch_up(job.shared.acquisitions());
-                    got.before = None;
+                    asked.before = None;
                 }
                 let mut entry = ledger.enter(job.me);
                 if entry.other.is_none() && job.shared_percent > 0 {
@@ -124,7 +127,7 @@ impl Worker<'_> {
         self.accuse(at, &entry);
         job.slot.set_doing(Doing::Holds, at.saturating_sub(job.epoch));
         job.slot.count();
-        Ok(Held::new(mode, &got, &entry, at, active.at(at)))
+        Ok(Held::new(mode, &asked, &entry, at, active.at(at)))
     }
 
     /// Takes this holder out of the ledger; a release follows, at `now` on the clock that stands still while paused.
@@ -265,9 +268,9 @@ mod tests {
         let dead = Owner { worker: 2, pid: 200 };
         let handoff = |before: Option<u64>, last_release, other| {
             let (line, contended) = (Line::default(), before.is_some());
-            let got = Got { active: 100, line, contended, before, told: false };
+            let asked = Asked { at: 9_000, active: 100, line, contended, before, told: false };
             // A pause lies between the two clocks.
-            Held::new(LockMode::Exclusive, &got, &Entry { seq: 9, other, last_release }, 10_000, 500).won.handoff
+            Held::new(LockMode::Exclusive, &asked, &Entry { seq: 9, other, last_release }, 10_000, 500).won.handoff
         };
         assert_eq!(handoff(Some(7), 400, None), Some(100));
         assert_eq!(handoff(Some(7), 99, None), None, "released before it asked");

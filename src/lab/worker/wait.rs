@@ -16,10 +16,12 @@ const TRIES_NS: u64 = 100_000_000;
 /// the monitor rings (`SIGALRM`). Each ring costs the waiter its place in the queue: the kernel's rule, not ours.
 const PAUSED_ALARM_NS: u64 = 3600 * 1_000_000_000;
 
-/// The lock, just got.
+/// How the lock was asked for, and what came of it.
 #[derive(Clone, Copy)]
-pub(super) struct Got {
-    /// When it was asked for, on the clock that stands still while paused.
+pub(super) struct Asked {
+    /// When, by [`Clock::now`](crate::lab::clock::Clock::now).
+    pub(super) at: u64,
+    /// The same on the clock that stands still while paused.
     pub(super) active: u64,
     /// The clock as looked at last.
     pub(super) line: Line,
@@ -32,46 +34,53 @@ pub(super) struct Got {
 }
 
 impl Worker<'_> {
-    /// Gets the lock, or none where it gave up.
+    /// Says that it wants the lock, now.
     #[inline(always)]
-    pub(super) fn wait(&mut self, mode: LockMode) -> Result<Option<Got>, End> {
+    pub(super) fn ask(&self, mode: LockMode) -> Asked {
         let job = self.job;
         let line = self.clock.line();
-        let start = line.now();
-        let active = job.shared.control().active_at(start);
+        let at = line.now();
+        let active = job.shared.control().active_at(at);
         let doing = if mode == LockMode::Shared { Doing::WaitsShared } else { Doing::WaitsExclusive };
-        job.slot.set_doing(doing, start.saturating_sub(job.epoch));
-        if job.kind.try_acquire(self.fd, mode).map_err(|e| End::Failed(1, e))? {
-            return Ok(Some(Got { active, line, contended: false, before: None, told: false }));
-        }
-        self.wait_on(mode, start, active)
+        job.slot.set_doing(doing, at.saturating_sub(job.epoch));
+        Asked { at, active, line, contended: false, before: None, told: false }
+    }
+
+    /// Gets the lock; `false` where it gave up. What came of it stands in `asked`, not in what is returned: that would pass
+    /// through memory in pieces of other sizes than it is read in, for which a processor waits, with the lock held.
+    #[inline(always)]
+    pub(super) fn get(&mut self, mode: LockMode, asked: &mut Asked) -> Result<bool, End> {
+        let got = self.job.kind.try_acquire(self.fd, mode).map_err(|e| End::Failed(1, e))?;
+        if got { Ok(true) } else { self.wait(mode, asked) }
     }
 
     /// Somebody else has the lock.
     #[cold]
-    fn wait_on(&mut self, mode: LockMode, start: u64, active: u64) -> Result<Option<Got>, End> {
-        let (job, clock, shared) = (self.job, self.clock, mode == LockMode::Shared);
+    fn wait(&mut self, mode: LockMode, asked: &mut Asked) -> Result<bool, End> {
+        let (job, clock, shared, start) = (self.job, self.clock, mode == LockMode::Shared, asked.at);
         let ledger = job.shared.ledger();
-        let before = (!self.settings.at_once && !ledger.is_behind()).then(|| ledger.seq());
-        let told = self.telling.due(start, SEEN_NS);
-        if told {
+        asked.contended = true;
+        asked.before = (!self.settings.at_once && !ledger.is_behind()).then(|| ledger.seq());
+        asked.told = self.telling.due(start, SEEN_NS);
+        if asked.told {
             self.telling.push(start, Body::Waiting { shared });
             self.telling.flush(start)?;
         }
-        if self.queue(mode, active)? {
-            return Ok(Some(Got { active, line: clock.line(), contended: true, before, told }));
+        if self.queue(mode, asked.active)? {
+            asked.line = clock.line();
+            return Ok(true);
         }
-        if !told {
+        if !asked.told {
             self.telling.push(start, Body::Waiting { shared });
         }
         let now = clock.now();
-        let waited = job.shared.control().active_at(now).saturating_sub(active);
+        let waited = job.shared.control().active_at(now).saturating_sub(asked.active);
         job.slot.set_doing(Doing::Else, now.saturating_sub(job.epoch));
         self.telling.push(now, Body::GaveUp { waited });
         if !job.keep_open {
             self.close();
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Waits as the user asked; `false` where it gave up.
