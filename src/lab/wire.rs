@@ -269,25 +269,32 @@ impl Writer {
         self.before = None;
     }
 
+    /// A record of `cycle` where it can be told [`BARE`].
+    #[inline(always)]
+    pub fn put_bare(&mut self, cycle: &Cycle) -> Option<Unit> {
+        let unit = self.before?.encode_bare(cycle, self.number)?;
+        self.number = self.number.wrapping_add(1);
+        self.before = Some(Before::of(cycle));
+        Some(unit)
+    }
+
     /// Puts a record of `t` (ns since the run began) at the front of `place`; gives how many units it takes.
     #[inline]
     pub fn put(&mut self, t: u64, body: Body, place: &mut Full) -> usize {
+        if let Body::Cycle { won, waited, held } = body
+            && let Some(unit) = self.put_bare(&Cycle { t, won, waited, held })
+        {
+            let [first, ..] = place;
+            *first = unit;
+            return 1;
+        }
         let number = self.number;
         self.number = number.wrapping_add(1);
-        let cycle = match body {
-            Body::Cycle { won, waited, held } => Some(Cycle { t, won, waited, held }),
-            _ => None,
-        };
-        let before = self.before;
-        self.before = cycle.as_ref().map(Before::of).or(before);
-        if let Some((before, cycle)) = before.zip(cycle) {
-            let [first, second, ..] = place;
-            if cycle.won.overtaken.is_none() {
-                if let Some(unit) = before.encode_bare(&cycle, number) {
-                    *first = unit;
-                    return 1;
-                }
-            } else if let Some(units) = before.encode(&cycle, number) {
+        if let Body::Cycle { won, waited, held } = body {
+            let cycle = Cycle { t, won, waited, held };
+            let short = self.before.replace(Before::of(&cycle)).and_then(|before| before.encode(&cycle, number));
+            if let Some(units) = short {
+                let [first, second, ..] = place;
                 [*first, *second] = units;
                 return 2;
             }

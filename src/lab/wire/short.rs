@@ -52,13 +52,14 @@ impl Before {
         self.t
     }
 
-    /// `cycle` bare, where it fits; it must be one whose place is not told.
-    #[inline]
+    /// `cycle` bare, where its place is not told and it fits.
+    #[inline(always)]
     pub(super) fn encode_bare(self, cycle: &Cycle, number: u16) -> Option<Unit> {
         let Cycle { t, won, waited, held } = cycle;
         let (waited, held) = (u64::from(*waited), u64::from(*held));
         let gap = t.checked_sub(self.t)?.checked_sub(waited)?;
-        if gap >> BARE_GAP | waited >> BARE_WAITED | held >> BARE_HELD | won.seq != 0 || won.shared {
+        let has_a_place = won.seq != 0 || won.overtaken.is_some() || won.shared;
+        if gap >> BARE_GAP | waited >> BARE_WAITED | held >> BARE_HELD != 0 || has_a_place {
             return None;
         }
         let number = (u64::from(number) & mask(NUMBER)) << BARE_NUMBER;

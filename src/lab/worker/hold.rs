@@ -234,7 +234,7 @@ impl Worker<'_> {
         let (won, waited) = (held.won, held.waited);
         match (u32::try_from(waited), u32::try_from(lasted)) {
             (Ok(waited), Ok(held_ns)) if !told && !held.told_wait => {
-                self.telling.push(held.at, Body::Cycle { won, waited, held: held_ns });
+                self.telling.push_turn(held.at, won, waited, held_ns);
             }
             _ => {
                 if !told {
