@@ -38,6 +38,8 @@ const MANY: usize = 128;
 const LINGER_NS: u64 = 300_000;
 /// How often the path is looked at, and the longest sleep.
 const LOOK_MS: u16 = 250;
+/// How often memory that was needed for a while only is given back, in ns.
+const GIVE_BACK_NS: u64 = 10_000_000_000;
 /// For how long after the last record hidden waits are looked for, in ns, and how often.
 const RESTLESS_NS: u64 = 100_000_000;
 const RESTLESS_MS: u16 = 20;
@@ -108,7 +110,7 @@ impl Collector {
         let clock = self.shared.clock();
         let since_begin = || clock.now().saturating_sub(self.epoch);
         let mut last_record = 0;
-        let mut last_look = 0;
+        let (mut last_look, mut gave_back) = (0, 0);
         let mut ready = vec![EpollEvent::empty(); 256];
         // In one go: over several rounds where there is more than a batch takes.
         let mut in_one_go = Amount::default();
@@ -166,6 +168,10 @@ impl Collector {
                 state.look_at_path(&self.watched, now);
                 if let Some(program) = &self.program {
                     state.trim_logs(program, &self.shared, now);
+                }
+                if now.saturating_sub(gave_back) >= GIVE_BACK_NS {
+                    gave_back = now;
+                    super::heap::give_back();
                 }
                 let overdue = state.judge.overdue(now, lives);
                 state.batch.extend(overdue);
