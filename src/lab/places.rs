@@ -385,7 +385,8 @@ impl Places {
     /// The order goes on with a turn that `owner` won at `t`, and ended as far as is known.
     #[inline]
     fn comes_next(&mut self, owner: Owner, t: u64, seq: u64, end: Option<u64>) {
-        if let Some(other) = self.open.take().filter(|other| *other != owner) {
+        // One before it in its own place died in that turn, and before this one was born.
+        if let Some(other) = self.open.take().filter(|other| other.worker != owner.worker) {
             let other = self.known(other);
             (other.next, other.more) = (Some((owner, t, seq)), true);
         }

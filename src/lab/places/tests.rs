@@ -116,6 +116,21 @@ fn one_that_was_seen_to_hold_it_and_goes_on_when_another_has_it_is_a_violation()
 }
 
 #[test]
+fn the_successor_of_one_that_died_in_its_turn_is_not_accused_of_that() {
+    // Who wins next: the successor, or another one before it.
+    for others in [0, 1] {
+        let mut places = Places::default();
+        places.place(&mut Vec::new(), 20, &[sight(2, Seen::Holds { at: 10, ended: None }, 5)]);
+        let mut events: Vec<Event> = (0..others).map(|_| list(1, &[turn(12, 30, 35, true)])).collect();
+        let successor = Event { pid: 202, ..list(2, &[turn(38, 40, 45, false), turn(46, 50, 55, false)]) };
+        events.push(successor);
+        places.place(&mut events, 100, &[]);
+        let expected = [(30, 2, None, 0), (40, 2 + others, None, 0), (50, 3 + others, None, 0)];
+        assert_eq!(found(events), expected[1 - others as usize..]);
+    }
+}
+
+#[test]
 fn what_is_told_in_two_has_one_number() {
     let mut places = Places::default();
     let won = turn(0, 10, 20, false).acquisition();
