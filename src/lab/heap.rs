@@ -20,7 +20,6 @@ pub(super) fn keep_what_is_freed() {
 
 /// Gives back the pages that only freed blocks lie in (`malloc_trim(3)`). A fleet that starts, or was not read for a while,
 /// comes with tens of MB at once; they are freed piece by piece, between blocks that stay, and so kept whatever the threshold.
-/// Takes a millisecond or so.
 pub(super) fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim(3) takes an integer, changes no block in use, and is safe in any thread (attributes(7)).

@@ -16,8 +16,8 @@ struct Attributes {
 }
 
 /// The slice, in ns. Below what the kernel gives by itself (0.7 ms and more, kernel/sched/fair.c, `sysctl_sched_base_slice`),
-/// so that it comes before others; above what a round of reading takes at full speed, which else is cut in pieces, each of
-/// which takes the processor from a worker anew, maybe while it holds the lock.
+/// so that it comes before others; about what there is to do after a nap at full speed, which with the shortest slice (0.1 ms)
+/// is cut in pieces, each of which takes the processor from a worker anew, maybe while it holds the lock.
 const SLICE_NS: u64 = 500_000;
 
 /// Asks for short slices for the calling thread. With a thousand workers at full speed, a thread that wakes up waits

@@ -281,24 +281,22 @@ impl Writer {
     /// Puts a record of `t` (ns since the run began) at the front of `place`; gives how many units it takes.
     #[inline]
     pub fn put(&mut self, t: u64, body: Body, place: &mut Full) -> usize {
-        if let Body::Cycle { won, waited, held } = body
-            && let Some(unit) = self.put_bare(&Cycle { t, won, waited, held })
-        {
-            let [first, ..] = place;
-            *first = unit;
-            return 1;
-        }
-        let number = self.number;
-        self.number = number.wrapping_add(1);
+        let [first, second, ..] = place;
         if let Body::Cycle { won, waited, held } = body {
             let cycle = Cycle { t, won, waited, held };
-            let short = self.before.replace(Before::of(&cycle)).and_then(|before| before.encode(&cycle, number));
-            if let Some(units) = short {
-                let [first, second, ..] = place;
+            if let Some(unit) = self.put_bare(&cycle) {
+                *first = unit;
+                return 1;
+            }
+            let before = self.before.replace(Before::of(&cycle));
+            if let Some(units) = before.and_then(|before| before.encode(&cycle, self.number)) {
                 [*first, *second] = units;
+                self.number = self.number.wrapping_add(1);
                 return 2;
             }
         }
+        let number = self.number;
+        self.number = number.wrapping_add(1);
         *place = Record { t, number, body }.encode();
         place.len()
     }

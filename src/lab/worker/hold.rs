@@ -69,19 +69,14 @@ impl Worker<'_> {
         if !self.get(mode, &mut asked)? {
             return Ok(());
         }
-        if asked.contended && !self.settings().at_once {
-            // While it waited, somebody wished for longer holds, or a pause.
+        if !self.settings().at_once {
+            // Meanwhile somebody wished for longer holds, a pause, or the end.
             let held = self.check_in(mode, &asked)?;
             return self.hold(mode, &held);
         }
         let (job, mut line) = (self.job, asked.line);
         let at = self.clock.stamp(&mut line);
         let active = job.shared.control().active();
-        if job.shared.control().stopping() {
-            // Won after the end, it is nobody's. Closing gives the lock back.
-            self.close();
-            return Err(End::Told);
-        }
         if !job.shared.ledger().is_behind() {
             job.shared.ledger().fall_behind(job.shared.acquisitions());
         }

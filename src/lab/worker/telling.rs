@@ -229,16 +229,13 @@ mod tests {
         assert_eq!(telling.len, 0);
     }
 
-    #[test]
-    fn records_of_both_sizes_fill_batches_and_none_is_lost() {
+    /// 2,000 turns pushed one after the other, each batch written when it is full: the bytes and what they say.
+    fn written(push: impl Fn(&mut Telling<'_>, u64)) -> (Vec<u8>, Vec<Event>, Amount) {
         let shared = Shared::new().unwrap();
         let (mut end, pipe) = std::io::pipe().unwrap();
         let mut telling = telling(&shared, pipe.as_raw_fd());
-        let won = |seq| Won { seq, shared: false, contended: false, handoff: None, overtaken: Some(0) };
         for n in 1..=2_000 {
-            // Every seventh is told in full, and each batch begins so.
-            let held = if n % 7 == 0 { 1 << 20 } else { 5 };
-            telling.push(n * 1_000_000, Body::Cycle { won: won(n), waited: 5, held });
+            push(&mut telling, n);
             if telling.full() {
                 assert!(telling.flush_soon(n, &shared).is_ok());
             }
@@ -249,41 +246,37 @@ mod tests {
         end.read_to_end(&mut bytes).unwrap();
         let mut stream = Stream::new(Owner { worker: 1, pid: 1 });
         let read = stream.take(&bytes, &mut Judge::default(), &mut out);
-        assert_eq!(read, Amount { records: 2_000, turns: 2_000 });
-        let short = 2_000 - 2_000 / 7;
-        assert!(bytes.len() < 2_000 * 32 - (short - short / 50) * 2 * UNIT, "{}", bytes.len());
+        (bytes, out.into_iter().flat_map(Event::singly).collect(), read)
     }
 
-    /// Each goes the short way or, where it is the first of a batch or does not fit, the long one.
+    /// Every seventh is too long for a shorter form, and each batch begins in full.
+    fn held(n: u64) -> u32 {
+        if n.is_multiple_of(7) { 1 << 20 } else { 5 }
+    }
+    const SHORTER: usize = 2_000 - 2_000 / 7;
+
+    #[test]
+    fn records_of_both_sizes_fill_batches_and_none_is_lost() {
+        let won = |seq| Won { seq, shared: false, contended: false, handoff: None, overtaken: Some(0) };
+        let (bytes, _, read) = written(|telling, n| {
+            telling.push(n * 1_000_000, Body::Cycle { won: won(n), waited: 5, held: held(n) });
+        });
+        assert_eq!(read, Amount { records: 2_000, turns: 2_000 });
+        assert!(bytes.len() < 2_000 * 32 - (SHORTER - SHORTER / 50) * 2 * UNIT, "{}", bytes.len());
+    }
+
+    /// Each goes the short way or the long one.
     #[test]
     fn turns_without_a_place_fill_batches_and_none_is_lost() {
-        let shared = Shared::new().unwrap();
-        let (mut end, pipe) = std::io::pipe().unwrap();
-        let mut telling = telling(&shared, pipe.as_raw_fd());
         let won = Won { seq: 0, shared: false, contended: true, handoff: None, overtaken: None };
-        let held = |n: u64| if n.is_multiple_of(7) { 1 << 20 } else { 5 };
-        for n in 1..=2_000 {
-            telling.push_turn(n * 1_000, won, 5, held(n));
-            if telling.full() {
-                assert!(telling.flush_soon(n, &shared).is_ok());
-            }
-        }
-        assert!(telling.flush(1).is_ok());
-        drop((telling, pipe));
-        let (mut bytes, mut out) = (Vec::new(), Vec::new());
-        end.read_to_end(&mut bytes).unwrap();
-        Stream::new(Owner { worker: 1, pid: 1 }).take(&bytes, &mut Judge::default(), &mut out);
-        let told: Vec<(u64, u64)> = out
-            .into_iter()
-            .flat_map(Event::singly)
-            .map(|event| match event.what {
-                What::Cycle { held_ns, .. } => (event.t, held_ns),
-                what => panic!("{what:?}"),
-            })
-            .collect();
-        assert!(told.into_iter().eq((1..=2_000).map(|n| (n * 1_000, u64::from(held(n))))));
-        let short = 2_000 - 2_000 / 7;
-        assert!(bytes.len() < 2_000 * 32 - (short - short / 50) * 3 * UNIT, "{}", bytes.len());
+        let (bytes, told, read) = written(|telling, n| telling.push_turn(n * 1_000, won, 5, held(n)));
+        assert_eq!(read, Amount { records: 2_000, turns: 2_000 });
+        let told = told.into_iter().map(|event| match event.what {
+            What::Cycle { held_ns, .. } => (event.t, held_ns),
+            what => panic!("{what:?}"),
+        });
+        assert!(told.eq((1..=2_000).map(|n| (n * 1_000, u64::from(held(n))))));
+        assert!(bytes.len() < 2_000 * 32 - (SHORTER - SHORTER / 50) * 3 * UNIT, "{}", bytes.len());
     }
 
     #[test]
