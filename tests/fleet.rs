@@ -151,8 +151,9 @@ fn proc_locks_agrees_with_the_screen() {
         let mut terminal = terminal;
         terminal.see_that("three waiters", |t| t.matches("◌ waiting").count() == 3);
         for _ in 0..3 {
-            let pid_of = |line: &str| {
-                line.split_whitespace().filter_map(|w| w.parse::<i32>().ok()).find(|p| *p > 1000 || state(*p).is_some())
+            // It follows the name: of other numbers in the row some are those of processes too.
+            let pid_of = |line: &str| -> Option<i32> {
+                line.split_whitespace().skip_while(|word| !word.starts_with("worker-")).nth(1)?.parse().ok()
             };
             // A worker says that it waits just before it does, and a frame may be half read: both are looked at anew.
             let holds = wait_for("the kernel's list to agree with the screen", || {
