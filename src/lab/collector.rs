@@ -94,19 +94,7 @@ impl Collector {
     /// Runs until told to end, or until nobody wants the events.
     pub(super) fn run(mut self) {
         super::slice::ask_for_short_ones();
-        let mut state = Reading {
-            sources: Vec::new(),
-            epoll: self.epoll,
-            judge: Judge::default(),
-            places: Places::default(),
-            without: None,
-            path_was: None,
-            let_go: 0,
-            batch: Vec::new(),
-            buffer: vec![0; READ],
-            peeked: Vec::new(),
-            peeks: 0,
-        };
+        let mut state = Reading::new(self.epoll);
         let clock = self.shared.clock();
         let since_begin = || clock.now().saturating_sub(self.epoch);
         let mut last_record = 0;
@@ -221,8 +209,10 @@ struct Reading {
     epoll: Epoll,
     judge: Judge,
     places: Places,
-    /// When something was told last whose place was to be found.
+    /// When there was something last whose place was to be found.
     without: Option<u64>,
+    /// [`Ledger::changes`](super::ledger::Ledger::changes) then.
+    changes: u64,
     path_was: Option<Option<u64>>,
     /// The latest acquisition that is told to be over.
     let_go: u64,
@@ -234,6 +224,23 @@ struct Reading {
 }
 
 impl Reading {
+    fn new(epoll: Epoll) -> Self {
+        Self {
+            sources: Vec::new(),
+            epoll,
+            judge: Judge::default(),
+            places: Places::default(),
+            without: None,
+            changes: 0,
+            path_was: None,
+            let_go: 0,
+            batch: Vec::new(),
+            buffer: vec![0; READ],
+            peeked: Vec::new(),
+            peeks: 0,
+        }
+    }
+
     fn obey(&mut self, order: Order, shared: &Shared) {
         match order {
             Order::Born { owner, pipe, t } => {
@@ -322,7 +329,11 @@ impl Reading {
     /// seen in the slots. Reads what is not read yet.
     fn find_places(&mut self, mut until: u64, shared: &Shared) -> Amount {
         let mut read = Amount::default();
-        if self.places.concern(&self.batch) {
+        // What has its place may have come after what has none and is not read yet: its worker may have been out of the
+        // processor for long.
+        let changes = shared.ledger().changes();
+        let unread = std::mem::replace(&mut self.changes, changes) != changes || shared.ledger().is_behind();
+        if unread || self.places.concern(&self.batch) {
             self.without = Some(until);
         }
         self.without = self.without.filter(|t| until.saturating_sub(*t) < RESTLESS_NS);
@@ -476,3 +487,6 @@ fn lives(owner: Owner) -> bool {
     let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
     !matches!(state, None | Some('Z' | 'X' | 'x'))
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,11 +39,15 @@ pub struct Ledger {
     behind: Behind,
 }
 
-/// Acquisitions by all workers, and one more, when turns began that are not entered here; 0 where there are none. Read
-/// each turn and written hardly ever, so it has a line of its own.
+/// Read each turn and written hardly ever, so it has a line of its own.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
-struct Behind(AtomicU64);
+struct Behind {
+    /// Acquisitions by all workers, and one more, when turns began that are not entered here; 0 where there are none.
+    since: AtomicU64,
+    /// How often that changed.
+    changes: AtomicU64,
+}
 
 /// What a holder finds when it enters itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,19 +73,27 @@ impl Ledger {
 
     /// Whether turns were made since that are not counted here.
     pub fn is_behind(&self) -> bool {
-        self.behind.0.load(Acquire) != 0
+        self.behind.since.load(Acquire) != 0
+    }
+
+    /// How often it fell behind or caught up. Whoever has read of a turn that is entered here knows by it of all before
+    /// that are not.
+    pub fn changes(&self) -> u64 {
+        self.behind.changes.load(Acquire)
     }
 
     /// The holder says that from its turn on none is entered, after so many acquisitions by all workers.
     pub fn fall_behind(&self, acquisitions: u64) {
-        self.behind.0.store(acquisitions.wrapping_add(1), Release);
+        self.behind.changes.fetch_add(1, AcqRel);
+        self.behind.since.store(acquisitions.wrapping_add(1), Release);
     }
 
     /// The holder counts those that were not entered, after so many acquisitions by all workers.
     pub fn catch_up(&self, acquisitions: u64) {
-        let missing = acquisitions.wrapping_add(1).saturating_sub(self.behind.0.load(Acquire));
+        let missing = acquisitions.wrapping_add(1).saturating_sub(self.behind.since.load(Acquire));
         self.seq.fetch_add(missing, AcqRel);
-        self.behind.0.store(0, Release);
+        self.behind.changes.fetch_add(1, AcqRel);
+        self.behind.since.store(0, Release);
     }
 
     /// When the lock was last released, in ns on the clock that stands still while paused.
@@ -158,8 +170,9 @@ mod tests {
         // Whether or not the first one was counted before it died.
         ledger.fall_behind(0);
         assert!(ledger.is_behind());
+        assert_eq!(ledger.changes(), 1);
         ledger.catch_up(7);
-        assert_eq!((ledger.enter(me).seq, ledger.is_behind()), (9, false));
+        assert_eq!((ledger.enter(me).seq, ledger.is_behind(), ledger.changes()), (9, false, 2));
     }
 
     #[test]
