@@ -12,7 +12,8 @@
 //!   signals, `fleet/command.rs` does what the user asks, all in the main thread;
 //! - `collector.rs` reads the pipes in a thread of its own, `decode.rs` makes [`Event`](crate::event::Event)s of what it read;
 //! - `slice.rs` sees to it that the monitor comes to a processor soon, `heap.rs` that it keeps its memory;
-//! - `places.rs` puts turns in order that were told without their places, `shared/draft.rs` lets it know of all;
+//! - `places.rs` puts turns in order that were told without their places, `places/recent.rs` says how many were won since,
+//!   `shared/draft.rs` lets it know of all;
 //! - `puppet.rs` is a child of another sort, which makes one lock call at a time, when told to;
 //! - `judge.rs` tells a holder that died from a lock that does not exclude;
 //! - `scene.rs` has the presets, `mischief` and `worker/mischief` what goes wrong in them on purpose;

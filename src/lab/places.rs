@@ -7,18 +7,17 @@
 //! hidden from it, as it looks at what is not written yet (`shared/draft.rs`). Only a turn that a worker has not
 //! told although it is over, or is still in, is missing then: its slot says since when, and its number is kept for it.
 
+mod recent;
+
 use super::decode::UNTOLD;
 use super::ledger::Owner;
 use crate::event::{Acquisition, Event, Turn, What};
+use recent::Recent;
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 /// So many doubts about the clock are remembered: a few seconds of them.
 const DOUBTS: usize = 8;
-/// How many turns are looked at one by one, from the last one back.
-const NEAR: usize = 8;
-/// Room for the times of so many turns is kept.
-const ROOM: usize = 1 << 14;
 /// More of anything is told as this.
 const MOST: u64 = UNTOLD as u64 - 1;
 
@@ -54,6 +53,8 @@ pub enum Seen {
 pub struct Places {
     /// Number of the latest acquisition.
     seq: u64,
+    /// When it was won, in ns since the run began.
+    won: u64,
     /// When that turn ended, in ns since the run began, where that is known.
     end: Option<u64>,
     /// The latest end of any turn, and whose it was.
@@ -66,6 +67,8 @@ pub struct Places {
     /// What happened when more is yet to be known.
     rest: Vec<Event>,
     doubts: VecDeque<RangeInclusive<u64>>,
+    /// The latest pause, in ns since the run began.
+    pause: (u64, u64),
     violations: Vec<Event>,
 }
 
@@ -92,54 +95,6 @@ struct Kept {
     before: u64,
     /// When the turn before it ended.
     end_before: Option<u64>,
-}
-
-/// When the turns were won that were placed in this round and in the one before: their numbers follow each other.
-#[derive(Clone, Debug, Default)]
-struct Recent {
-    /// Number of the first of them.
-    first: u64,
-    before: Vec<u64>,
-    now: Vec<u64>,
-}
-
-impl Recent {
-    /// Begins another round.
-    fn turn(&mut self) {
-        self.first += self.before.len() as u64;
-        std::mem::swap(&mut self.before, &mut self.now);
-        self.now.clear();
-        self.now.shrink_to(ROOM);
-    }
-
-    /// Whether acquisition `seq` follows those that are known.
-    #[inline]
-    fn goes_on_with(&self, seq: u64) -> bool {
-        self.first + (self.before.len() + self.now.len()) as u64 == seq
-    }
-
-    fn note(&mut self, seq: u64, t: u64) {
-        if !self.goes_on_with(seq) {
-            self.before.clear();
-            self.now.clear();
-            self.first = seq;
-        }
-        self.now.push(t);
-    }
-
-    /// Number of the last one that was won before `t`: of those before all that are known where it was none of them.
-    #[inline]
-    fn until(&self, t: u64) -> u64 {
-        let near = self.now.iter().rev().take(NEAR).take_while(|time| **time >= t).count();
-        let n = match (near, self.now.len()) {
-            (near, all) if near < all.min(NEAR) => self.before.len() + all - near,
-            _ => match self.now.partition_point(|time| *time < t) {
-                0 => self.before.partition_point(|time| *time < t),
-                n => self.before.len() + n,
-            },
-        };
-        (self.first + n as u64).saturating_sub(1)
-    }
 }
 
 /// Turns of one worker that are to be placed.
@@ -174,6 +129,7 @@ impl Places {
         for event in events.iter().filter(|event| event.lock == 0) {
             let (owner, t) = (owner(event), event.t);
             match &event.what {
+                What::Paused | What::Resumed => self.pauses(t, event.what == What::Paused),
                 What::Acquired(won) => self.had_its_place(owner, t, won.seq, None),
                 What::Cycle { acquired, held_ns } => {
                     self.had_its_place(owner, t, acquired.seq, Some(t.saturating_add(*held_ns)));
@@ -204,7 +160,7 @@ impl Places {
     /// The lock was won at `t` as acquisition `seq`.
     fn come_to(&mut self, seq: u64, t: u64, end: Option<u64>) {
         if seq > self.seq {
-            (self.seq, self.end) = (seq, end);
+            (self.seq, self.won, self.end) = (seq, t, end);
             self.recent.note(seq, t);
         }
     }
@@ -303,6 +259,9 @@ impl Places {
             return false;
         }
         let (asked, end) = (turn.asked(), turn.end());
+        if asked <= self.pause.1 {
+            return false;
+        }
         (turn.seq, turn.handoff_ns, turn.overtaken) = (seq, None, 0);
         if turn.contended {
             turn.handoff_ns = self.end.filter(|end| *end > asked).map(|end| t.saturating_sub(end).min(MOST) as u32);
@@ -310,7 +269,7 @@ impl Places {
         }
         self.recent.now.push(t);
         known.won = (t, seq);
-        (self.seq, self.end, self.ended) = (seq, Some(end), (end, Some(owner)));
+        (self.seq, self.won, self.end, self.ended) = (seq, t, Some(end), (end, Some(owner)));
         true
     }
 
@@ -349,8 +308,19 @@ impl Places {
             }
             What::Waiting { .. } => self.note_a_wait(owner, t),
             What::GaveUp { .. } => self.known(owner).wait = None,
+            What::Paused | What::Resumed => self.pauses(t, event.what == What::Paused),
             _ => {}
         }
+    }
+
+    fn pauses(&mut self, t: u64, begins: bool) {
+        self.pause = if begins { (t, u64::MAX) } else { (self.pause.0, t) };
+    }
+
+    /// From `end` to `t`; a pause is no part of it.
+    fn handoff(&self, end: u64, t: u64) -> u64 {
+        let (from, to) = self.pause;
+        t.saturating_sub(end).saturating_sub(t.min(to).saturating_sub(end.max(from)))
     }
 
     /// `owner` won the lock at `t`, having asked for it at `asked`, as acquisition `seq` if that is known.
@@ -366,18 +336,20 @@ impl Places {
             (0, None) => self.seq + 1,
             (seq, _) => seq,
         };
+        // Others have had it since: its number is from the ledger, which has seen for itself that it was free.
+        let late = kept.is_none() && seq <= self.seq;
         self.known(owner).won = (t, seq);
-        let end_before = kept.map_or(self.end, |kept| kept.end_before);
+        let end_before = kept.map_or(self.end, |kept| kept.end_before).filter(|_| !late);
         let (asked, before) = match (wait, kept) {
             (Some(wait), _) => wait,
             (None, Some(kept)) => (asked, kept.before),
             (None, None) => (asked, if contended { self.recent.until(asked) } else { seq - 1 }),
         };
-        if kept.is_none() {
+        if kept.is_none() && !late {
             self.comes_next(owner, t, seq, end);
         }
         end.into_iter().for_each(|end| self.is_over(owner, seq, end));
-        let handoff = end_before.filter(|end| contended && *end > asked).map(|end| t.saturating_sub(end));
+        let handoff = end_before.filter(|end| contended && *end > asked).map(|end| self.handoff(end, t));
         let overtaken = if contended { seq.saturating_sub(before).saturating_sub(1) } else { 0 };
         Place { seq, handoff, overtaken }
     }
@@ -406,12 +378,13 @@ impl Places {
     /// Keeps a number for a turn that is seen in a slot.
     fn keep_a_place(&mut self, sight: &Sight) {
         let Sight { owner, what: Seen::Holds { at, ended }, asked } = *sight else { return };
-        let (seq, end_before, until) = (self.seq + 1, self.end, self.recent.until(asked));
+        let (seq, won, end_before, until) = (self.seq + 1, self.won, self.end, self.recent.until(asked));
         let known = self.known(owner);
         if let Some(kept) = known.kept.filter(|kept| kept.at == at) {
             return ended.into_iter().for_each(|end| self.is_over(owner, kept.seq, end));
         }
-        if at <= known.won.0 {
+        // Where others have won it since, it is one that was in the ledger when they did, and has its number from there.
+        if at <= known.won.0.max(won) {
             return;
         }
         let before = known.wait.filter(|(since, _)| *since == asked).map_or(until, |(_, before)| before);

@@ -73,6 +73,34 @@ fn numbers_go_on_where_the_ledger_was() {
     assert_eq!(found(events), [(30, 42, Some(10), 0)]);
 }
 
+/// It is out of the processor since it let go, and the others have gone on.
+#[test]
+fn who_is_in_the_ledger_and_has_not_told_is_no_violation() {
+    let mut places = Places::default();
+    places.follow(&[list(1, &[Turn { seq: 40, overtaken: 0, ..turn(0, 10, 20, false) }])]);
+    places.follow(&[list(1, &[Turn { seq: 42, overtaken: 0, ..turn(35, 40, 45, false) }])]);
+    let mut events = vec![list(1, &[turn(50, 60, 70, false)])];
+    let held = |ended| sight(2, Seen::Holds { at: 25, ended }, 25);
+    places.place(&mut events, 80, &[held(Some(30))]);
+    assert_eq!(found(events), [(60, 43, None, 0)]);
+    // Nor when it tells, which it does without how often it was overtaken.
+    let mut events = vec![list(2, &[Turn { seq: 41, ..turn(15, 25, 30, true) }]), list(1, &[turn(80, 85, 86, false)])];
+    places.place(&mut events, 90, &[]);
+    assert_eq!(found(events), [(25, 41, None, 0), (85, 44, None, 0)]);
+}
+
+#[test]
+fn a_pause_is_no_part_of_a_handoff() {
+    let mut places = Places::default();
+    let mut events = vec![list(1, &[turn(0, 10, 30, false)])];
+    places.place(&mut events, 35, &[sight(2, Seen::Waits, 25)]);
+    let [pause, resume] = [(40, What::Paused), (60, What::Resumed)].map(|(t, what)| Event::of_run(t, what));
+    // It has waited for 25, the pause left out.
+    let mut events = vec![pause, resume, list(2, &[turn(45, 70, 75, true)])];
+    places.place(&mut events, 100, &[]);
+    assert_eq!(found(events.split_off(2)), [(70, 2, Some(20), 0)]);
+}
+
 #[test]
 fn two_at_once_are_a_violation_but_where_the_clock_is_in_doubt() {
     for (doubt, expected) in [(None, 1), (Some(0..=24), 1), (Some(22..=25), 0), (Some(30..=31), 0)] {
