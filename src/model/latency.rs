@@ -3,8 +3,9 @@
 
 mod pages;
 
-use pages::{PAGE, PAGE_BITS, Pages};
+use pages::{PAGE, PAGE_BITS, Page, Pages};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Shorter durations, in ns, have a bucket each.
 const LINEAR: u64 = 1 << 11;
@@ -12,54 +13,84 @@ const LINEAR: u64 = 1 << 11;
 /// which is as much as HdrHistogram's upper bounds are off at three significant digits.
 const SUB: u64 = 1 << SUB_BITS;
 const SUB_BITS: u32 = 9;
-/// So many pages of the lowest counters lie side by side: those of the most common durations.
-const FIRST: usize = 128;
-
 /// A set of durations in ns. Memory grows with the spread of what was recorded, not with the range
 /// that could be: counters live in pages of 16 that exist only where something fell. What is counted each time is a
-/// byte; what overflows it, one time in 256, is counted elsewhere, in pages that exist only where that happened, and what
-/// overflows those once more. So the bytes of all usual durations stay in the processor's nearest cache, and a thousand
-/// workers fit into some megabytes. A bucket counts up to 2^56.
+/// byte, or half of one where little falls; what overflows it is counted in a list of its own. So the counters of all usual
+/// durations stay in the processor's nearest cache, and a thousand workers fit into some megabytes. A bucket counts up to
+/// 2^52.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
-    /// All of u64 makes fewer than 2^11 pages. Pieces are of 256 bytes, here and below: what one gives back fits another.
-    low: Pages<u8, FIRST, 16>,
-    /// What overflowed them, by the index of the page there.
-    middle: Pages<u16, 0, 8>,
-    high: Pages<u32, 0, 4>,
+    /// All of u64 makes fewer than 2^11 pages.
+    pages: Pages,
+    /// What overflowed, in the order of the buckets.
+    over: Vec<Over>,
     count: u64,
     sum: u128,
     min: u64,
     max: u64,
 }
 
-/// The bits of a count that the counters below hold.
-const MIDDLE: u32 = u8::BITS;
-const HIGH: u32 = MIDDLE + u16::BITS;
+/// How often the counter of a bucket overflowed: the bucket in the highest 16 bits.
+#[derive(Clone, Copy, Debug)]
+struct Over(u64);
 
-/// The counters of a page.
+impl Over {
+    const BITS: u32 = 48;
+
+    const MOST: u64 = (1 << Self::BITS) - 1;
+
+    fn new(bucket: usize, times: u64) -> Self {
+        Self((bucket as u64) << Self::BITS | times.min(Self::MOST))
+    }
+
+    fn bucket(self) -> usize {
+        (self.0 >> Self::BITS) as usize
+    }
+
+    fn page(self) -> usize {
+        self.bucket() >> PAGE_BITS
+    }
+
+    fn times(self) -> u64 {
+        self.0 & Self::MOST
+    }
+
+    /// Counts one more; `false` where that does not fit.
+    fn count(&mut self) -> bool {
+        let fits = self.times() < Self::MOST;
+        self.0 += u64::from(fits);
+        fits
+    }
+}
+
+/// The counters of a page, and what overflowed them.
 #[derive(Clone, Copy)]
 struct Counts<'a> {
-    low: &'a [u8; PAGE],
-    middle: Option<&'a [u16; PAGE]>,
-    high: Option<&'a [u32; PAGE]>,
+    low: Page,
+    over: &'a [Over],
 }
 
 impl Counts<'_> {
     fn all(self) -> [u64; PAGE] {
-        std::array::from_fn(|slot| self.at(slot))
+        let mut all = self.low.counts();
+        for over in self.over {
+            all[over.bucket() & (PAGE - 1)] += over.times() << self.low.bits();
+        }
+        all
     }
 
-    fn at(self, slot: usize) -> u64 {
-        let middle = self.middle.map_or(0, |counts| u64::from(counts[slot]));
-        let high = self.high.map_or(0, |counts| u64::from(counts[slot]));
-        u64::from(self.low[slot]) + (middle << MIDDLE) + (high << HIGH)
+    fn total(self) -> u64 {
+        self.low.total() + self.over.iter().map(|over| over.times() << self.low.bits()).sum::<u64>()
     }
 
-    /// Those that are not 0, with their places.
     fn filled(self) -> impl Iterator<Item = (usize, u64)> {
-        self.all().into_iter().enumerate().filter(|(_, n)| *n > 0)
+        filled(self.all())
     }
+}
+
+/// Counts that are not 0, with their places.
+fn filled(counts: [u64; PAGE]) -> impl Iterator<Item = (usize, u64)> + Clone {
+    counts.into_iter().enumerate().filter(|(_, n)| *n > 0)
 }
 
 /// A [`Latency`] in figures, all in ns; none where nothing was recorded.
@@ -152,38 +183,65 @@ impl Latency {
     #[inline]
     fn count_in(&mut self, bucket: usize) {
         let (page, slot) = (bucket >> PAGE_BITS, bucket & (PAGE - 1));
-        let counts = self.low.common(page);
+        let counts = self.pages.common(page);
         let counted = counts.and_then(|counts| counts[slot].checked_add(1).map(|n| counts[slot] = n));
         if counted.is_none() {
-            self.add(page, slot, 1);
+            self.count_elsewhere(page, slot);
         }
     }
 
-    /// Adds to a counter that may lack its page, or room.
     #[cold]
-    fn add(&mut self, page: usize, slot: usize, n: u64) {
-        let counted = self.counts_of(page).map_or(0, |counts| counts.at(slot));
-        self.set(page, slot, counted + n);
+    fn count_elsewhere(&mut self, page: usize, slot: usize) {
+        if self.pages.count_in_other(page, slot) {
+            return;
+        }
+        // The counter is full, or has no page yet.
+        let bucket = bucket_at(page, slot);
+        let known = self.over.binary_search_by_key(&bucket, |over| over.bucket()).ok();
+        if known.and_then(|at| self.over.get_mut(at)).is_some_and(Over::count) {
+            self.pages.clear(page, slot);
+        } else {
+            self.change(page, |counts| counts[slot] += 1);
+        }
     }
 
-    fn set(&mut self, page: usize, slot: usize, n: u64) {
-        let Some(low) = self.low.open(page) else { return };
-        low[slot] = n as u8;
-        let at = self.low.index(page);
-        self.middle.set(at, slot, (n >> MIDDLE) as u16);
-        self.high.set(at, slot, u32::try_from(n >> HIGH).unwrap_or(u32::MAX));
+    /// Changes counts of a page that may lack, or whose counters may lack room.
+    fn change(&mut self, page: usize, change: impl FnOnce(&mut [u64; PAGE])) {
+        let mut counts = self.page(page).map_or([0; PAGE], Counts::all);
+        change(&mut counts);
+        self.pages.set(page, &counts);
+        let bits = self.pages.get(page).map_or(0, Page::bits);
+        let place = self.over_of(page);
+        let over = filled(counts.map(|n| n >> bits)).map(|(slot, times)| Over::new(bucket_at(page, slot), times));
+        let more = over.clone().count().saturating_sub(place.len());
+        if self.over.capacity() - self.over.len() < more {
+            // By steps: half of what is doubled would lie idle a thousand times.
+            self.over.reserve_exact(PAGE);
+        }
+        self.over.splice(place, over);
     }
 
-    /// The pages that exist, ascending, each with its number. None is below that of the smallest duration.
+    /// The pages in which something may be.
+    fn range(&self) -> Range<usize> {
+        let end = self.pages.end();
+        (if self.count == 0 { end } else { bucket(self.min) >> PAGE_BITS })..end
+    }
+
+    /// What page `page` counted, if it exists.
+    fn page(&self, page: usize) -> Option<Counts<'_>> {
+        let low = self.pages.get(page)?;
+        Some(Counts { low, over: self.over.get(self.over_of(page)).unwrap_or_default() })
+    }
+
+    /// Where that which overflowed the counters of page `page` is.
+    fn over_of(&self, page: usize) -> Range<usize> {
+        let first = self.over.partition_point(|over| over.page() < page);
+        first..first + self.over.iter().skip(first).take_while(|over| over.page() == page).count()
+    }
+
+    /// The pages that exist, ascending, each with its number.
     fn pages(&self) -> impl Iterator<Item = (usize, Counts<'_>)> {
-        let all = self.low.end();
-        let first = if self.count == 0 { all } else { bucket(self.min) >> PAGE_BITS };
-        (first..all).filter_map(|page| Some((page, self.counts_of(page)?)))
-    }
-
-    fn counts_of(&self, page: usize) -> Option<Counts<'_>> {
-        let (low, at) = (self.low.get(page)?, self.low.index(page));
-        Some(Counts { low, middle: self.middle.get(at), high: self.high.get(at) })
+        self.range().filter_map(|page| Some((page, self.page(page)?)))
     }
 
     /// Adds all that `other` counted.
@@ -191,8 +249,9 @@ impl Latency {
         if other.count == 0 {
             return;
         }
-        for (page, counts) in other.pages() {
-            counts.filled().for_each(|(slot, n)| self.add(page, slot, n));
+        for (page, more) in other.pages().filter(|(_, counts)| counts.total() > 0) {
+            let more = more.all();
+            self.change(page, |counts| counts.iter_mut().zip(more).for_each(|(n, more)| *n += more));
         }
         self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
         self.max = self.max.max(other.max);
@@ -202,11 +261,9 @@ impl Latency {
 
     /// Takes out what `other` counted, which was added before. The bounds stay: they belong to whoever knows what is left.
     pub(super) fn take_out(&mut self, other: &Self) {
-        for (page, counts) in other.pages() {
-            for (slot, n) in counts.filled() {
-                let counted = self.counts_of(page).map_or(0, |counts| counts.at(slot));
-                self.set(page, slot, counted.saturating_sub(n));
-            }
+        for (page, less) in other.pages().filter(|(_, counts)| counts.total() > 0) {
+            let less = less.all();
+            self.change(page, |counts| counts.iter_mut().zip(less).for_each(|(n, less)| *n = n.saturating_sub(less)));
         }
         self.count = self.count.saturating_sub(other.count);
         self.sum = self.sum.saturating_sub(other.sum);
@@ -259,29 +316,43 @@ impl Latency {
         let count: u64 = filled().map(|part| part.count).sum();
         let (min, max) = (filled().map(|part| part.min).min()?, filled().map(|part| part.max).max()?);
         let rank = ((q.clamp(0.0, 1.0) * count as f64).ceil() as u64).max(1);
-        if rank >= count {
+        let (below, Some(above @ 1..)) = (rank - 1, count.checked_sub(rank)) else {
             return Some(max);
-        }
-        let mut seen = 0;
-        let mut pages = parts.map(|part| part.pages().peekable());
-        while let Some(page) = pages.iter_mut().filter_map(|pages| Some(pages.peek()?.0)).min() {
-            let mut counts = [0; PAGE];
-            for (_, part) in pages.iter_mut().filter_map(|pages| pages.next_if(|(at, _)| *at == page)) {
-                counts.iter_mut().zip(part.all()).for_each(|(n, more)| *n += more);
-            }
-            let total: u64 = counts.iter().sum();
-            if seen + total < rank {
-                seen += total;
+        };
+        let ranges = || filled().map(|part| part.range());
+        let (first, end) = (ranges().map(|range| range.start).min()?, ranges().map(|range| range.end).max()?);
+        let bucket = if below < above {
+            Self::bucket_behind(parts, below, first..end, 0..PAGE)
+        } else {
+            Self::bucket_behind(parts, above, (first..end).rev(), (0..PAGE).rev())
+        };
+        Some(bucket.map_or(max, |bucket| stands_for(bucket).clamp(min, max)))
+    }
+
+    /// Where the first duration is, in the order of `pages` and in each of its `slots`, that has `n` others before it.
+    fn bucket_behind<const N: usize>(
+        parts: [&Self; N],
+        mut n: u64,
+        pages: impl Iterator<Item = usize>,
+        mut slots: impl Iterator<Item = usize>,
+    ) -> Option<usize> {
+        for page in pages.filter(|page| parts.iter().any(|part| part.pages.exists(*page))) {
+            let counts = parts.map(|part| part.page(page));
+            let total: u64 = counts.iter().flatten().map(|counts| counts.total()).sum();
+            if total <= n {
+                n -= total;
                 continue;
             }
-            for (slot, n) in counts.into_iter().enumerate() {
-                seen += n;
-                if seen >= rank {
-                    return Some(stands_for(bucket_at(page, slot)).clamp(min, max));
-                }
-            }
+            let all = counts.map(|counts| counts.map_or([0; PAGE], Counts::all));
+            let slot = slots.find(|slot| {
+                let here = all.iter().map(|counts| counts[*slot]).sum();
+                let found = n < here;
+                n = n.saturating_sub(here);
+                found
+            });
+            return slot.map(|slot| bucket_at(page, slot));
         }
-        Some(max)
+        None
     }
 
     /// The usual figures at once.
@@ -364,6 +435,22 @@ mod tests {
         assert_ne!(stands_for(bucket(1_000_300_001)), 1_000_300_001);
         assert_eq!((l.quantile(1.0), l.figures().max), (Some(1_000_300_001), Some(1_000_300_001)));
         assert_eq!(l.counts().last().map(|(ns, _)| ns), Some(1_000_300_001));
+    }
+
+    /// Of those pages too that have half a byte a counter.
+    #[test]
+    fn counters_outgrow_their_pages() {
+        let mut l = Latency::default();
+        let values = |n: u64| (0..n).map(|i| i * 16 + i % 16);
+        (1..=300).for_each(|n| values(n).for_each(|v| l.record(v)));
+        let mut expected: Vec<(u64, u64)> = values(300).rev().zip(1..).collect();
+        expected.reverse();
+        assert!(l.counts().map(|(_, n)| n).eq(expected.iter().map(|(_, n)| *n)));
+        let l2 = l.clone();
+        l.merge(&l2);
+        assert!(l.counts().map(|(_, n)| n).eq(expected.iter().map(|(_, n)| 2 * n)));
+        l.take_out(&l2);
+        assert!(l.counts().eq(l2.counts()) && l.over.len() == l2.over.len());
     }
 
     #[test]
