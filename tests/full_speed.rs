@@ -28,6 +28,9 @@ struct Told {
     batches: Receiver<Batch>,
     turns: Vec<Turn>,
     violations: Vec<Event>,
+    /// What a pipe had no room for, as nobody came to read it, and turns that workers were killed in, at the end, as they did
+    /// not come to a processor any more: their numbers are nobody's.
+    lost: u64,
 }
 
 impl Told {
@@ -41,6 +44,14 @@ impl Told {
                     let open = self.turns.iter_mut().rev().find(|turn| turn.seq == seq).expect("its acquisition");
                     assert_eq!(open.worker, actor);
                     open.end = Some(t);
+                    continue;
+                }
+                What::Exited { signal: Some(_), .. } => {
+                    self.lost += 1;
+                    continue;
+                }
+                What::Dropped { count } => {
+                    self.lost += count;
                     continue;
                 }
                 What::Violation { .. } => {
@@ -92,7 +103,7 @@ fn numbers_are_in_the_order_of_time_through_pauses_and_longer_holds() {
         let mut lab = Lab::start(config, Target::prepare(None, LockKind::Flock).unwrap()).unwrap();
         let (tx, batches) = crossbeam_channel::bounded(64);
         lab.listen(tx).unwrap();
-        let mut told = Told { batches, turns: Vec::new(), violations: Vec::new() };
+        let mut told = Told { batches, turns: Vec::new(), violations: Vec::new(), lost: 0 };
         for _ in 0..3 {
             told.more(&mut lab, 5_000);
             // While it is paused, its holder is entered in the ledger.
@@ -111,7 +122,7 @@ fn numbers_are_in_the_order_of_time_through_pauses_and_longer_holds() {
         let batches = told.batches.clone();
         lab.finish(|| rest.extend(batches.try_iter().flat_map(|batch| batch.events)));
         told.take(rest);
-        let Told { mut turns, violations, .. } = told;
+        let Told { mut turns, violations, lost, .. } = told;
         turns.sort_unstable();
         if !violations.is_empty() {
             for (n, runs) in turns.chunk_by(|a, b| a.worker == b.worker && a.t < b.t && a.seq + 1 == b.seq).enumerate()
@@ -121,9 +132,14 @@ fn numbers_are_in_the_order_of_time_through_pauses_and_longer_holds() {
             }
         }
         assert_eq!(violations, []);
+        assert_eq!(turns.first().map(|turn| turn.seq), Some(1));
         for (n, pair) in turns.windows(2).enumerate() {
             let [before, turn] = pair else { unreachable!() };
-            assert_eq!((turn.seq, before.seq), (n as u64 + 2, n as u64 + 1), "{pair:?}");
+            assert!(
+                before.seq < turn.seq && turn.seq - (n as u64 + 2) <= lost,
+                "{pair:?} {lost} of {} lost",
+                turns.len()
+            );
             assert!(before.end.is_none_or(|end| end <= turn.t) && before.t < turn.t, "{pair:?}");
             // What was let go before it was asked for is no handoff; a pause is part of none.
             let handoff = turn.handoff.zip(before.end);
