@@ -326,6 +326,7 @@ impl Places {
     /// `owner` won the lock at `t`, having asked for it at `asked`, as acquisition `seq` if that is known.
     #[inline]
     fn win(&mut self, owner: Owner, (t, asked): (u64, u64), seq: u64, contended: bool, end: Option<u64>) -> Place {
+        let waited = t.saturating_sub(asked);
         let known = self.known(owner);
         let wait = known.wait.take().filter(|(since, _)| (known.won.0..=t).contains(since));
         let kept = known.kept.take().filter(|kept| kept.at == t);
@@ -349,7 +350,8 @@ impl Places {
             self.comes_next(owner, t, seq, end);
         }
         end.into_iter().for_each(|end| self.is_over(owner, seq, end));
-        let handoff = end_before.filter(|end| contended && *end > asked).map(|end| self.handoff(end, t));
+        // A pause may be told after what was won in it: the wait, which is the worker's own, leaves it out all the same.
+        let handoff = end_before.filter(|end| contended && *end > asked).map(|end| self.handoff(end, t).min(waited));
         let overtaken = if contended { seq.saturating_sub(before).saturating_sub(1) } else { 0 };
         Place { seq, handoff, overtaken }
     }

@@ -61,18 +61,9 @@ impl Lab {
             return;
         }
         self.paused = paused;
-        let now = self.clock_now();
+        let now = self.shared.control().set_paused(paused, || self.clock_now());
         let what = if paused { What::Paused } else { What::Resumed };
-        let told = Order::Say(Event::of_run(now.saturating_sub(self.epoch), what));
-        // This thread may lose its processor between the two. Whoever reads of the pause must never take it for shorter than
-        // the workers do: a handoff would be longer than the wait that it is part of.
-        if paused {
-            self.order(told);
-            self.shared.control().set_paused(paused, now);
-        } else {
-            self.shared.control().set_paused(paused, now);
-            self.order(told);
-        }
+        self.order(Order::Say(Event::of_run(now.saturating_sub(self.epoch), what)));
         if !paused && matches!(self.config.acquire, Acquire::Timeout(_)) {
             for pid in self.members.iter().filter_map(|m| m.pid) {
                 let _ = kill(pid, Signal::SIGALRM);

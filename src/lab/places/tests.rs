@@ -101,6 +101,17 @@ fn a_pause_is_no_part_of_a_handoff() {
     assert_eq!(found(events.split_off(2)), [(70, 2, Some(20), 0)]);
 }
 
+/// What it knows of it is how long the worker says that it waited.
+#[test]
+fn nor_is_one_that_is_told_late() {
+    let mut places = Places::default();
+    let mut events = vec![list(1, &[turn(0, 10, 30, false)])];
+    places.place(&mut events, 35, &[sight(2, Seen::Waits, 25)]);
+    let mut events = vec![list(2, &[turn(65, 70, 75, true)])];
+    places.place(&mut events, 100, &[]);
+    assert_eq!(found(events), [(70, 2, Some(5), 0)]);
+}
+
 #[test]
 fn two_at_once_are_a_violation_but_where_the_clock_is_in_doubt() {
     for (doubt, expected) in [(None, 1), (Some(0..=24), 1), (Some(22..=25), 0), (Some(30..=31), 0)] {

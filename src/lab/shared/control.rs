@@ -4,6 +4,9 @@ use crate::dist::Dist;
 use crate::lab::clock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
+/// What is done within this time, in ns, was not interrupted.
+const AT_ONCE_NS: u64 = 10_000;
+
 /// Written by the monitor, read by the workers.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
@@ -159,12 +162,21 @@ impl Control {
         self.announce();
     }
 
-    /// Pauses (`true`) or goes on at time `now`.
-    pub fn set_paused(&self, paused: bool, now: u64) {
-        let active = self.active_at(now);
-        let word = if paused { active << 1 | 1 } else { now.saturating_sub(active) << 1 };
-        self.active.store(word, Release);
+    /// Pauses (`true`) or goes on, at the time that `clock` shows ([`Clock::now`]), which it gives.
+    pub fn set_paused(&self, paused: bool, clock: impl Fn() -> u64) -> u64 {
+        let active = self.active();
+        let now = loop {
+            let now = clock();
+            let word = if paused { active.at(now) << 1 | 1 } else { now.saturating_sub(active.at(now)) << 1 };
+            self.active.store(word, Release);
+            // Where this thread lost its processor in between, workers have seen a later time than the one that now stands
+            // still. They would have waited for less than nothing.
+            if !paused || clock().saturating_sub(now) < AT_ONCE_NS {
+                break now;
+            }
+        };
         self.announce();
+        now
     }
 
     /// Ends the run.
@@ -197,15 +209,25 @@ impl Active {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     #[test]
     fn paused_time_does_not_pass() {
         let control = Control::default();
         assert_eq!(control.active_at(100), 100);
-        control.set_paused(true, 100);
+        assert_eq!(control.set_paused(true, || 100), 100);
         assert_eq!((control.paused(), control.active_at(500)), (true, 100));
-        control.set_paused(false, 600);
+        assert_eq!(control.set_paused(false, || 600), 600);
         assert_eq!((control.paused(), control.active_at(700)), (false, 200));
+    }
+
+    #[test]
+    fn a_pause_begins_when_it_is_known() {
+        let control = Control::default();
+        let (times, looks) = ([100, 5_000_100, 5_000_200, 5_000_300], Cell::new(0));
+        let clock = || times[looks.replace(looks.get() + 1)];
+        assert_eq!(control.set_paused(true, clock), 5_000_200);
+        assert_eq!(control.active_at(9_000_000), 5_000_200);
     }
 
     #[test]
