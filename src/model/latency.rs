@@ -13,6 +13,7 @@ const LINEAR: u64 = 1 << 11;
 /// which is as much as HdrHistogram's upper bounds are off at three significant digits.
 const SUB: u64 = 1 << SUB_BITS;
 const SUB_BITS: u32 = 9;
+
 /// A set of durations in ns. Memory grows with the spread of what was recorded, not with the range
 /// that could be: counters live in pages of 16 that exist only where something fell. What is counted each time is a
 /// byte, or half of one where little falls; what overflows it is counted in a list of its own. So the counters of all usual
