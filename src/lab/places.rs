@@ -129,7 +129,6 @@ impl Places {
         for event in events.iter().filter(|event| event.lock == 0) {
             let (owner, t) = (owner(event), event.t);
             match &event.what {
-                What::Paused | What::Resumed => self.pauses(t, event.what == What::Paused),
                 What::Acquired(won) => self.had_its_place(owner, t, won.seq, None),
                 What::Cycle { acquired, held_ns } => {
                     self.had_its_place(owner, t, acquired.seq, Some(t.saturating_add(*held_ns)));
@@ -139,9 +138,7 @@ impl Places {
                     last.into_iter().for_each(|turn| self.had_its_place(owner, turn.t, turn.seq, Some(turn.end())));
                 }
                 What::Released { seq, .. } => self.is_over(owner, *seq, t),
-                What::Waiting { .. } => self.note_a_wait(owner, t),
-                What::GaveUp { .. } => self.known(owner).wait = None,
-                _ => {}
+                what => self.other(owner, t, what),
             }
         }
         self.recent.turn();
@@ -306,15 +303,19 @@ impl Places {
                 }
                 self.is_over(owner, *seq, t);
             }
-            What::Waiting { .. } => self.note_a_wait(owner, t),
-            What::GaveUp { .. } => self.known(owner).wait = None,
-            What::Paused | What::Resumed => self.pauses(t, event.what == What::Paused),
-            _ => {}
+            what => self.other(owner, t, what),
         }
     }
 
-    fn pauses(&mut self, t: u64, begins: bool) {
-        self.pause = if begins { (t, u64::MAX) } else { (self.pause.0, t) };
+    /// What is neither won nor released.
+    fn other(&mut self, owner: Owner, t: u64, what: &What) {
+        match what {
+            What::Waiting { .. } => self.note_a_wait(owner, t),
+            What::GaveUp { .. } => self.known(owner).wait = None,
+            What::Paused => self.pause = (t, u64::MAX),
+            What::Resumed => self.pause.1 = t,
+            _ => {}
+        }
     }
 
     /// From `end` to `t`; a pause is no part of it.

@@ -126,7 +126,7 @@ impl Pages {
 
     /// Sets the counters of page `at` to as much of `counts` as fits. Where there is none, it is made.
     pub(super) fn set(&mut self, at: usize, counts: &[u64; PAGE]) {
-        if self.index(at) == usize::MAX {
+        if !self.exists(at) {
             self.make(at);
         }
         if let Some(bytes) = self.common(at) {
