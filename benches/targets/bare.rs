@@ -1,4 +1,4 @@
-//! The bare twin: the same processes, the same calls on the lock, and nothing else.
+//! The bare twin: the same processes, the calls on the lock that any program makes, and nothing else.
 
 use crate::program::WARM_UP;
 use flockmon::event::{LockKind, LockMode};
@@ -29,13 +29,13 @@ pub struct Loop {
     /// ns slept between two turns.
     pub think: u64,
     pub keep_open: bool,
-    /// First a try that does not wait, as the lab's workers do.
+    /// First a try that does not wait.
     pub try_first: bool,
 }
 
 impl Default for Loop {
     fn default() -> Self {
-        Self { workers: 1, hold: Hold::Nothing, think: 0, keep_open: true, try_first: true }
+        Self { workers: 1, hold: Hold::Nothing, think: 0, keep_open: true, try_first: false }
     }
 }
 

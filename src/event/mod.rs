@@ -71,7 +71,7 @@ pub struct Acquisition {
     pub seq: u64,
     /// How long the actor waited, in ns, pauses left out.
     pub waited_ns: u64,
-    /// Whether the first try failed, so that the actor had to wait.
+    /// Whether somebody else had it when the actor asked for it, so that it had to wait.
     pub contended: bool,
     /// From the last release to this acquisition, in ns, pauses left out, where the actor was already waiting at that
     /// release. Of a holder that died a lab knows none.

@@ -9,7 +9,7 @@ use super::command::Program;
 use super::decode::{Amount, SECOND, Stream, said};
 use super::judge::Judge;
 use super::ledger::Owner;
-use super::places::{Places, Seen, Sight};
+use super::places::{Places, SHOWN_NS, Seen, Sight};
 use super::shared::{self, Doing, Shared, Slot};
 use super::target::Target;
 use super::wire::UNIT;
@@ -43,8 +43,6 @@ const GIVE_BACK_NS: u64 = 10_000_000_000;
 /// For how long after the last record hidden waits are looked for, in ns, and how often.
 const RESTLESS_NS: u64 = 100_000_000;
 const RESTLESS_MS: u16 = 20;
-/// A wait younger than this, in ns, need not be shown.
-const HIDDEN_NS: u64 = 10_000_000;
 /// The token of the wake-up descriptor.
 const WAKE: u64 = 0;
 /// Bytes read at once: they are decoded while they are in the nearest cache.
@@ -442,7 +440,7 @@ impl Reading {
                 Doing::WaitsShared => LockMode::Shared,
                 _ => continue,
             };
-            if now.saturating_sub(since) >= HIDDEN_NS && stream.announce(since) {
+            if now.saturating_sub(since) >= SHOWN_NS && stream.announce(since) {
                 found.push((stream.owner(), since, mode));
             }
         }

@@ -1,7 +1,7 @@
 //! Finds the places of turns that were told without: which number each has among all workers' turns, how long the lock took
-//! to go from hand to hand, how many went past whom, and whether two ever held it together.
+//! to go from hand to hand, whether it was contended, how many went past whom, and whether two ever held it together.
 //!
-//! A turn in which there is nothing to be done is told with its times alone (`worker/hold.rs`). The stamps of all
+//! A turn in which there is nothing to be done is told with its times alone (`worker/at_once.rs`). The stamps of all
 //! processes are of one clock and never in a wrong order (`clock.rs`), so their order is that in which the lock was won.
 //! It is found as soon as all that was won before a moment is known, which the reader of the pipes says: nothing stays
 //! hidden from it, as it looks at what is not written yet (`shared/draft.rs`). Only a turn that a worker has not
@@ -16,6 +16,8 @@ use recent::Recent;
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
+/// A wait this long, in ns, is shown while it lasts.
+pub const SHOWN_NS: u64 = 10_000_000;
 /// So many doubts about the clock are remembered: a few seconds of them.
 const DOUBTS: usize = 8;
 /// More of anything is told as this.
@@ -260,8 +262,10 @@ impl Places {
             return false;
         }
         (turn.seq, turn.handoff_ns, turn.overtaken) = (seq, None, 0);
+        let end_before = self.end.filter(|end| *end > asked);
+        turn.contended |= end_before.is_some() || waited_long(turn.waited_ns.into());
         if turn.contended {
-            turn.handoff_ns = self.end.filter(|end| *end > asked).map(|end| t.saturating_sub(end).min(MOST) as u32);
+            turn.handoff_ns = end_before.map(|end| t.saturating_sub(end).min(MOST) as u32);
             turn.overtaken = (seq - 1 - self.recent.until(asked)).min(MOST) as u32;
         }
         self.recent.now.push(t);
@@ -277,7 +281,7 @@ impl Places {
             return self.had_its_place(owner, turn.t, turn.seq, Some(end));
         }
         let place = self.win(owner, (turn.t, turn.asked()), turn.seq, turn.contended, Some(end));
-        turn.seq = place.seq;
+        (turn.seq, turn.contended) = (place.seq, place.contended);
         turn.handoff_ns = place.handoff.map(|ns| ns.min(MOST) as u32);
         turn.overtaken = place.overtaken.min(MOST) as u32;
     }
@@ -292,7 +296,8 @@ impl Places {
                 return self.had_its_place(owner, t, won.seq, end);
             }
             let place = self.win(owner, (t, t.saturating_sub(won.waited_ns)), won.seq, won.contended, end);
-            (won.seq, won.handoff_ns, won.overtaken) = (place.seq, place.handoff, place.overtaken);
+            (won.seq, won.contended) = (place.seq, place.contended);
+            (won.handoff_ns, won.overtaken) = (place.handoff, place.overtaken);
         };
         match &mut event.what {
             What::Acquired(acquired) => won(acquired, None),
@@ -342,19 +347,23 @@ impl Places {
         let late = kept.is_none() && seq <= self.seq;
         self.known(owner).won = (t, seq);
         let end_before = kept.map_or(self.end, |kept| kept.end_before).filter(|_| !late);
-        let (asked, before) = match (wait, kept) {
-            (Some(wait), _) => wait,
-            (None, Some(kept)) => (asked, kept.before),
-            (None, None) => (asked, if contended { self.recent.until(asked) } else { seq - 1 }),
+        let asked = wait.map_or(asked, |(since, _)| since);
+        let end_before = end_before.filter(|end| *end > asked);
+        let contended = contended || end_before.is_some() || waited_long(waited);
+        let before = match (wait, kept) {
+            _ if !contended => seq - 1,
+            (Some((_, before)), _) => before,
+            (None, Some(kept)) => kept.before,
+            (None, None) => self.recent.until(asked),
         };
         if kept.is_none() && !late {
             self.comes_next(owner, t, seq, end);
         }
         end.into_iter().for_each(|end| self.is_over(owner, seq, end));
         // A pause may be told after what was won in it: the wait, which is the worker's own, leaves it out all the same.
-        let handoff = end_before.filter(|end| contended && *end > asked).map(|end| self.handoff(end, t).min(waited));
-        let overtaken = if contended { seq.saturating_sub(before).saturating_sub(1) } else { 0 };
-        Place { seq, handoff, overtaken }
+        let handoff = end_before.map(|end| self.handoff(end, t).min(waited));
+        let overtaken = seq.saturating_sub(before).saturating_sub(1);
+        Place { seq, contended, handoff, overtaken }
     }
 
     /// The order goes on with a turn that `owner` won at `t`, and ended as far as is known.
@@ -447,8 +456,14 @@ impl Places {
 /// What is found.
 struct Place {
     seq: u64,
+    contended: bool,
     handoff: Option<u64>,
     overtaken: u64,
+}
+
+/// Whether it was shown as waiting, for whomever: who had the lock may have died, or be none of the workers.
+fn waited_long(ns: u64) -> bool {
+    ns >= SHOWN_NS
 }
 
 fn owner(event: &Event) -> Owner {

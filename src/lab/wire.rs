@@ -59,7 +59,7 @@ pub struct Won {
     pub seq: u64,
     /// Shared rather than exclusive.
     pub shared: bool,
-    /// The first try failed.
+    /// The first try failed. Where there was none, that is for the reader to find, as is what others did.
     pub contended: bool,
     /// From the last release to this acquisition, ns.
     pub handoff: Option<u32>,
@@ -269,12 +269,13 @@ impl Writer {
         self.before = None;
     }
 
-    /// A record of `cycle` where it can be told [`BARE`].
+    /// A record of a whole turn, won at `t` (ns since the run began), whose place is for the reader to find, where it can be
+    /// told [`BARE`].
     #[inline(always)]
-    pub fn put_bare(&mut self, cycle: &Cycle) -> Option<Unit> {
-        let unit = self.before?.encode_bare(cycle, self.number)?;
+    pub fn put_bare(&mut self, t: u64, waited: u64, held: u64) -> Option<Unit> {
+        let (unit, after) = self.before?.encode_bare(t, waited, held, self.number)?;
         self.number = self.number.wrapping_add(1);
-        self.before = Some(Before::of(cycle));
+        self.before = Some(after);
         Some(unit)
     }
 
@@ -284,10 +285,6 @@ impl Writer {
         let [first, second, ..] = place;
         if let Body::Cycle { won, waited, held } = body {
             let cycle = Cycle { t, won, waited, held };
-            if let Some(unit) = self.put_bare(&cycle) {
-                *first = unit;
-                return 1;
-            }
             let before = self.before.replace(Before::of(&cycle));
             if let Some(units) = before.and_then(|before| before.encode(&cycle, self.number)) {
                 [*first, *second] = units;

@@ -4,12 +4,12 @@
 //! may have had threads, whose locks (malloc's among them) would never be released in the child. So: no
 //! allocation, no panic, no stdio; a test runs workers under an allocator that aborts in children.
 
-use super::clock::Clock;
+use super::clock::{Clock, Line};
 use super::config::Acquire;
 use super::errand::Errand;
 use super::ledger::Owner;
 use super::mischief::Mischief;
-use super::shared::{Draft, Shared, Slot};
+use super::shared::{Active, Draft, Shared, Slot};
 use super::wire::Body;
 use crate::dist::Dist;
 use crate::event::{LockKind, LockMode};
@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::RawFd;
 
+mod at_once;
 mod exec;
 mod hold;
 mod mischief;
@@ -84,6 +85,7 @@ pub fn run(job: &Job<'_>) -> i32 {
     let mut worker = Worker {
         job,
         clock: job.shared.clock(),
+        line: job.shared.clock().line().since(job.epoch),
         settings: Settings::of(job),
         random: Random(job.seed ^ 0x9E37_79B9_7F4A_7C15),
         telling: Telling::new(job),
@@ -109,9 +111,11 @@ struct Settings {
     generation: u32,
     hold: Dist,
     think: Dist,
+    /// The clock that stands still while paused.
+    active: Active,
     /// Neither paused nor at its end.
     running: bool,
-    /// There is nothing to be done, neither while the lock is held nor before.
+    /// There is nothing to be done, neither while the lock is held nor before; nor but one way to wait for it.
     at_once: bool,
 }
 
@@ -120,20 +124,21 @@ impl Settings {
         let control = job.shared.control();
         // First: a change that comes while the rest is read is then seen the next time.
         let generation = control.generation();
-        let running = !control.paused() && !control.stopping() && !job.slot.retired();
-        let hold = control.hold();
+        let active = control.active();
+        let running = !active.is_paused() && !control.stopping() && !job.slot.retired();
+        let (hold, think) = (control.hold(), control.think());
+        let nothing = [hold, think] == [Dist::Fixed(0); 2] && job.errand.is_none() && job.mischief.is_none();
         // With a limit each turn has to know its number.
-        let nothing_else =
-            job.errand.is_none() && job.mischief.is_none() && job.shared_percent == 0 && control.limit() == 0;
-        let nothing = Dist::Fixed(0);
-        let at_once = running && hold == nothing && control.think() == nothing && nothing_else;
-        Self { generation, hold, think: control.think(), running, at_once }
+        let plain = job.acquire == Acquire::Block && job.shared_percent == 0 && control.limit() == 0;
+        Self { generation, hold, think, active, running, at_once: running && nothing && plain }
     }
 }
 
 struct Worker<'a> {
     job: &'a Job<'a>,
     clock: &'a Clock,
+    /// The clock as looked at last in a turn at once: ns since the run began.
+    line: Line,
     settings: Settings,
     random: Random,
     telling: Telling<'a>,

@@ -44,6 +44,7 @@ impl Lock for LockKind {
         })
     }
 
+    #[inline]
     fn acquire(&self, fd: RawFd, mode: LockMode) -> Result<(), Errno> {
         if let Some(answer) = flaw::acquire(*self, fd, mode) {
             return answer;

@@ -11,7 +11,8 @@ pub(super) fn flock(fd: RawFd, op: libc::c_int) -> Result<(), Errno> {
     told(unsafe { libc::flock(fd, op) })
 }
 
-/// A record lock of `kind` over these bytes.
+/// A record lock of `kind` over these bytes. On its own, so that what chooses among the families is small.
+#[inline(never)]
 pub(super) fn fcntl(fd: RawFd, command: libc::c_int, kind: libc::c_int, bytes: Bytes) -> Result<(), Errno> {
     let range = libc::flock {
         l_type: kind as libc::c_short,

@@ -201,7 +201,7 @@ impl Model {
         self.holders.is_empty().then(|| self.active(self.now).saturating_sub(self.busy.until))
     }
 
-    /// Acquisitions whose first try failed.
+    /// Acquisitions of what somebody else had when it was asked for.
     pub fn contended(&self) -> u64 {
         self.contended
     }

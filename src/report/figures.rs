@@ -135,7 +135,7 @@ pub struct RunFigures {
     pub acquisitions: u64,
     /// The same a second of unpaused time.
     pub acquisitions_per_s: Option<f64>,
-    /// Those whose first try failed.
+    /// Those of what somebody else had when it was asked for.
     pub contended: u64,
     /// Attempts given up.
     pub gave_up: u64,

@@ -63,6 +63,45 @@ fn turns_of_several_are_put_in_order_as_far_as_all_is_known() {
     assert_eq!(found(events), [(70, 4, Some(10), 1), (90, 5, None, 0)]);
 }
 
+/// Which are contended, by when they were won.
+fn contended(events: &[Event]) -> Vec<bool> {
+    let single = events.iter().cloned().flat_map(Event::singly);
+    let mut all: Vec<(u64, bool)> = single
+        .map(|event| match event.what {
+            What::Cycle { acquired: won, .. } | What::Acquired(won) => (event.t, won.contended),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    all.sort_unstable();
+    all.into_iter().map(|(_, contended)| contended).collect()
+}
+
+#[test]
+fn it_was_contended_where_another_had_it_when_it_was_asked_for() {
+    let mut places = Places::default();
+    let mut events = vec![
+        list(1, &[turn(0, 10, 20, false), turn(25, 50, 60, false)]),
+        list(2, &[turn(19, 30, 40, false), turn(60, 70, 75, false)]),
+        // What a try said holds, though the lock was as good as free.
+        list(3, &[turn(76, 90, 95, true)]),
+    ];
+    places.place(&mut events, 100, &[]);
+    assert_eq!(contended(&events), [false, true, true, false, true]);
+    assert_eq!(found(events)[3..], [(70, 4, None, 0), (90, 5, None, 0)]);
+}
+
+/// Nobody told of the one that had it: it died, or is a program that nobody knows.
+#[test]
+fn a_long_wait_is_contended_whoever_had_it() {
+    for (waited, expected) in [(SHOWN_NS - 1, false), (SHOWN_NS, true)] {
+        let mut places = Places::default();
+        let mut events = vec![list(1, &[turn(10, 10 + waited, 20 + waited, false)])];
+        places.place(&mut events, u64::MAX, &[]);
+        assert_eq!(contended(&events), [expected]);
+        assert_eq!(found(events), [(10 + waited, 1, None, 0)]);
+    }
+}
+
 #[test]
 fn numbers_go_on_where_the_ledger_was() {
     let mut places = Places::default();
@@ -264,11 +303,14 @@ proptest! {
             .enumerate()
             .map(|(n, turn)| {
                 let released = n.checked_sub(1).map(|before| history[before].end);
-                let handoff = released.filter(|t| turn.contended && *t > turn.asked).map(|t| turn.t - t);
+                let handoff = released.filter(|t| *t > turn.asked).map(|t| turn.t - t);
+                let contended = turn.contended || handoff.is_some();
                 let meanwhile = history[..n].iter().filter(|other| other.t >= turn.asked).count();
-                (turn.t, n as u64 + 1, handoff, if turn.contended { meanwhile as u64 } else { 0 })
+                (turn.t, n as u64 + 1, handoff, if contended { meanwhile as u64 } else { 0 })
             })
             .collect();
+        let told = history.iter().enumerate().map(|(n, turn)| turn.contended || n > 0 && history[n - 1].end > turn.asked);
+        prop_assert_eq!(contended(&out), told.collect::<Vec<_>>());
         prop_assert_eq!(found(out), expected);
     }
 }

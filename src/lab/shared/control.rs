@@ -106,7 +106,7 @@ impl Control {
 
     /// Whether the lab is paused.
     pub fn paused(&self) -> bool {
-        self.active.load(Acquire) & 1 == 1
+        self.active().is_paused()
     }
 
     /// The clock that stands still while paused.
@@ -198,15 +198,19 @@ impl Control {
 }
 
 /// The clock that stands still while paused, as long as nobody pauses or goes on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Active(u64);
 
 impl Active {
+    /// Whether it stands still.
+    pub fn is_paused(self) -> bool {
+        self.0 & 1 == 1
+    }
+
     /// What it shows at time `now` (of [`Clock::now`]), in ns.
     #[inline]
     pub fn at(self, now: u64) -> u64 {
-        let Self(word) = self;
-        if word & 1 == 1 { word >> 1 } else { now.saturating_sub(word >> 1) }
+        if self.is_paused() { self.0 >> 1 } else { now.saturating_sub(self.0 >> 1) }
     }
 }
 

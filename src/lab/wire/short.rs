@@ -10,7 +10,7 @@
 //!
 //! | word | low bits | | high bits |
 //! |---|---|---|---|
-//! | 0 | ns from winning the turn before to asking for this one (20) | waited in ns (20), held in ns (15), record number (4) | contended (1), kind (4) |
+//! | 0 | ns from winning the turn before to asking for this one (20) | waited in ns (20), held in ns (16) | record number (4), kind (4) |
 //!
 //! What does not fit is told in full.
 
@@ -29,9 +29,8 @@ const SINCE: u32 = 16;
 const EARLY: u32 = 8;
 const BARE_GAP: u32 = 20;
 const BARE_WAITED: u32 = 20;
-const BARE_HELD: u32 = 15;
+const BARE_HELD: u32 = 16;
 const BARE_NUMBER: u32 = BARE_GAP + BARE_WAITED + BARE_HELD;
-const BARE_CONTENDED: u64 = 1 << (BARE_NUMBER + NUMBER);
 
 /// A whole turn that was told: the next one is told against it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,20 +51,17 @@ impl Before {
         self.t
     }
 
-    /// `cycle` bare, where its place is not told and it fits.
+    /// A turn bare, where it fits, and what the next one is told against.
     #[inline(always)]
-    pub(super) fn encode_bare(self, cycle: &Cycle, number: u16) -> Option<Unit> {
-        let Cycle { t, won, waited, held } = cycle;
-        let (waited, held) = (u64::from(*waited), u64::from(*held));
-        let gap = t.checked_sub(self.t)?.checked_sub(waited)?;
-        let has_a_place = won.seq != 0 || won.overtaken.is_some() || won.shared;
-        if gap >> BARE_GAP | waited >> BARE_WAITED | held >> BARE_HELD != 0 || has_a_place {
+    pub(super) fn encode_bare(self, t: u64, waited: u64, held: u64, number: u16) -> Option<(Unit, Self)> {
+        // What lies before it does not fit either.
+        let gap = t.wrapping_sub(self.t).wrapping_sub(waited);
+        if gap >> BARE_GAP | waited >> BARE_WAITED | held >> BARE_HELD != 0 {
             return None;
         }
         let number = (u64::from(number) & mask(NUMBER)) << BARE_NUMBER;
-        let contended = if won.contended { BARE_CONTENDED } else { 0 };
         let durations = gap | waited << BARE_GAP | held << (BARE_GAP + BARE_WAITED);
-        Some((durations | number | contended | BARE << KINDS).to_le_bytes())
+        Some(((durations | number | BARE << KINDS).to_le_bytes(), Self { t, seq: 0 }))
     }
 
     /// Reads what is [`BARE`].
@@ -74,8 +70,7 @@ impl Before {
         let word = u64::from_le_bytes(*unit);
         let waited = word >> BARE_GAP & mask(BARE_WAITED);
         let held = word >> (BARE_GAP + BARE_WAITED) & mask(BARE_HELD);
-        let contended = word & BARE_CONTENDED != 0;
-        let won = Won { seq: 0, shared: false, contended, handoff: None, overtaken: None };
+        let won = Won { seq: 0, shared: false, contended: false, handoff: None, overtaken: None };
         let t = self.t.wrapping_add(word & mask(BARE_GAP)).wrapping_add(waited);
         Cycle { t, won, waited: waited as u32, held: held as u32 }
     }
@@ -181,21 +176,16 @@ mod tests {
         fn bare_too(
             t in up_to(50),
             (gap, waited, held) in (up_to(BARE_GAP + 1), up_to(BARE_WAITED + 1), up_to(BARE_HELD + 1)),
-            seq in 0..2u64,
-            (shared, contended) in any::<(bool, bool)>(),
             number: u16,
         ) {
             let before = Before { t, seq: 0 };
-            let won = Won { seq, shared, contended, handoff: None, overtaken: None };
+            let won = Won { seq: 0, shared: false, contended: false, handoff: None, overtaken: None };
             let cycle = Cycle { t: t + gap + waited, won, waited: waited as u32, held: held as u32 };
-            let fits = gap <= mask(BARE_GAP)
-                && waited <= mask(BARE_WAITED)
-                && held <= mask(BARE_HELD)
-                && seq == 0
-                && !shared;
-            let unit = before.encode_bare(&cycle, number);
+            let fits = gap <= mask(BARE_GAP) && waited <= mask(BARE_WAITED) && held <= mask(BARE_HELD);
+            let unit = before.encode_bare(cycle.t, waited, held, number);
             prop_assert_eq!(unit.is_some(), fits);
-            if let Some(unit) = unit {
+            if let Some((unit, after)) = unit {
+                prop_assert_eq!(after, Before::of(&cycle));
                 prop_assert_eq!(kind(&unit), BARE);
                 prop_assert_eq!(before.decode_bare(&unit), cycle);
                 prop_assert_eq!(missing(&unit, number), 0);
@@ -210,8 +200,8 @@ mod tests {
             let cycle = Cycle { t, won: won(1001), waited: 0, held: 0 };
             prop_assert_eq!(before.encode(&cycle, 0), None);
             prop_assert_eq!(before.encode(&Cycle { t: 1001, won: won(seq), ..cycle }, 0), None);
-            let bare = Won { overtaken: None, ..won(0) };
-            prop_assert_eq!(before.encode_bare(&Cycle { t, won: bare, ..cycle }, 0), None);
+            prop_assert_eq!(before.encode_bare(t, 0, 0, 0), None);
+            prop_assert_eq!(before.encode_bare(1001, 2, 0, 0), None, "asked for before it");
         }
 
         #[test]

@@ -31,7 +31,6 @@ pub(super) struct Held {
 
 impl Held {
     /// Won at `at`, which is `active` on the clock that stands still while paused.
-    #[inline]
     fn new(mode: LockMode, asked: &Asked, entry: &Entry, at: u64, active: u64) -> Self {
         // Whoever still stands in the ledger has noted no release: it died, and when the kernel took the lock from it, only
         // the kernel knows.
@@ -39,57 +38,21 @@ impl Held {
         let released = noted.then_some(entry.last_release).filter(|t| *t > asked.active);
         let overtaken = match asked.before {
             Some(before) => Some(clamp32(entry.seq.saturating_sub(before).saturating_sub(1))),
-            None => (!asked.contended).then_some(0),
+            None => (asked.contended == Some(false)).then_some(0),
         };
         let won = Won {
             seq: entry.seq,
             shared: mode == LockMode::Shared,
-            contended: asked.contended,
+            contended: asked.contended == Some(true),
             handoff: released.map(|t| clamp32(active.saturating_sub(t))),
             overtaken,
         };
-        Self::of(won, asked, at, active)
-    }
-
-    #[inline]
-    fn of(won: Won, asked: &Asked, at: u64, active: u64) -> Self {
         let waited = active.saturating_sub(asked.active);
         Self { won, line: asked.line, at, active, waited, told_wait: asked.told, told: false }
     }
 }
 
 impl Worker<'_> {
-    /// A turn in which there is nothing to be done while the lock is held. What can wait is done after the release:
-    /// the longer the lock is held, the more often others find it taken, which is what costs at full speed. So nothing is
-    /// touched here meanwhile that another worker touches too, as the ledger is: who reads the times finds the rest.
-    #[inline]
-    pub(super) fn turn_at_once(&mut self) -> Result<(), End> {
-        let mode = LockMode::Exclusive;
-        let mut asked = self.ask(mode);
-        if !self.get(mode, &mut asked)? {
-            return Ok(());
-        }
-        if !self.settings().at_once {
-            // Meanwhile somebody wished for longer holds, a pause, or the end.
-            let held = self.check_in(mode, &asked)?;
-            return self.hold(mode, &held);
-        }
-        let (job, mut line) = (self.job, asked.line);
-        let at = self.clock.stamp(&mut line);
-        let active = job.shared.control().active();
-        if !job.shared.ledger().is_behind() {
-            job.shared.ledger().fall_behind(job.shared.acquisitions());
-        }
-        job.slot.count();
-        job.slot.set_won(at.saturating_sub(job.epoch));
-        let end = self.clock.stamp(&mut line);
-        job.slot.set_ended(end.saturating_sub(job.epoch));
-        self.release()?;
-        let won = Won { seq: 0, shared: false, contended: asked.contended, handoff: None, overtaken: None };
-        let held = Held::of(won, &asked, at, active.at(at));
-        self.end_turn(&held, active.at(end).saturating_sub(held.active), end, false)
-    }
-
     /// Enters this holder in the ledger; tells of anyone found there.
     pub(super) fn check_in(&mut self, mode: LockMode, asked: &Asked) -> Result<Held, End> {
         let (job, ledger) = (self.job, self.job.shared.ledger());
@@ -138,7 +101,7 @@ impl Worker<'_> {
     }
 
     #[inline]
-    fn release(&mut self) -> Result<(), End> {
+    pub(super) fn release(&mut self) -> Result<(), End> {
         if self.job.keep_open {
             return self.job.kind.release(self.fd).map_err(|e| End::Failed(2, e));
         }
@@ -223,13 +186,13 @@ impl Worker<'_> {
         }
     }
 
-    /// Tells of a turn that ended at `end`, and writes that where it is time to.
+    /// Tells of a turn that ended at `end`.
     #[inline]
     fn end_turn(&mut self, held: &Held, lasted: u64, end: u64, told: bool) -> Result<(), End> {
         let (won, waited) = (held.won, held.waited);
         match (u32::try_from(waited), u32::try_from(lasted)) {
-            (Ok(waited), Ok(held_ns)) if !told && !held.told_wait => {
-                self.telling.push_turn(held.at, won, waited, held_ns);
+            (Ok(waited), Ok(lasted)) if !told && !held.told_wait => {
+                self.telling.push(held.at, Body::Cycle { won, waited, held: lasted });
             }
             _ => {
                 if !told {
@@ -238,15 +201,22 @@ impl Worker<'_> {
                 self.telling.push(end, Body::Released { seq: won.seq, held: lasted });
             }
         }
+        self.has_told(end)
+    }
+
+    /// Its turn, which ended at `end`, has been told: writes that where it is time to.
+    #[inline(always)]
+    pub(super) fn has_told(&mut self, end: u64) -> Result<(), End> {
         // Not before it is told: whoever sees that it holds nothing can have its turn already.
         self.job.slot.set_doing(Doing::Else, end.saturating_sub(self.job.epoch));
-        if self.telling.full() {
-            self.telling.flush_soon(end, self.job.shared)?;
-        } else if self.job.errand.is_some() || self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) {
-            // That it runs a command has been told: that it does no more must be, before it waits again.
-            self.telling.flush(end)?;
-        }
-        Ok(())
+        // That it runs a command has been told: that it does no more must be, before it waits again.
+        let soon = self.telling.oldest_before(end.saturating_sub(OLDEST_NS)) || self.job.errand.is_some();
+        if soon || self.telling.full() { self.write(end) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn write(&mut self, now: u64) -> Result<(), End> {
+        if self.telling.full() { self.telling.flush_soon(now, self.job.shared) } else { self.telling.flush(now) }
     }
 }
 
@@ -262,7 +232,7 @@ mod tests {
     fn a_handoff_is_from_a_release_that_was_noted_while_it_waited() {
         let dead = Owner { worker: 2, pid: 200 };
         let handoff = |before: Option<u64>, last_release, other| {
-            let (line, contended) = (Line::default(), before.is_some());
+            let (line, contended) = (Line::default(), Some(before.is_some()));
             let asked = Asked { at: 9_000, active: 100, line, contended, before, told: false };
             // A pause lies between the two clocks.
             Held::new(LockMode::Exclusive, &asked, &Entry { seq: 9, other, last_release }, 10_000, 500).won.handoff

@@ -4,7 +4,7 @@
 
 use super::{End, Job, sys};
 use crate::lab::shared::{Draft, Progress, Reader, Shared, Slot};
-use crate::lab::wire::{Body, Cycle, Full, UNIT, Won, Writer};
+use crate::lab::wire::{Body, Full, UNIT, Won, Writer};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
@@ -77,19 +77,29 @@ impl<'a> Telling<'a> {
         }
     }
 
-    /// Tells a whole turn that was won at `t`: most often in one unit, whose way is short.
+    /// Tells a whole turn, won at `t` (ns since the run began), whose place is for the reader to find: most often in one unit, whose way is short.
     #[inline(always)]
-    pub(super) fn push_turn(&mut self, t: u64, won: Won, waited: u32, held: u32) {
-        let cycle = Cycle { t: t.saturating_sub(self.epoch), won, waited, held };
-        // Where one can be told so, there is another one before it in the batch.
+    pub(super) fn push_turn(&mut self, t: u64, waited: u64, held: u64) {
+        // Where one can be told so, there is another one before it in the batch, and so a pipe.
         if self.len < Draft::ROOM - 2 * LONGEST
-            && self.pipe >= 0
-            && let Some(unit) = self.writer.put_bare(&cycle)
+            && let Some(unit) = self.writer.put_bare(t, waited, held)
         {
             self.draft.put(self.len, unit);
             self.has(self.written, self.len + 1);
         } else {
-            self.push(t, Body::Cycle { won, waited, held });
+            self.push_long_turn(t.saturating_add(self.epoch), waited, held);
+        }
+    }
+
+    #[cold]
+    fn push_long_turn(&mut self, t: u64, waited: u64, held: u64) {
+        let won = Won { seq: 0, shared: false, contended: false, handoff: None, overtaken: None };
+        match (u32::try_from(waited), u32::try_from(held)) {
+            (Ok(waited), Ok(held)) => self.push(t, Body::Cycle { won, waited, held }),
+            _ => {
+                self.push(t, Body::Acquired { won, waited });
+                self.push(t.saturating_add(held), Body::Released { seq: 0, held });
+            }
         }
     }
 
@@ -268,8 +278,7 @@ mod tests {
     /// Each goes the short way or the long one.
     #[test]
     fn turns_without_a_place_fill_batches_and_none_is_lost() {
-        let won = Won { seq: 0, shared: false, contended: true, handoff: None, overtaken: None };
-        let (bytes, told, read) = written(|telling, n| telling.push_turn(n * 1_000, won, 5, held(n)));
+        let (bytes, told, read) = written(|telling, n| telling.push_turn(n * 1_000, 5, held(n).into()));
         assert_eq!(read, Amount { records: 2_000, turns: 2_000 });
         let told = told.into_iter().map(|event| match event.what {
             What::Cycle { held_ns, .. } => (event.t, held_ns),

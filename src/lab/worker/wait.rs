@@ -25,8 +25,8 @@ pub(super) struct Asked {
     pub(super) active: u64,
     /// The clock as looked at last.
     pub(super) line: Line,
-    /// The first try failed.
-    pub(super) contended: bool,
+    /// The first try failed, where there was one.
+    pub(super) contended: Option<bool>,
     /// Number of the latest acquisition when it did, where that was known.
     pub(super) before: Option<u64>,
     /// Whether the wait was told already.
@@ -43,7 +43,7 @@ impl Worker<'_> {
         let active = job.shared.control().active_at(at);
         let doing = if mode == LockMode::Shared { Doing::WaitsShared } else { Doing::WaitsExclusive };
         job.slot.set_doing(doing, at.saturating_sub(job.epoch));
-        Asked { at, active, line, contended: false, before: None, told: false }
+        Asked { at, active, line, contended: None, before: None, told: false }
     }
 
     /// Gets the lock; `false` where it gave up. What came of it stands in `asked`, not in what is returned: that would pass
@@ -51,6 +51,7 @@ impl Worker<'_> {
     #[inline(always)]
     pub(super) fn get(&mut self, mode: LockMode, asked: &mut Asked) -> Result<bool, End> {
         let got = self.job.kind.try_acquire(self.fd, mode).map_err(|e| End::Failed(1, e))?;
+        asked.contended = Some(!got);
         if got { Ok(true) } else { self.wait(mode, asked) }
     }
 
@@ -59,8 +60,7 @@ impl Worker<'_> {
     fn wait(&mut self, mode: LockMode, asked: &mut Asked) -> Result<bool, End> {
         let (job, clock, shared, start) = (self.job, self.clock, mode == LockMode::Shared, asked.at);
         let ledger = job.shared.ledger();
-        asked.contended = true;
-        asked.before = (!self.settings.at_once && !ledger.is_behind()).then(|| ledger.seq());
+        asked.before = (!ledger.is_behind()).then(|| ledger.seq());
         asked.told = self.telling.due(start, SEEN_NS);
         if asked.told {
             self.telling.push(start, Body::Waiting { shared });
@@ -84,7 +84,7 @@ impl Worker<'_> {
     }
 
     /// Waits as the user asked; `false` where it gave up.
-    fn queue(&mut self, mode: LockMode, active: u64) -> Result<bool, End> {
+    pub(super) fn queue(&mut self, mode: LockMode, active: u64) -> Result<bool, End> {
         let (job, control, clock) = (self.job, self.job.shared.control(), self.clock);
         let waited = || control.active_at(clock.now()).saturating_sub(active);
         match job.acquire {
