@@ -9,7 +9,7 @@ use super::command::Program;
 use super::decode::{Amount, SECOND, Stream, said};
 use super::judge::Judge;
 use super::ledger::Owner;
-use super::places::{Places, SHOWN_NS, Seen, Sight};
+use super::places::{Places, Seen, Sight};
 use super::shared::{self, Doing, Shared, Slot};
 use super::target::Target;
 use super::wire::UNIT;
@@ -43,6 +43,8 @@ const GIVE_BACK_NS: u64 = 10_000_000_000;
 /// For how long after the last record hidden waits are looked for, in ns, and how often.
 const RESTLESS_NS: u64 = 100_000_000;
 const RESTLESS_MS: u16 = 20;
+/// A wait younger than this, in ns, need not be shown.
+const HIDDEN_NS: u64 = 1_000_000;
 /// The token of the wake-up descriptor.
 const WAKE: u64 = 0;
 /// Bytes read at once: they are decoded while they are in the nearest cache.
@@ -96,7 +98,7 @@ impl Collector {
         let clock = self.shared.clock();
         let since_begin = || clock.now().saturating_sub(self.epoch);
         let mut last_record = 0;
-        let (mut last_look, mut gave_back) = (0, 0);
+        let (mut last_look, mut gave_back, mut revealed) = (0, 0, 0);
         let mut ready = vec![EpollEvent::empty(); 256];
         // In one go: over several rounds where there is more than a batch takes.
         let mut in_one_go = Amount::default();
@@ -142,7 +144,9 @@ impl Collector {
             let now = since_begin();
             if read.records > 0 {
                 last_record = now;
-            } else if restless {
+            }
+            if restless && (read.records == 0 || now.saturating_sub(revealed) >= u64::from(RESTLESS_MS) * 1_000_000) {
+                revealed = now;
                 state.reveal_waits(&self.shared, now);
             }
             if now.saturating_sub(last_look) >= u64::from(LOOK_MS) * 1_000_000 {
@@ -434,13 +438,22 @@ impl Reading {
     fn reveal_waits(&mut self, shared: &Shared, now: u64) {
         let mut found = Vec::new();
         for stream in self.sources.iter_mut().flatten().map(|s| &mut s.stream) {
-            let Some((doing, since)) = shared.slot(stream.owner().worker).map(|s| s.doing()) else { continue };
+            let Owner { worker, pid } = stream.owner();
+            let Some(slot) = shared.slot(worker) else { continue };
+            let (doing, since) = slot.doing();
             let mode = match doing {
                 Doing::WaitsExclusive => LockMode::Exclusive,
                 Doing::WaitsShared => LockMode::Shared,
                 _ => continue,
             };
-            if now.saturating_sub(since) >= SHOWN_NS && stream.announce(since) {
+            // What is told and not read comes before that; or its end, which may also have been read already, as it is told
+            // before the slot says that it waits no more.
+            let all_read = slot.progress(pid).is_some_and(|progress| progress.told() == stream.position());
+            if all_read
+                && stream.last_turn() < since
+                && now.saturating_sub(since) >= HIDDEN_NS
+                && stream.announce(since)
+            {
                 found.push((stream.owner(), since, mode));
             }
         }

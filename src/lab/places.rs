@@ -16,8 +16,8 @@ use recent::Recent;
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-/// A wait this long, in ns, is shown while it lasts.
-pub const SHOWN_NS: u64 = 10_000_000;
+/// Who waited this long, in ns, waited for somebody, and not only for a processor.
+const LONG_NS: u64 = 10_000_000;
 /// So many doubts about the clock are remembered: a few seconds of them.
 const DOUBTS: usize = 8;
 /// More of anything is told as this.
@@ -461,9 +461,9 @@ struct Place {
     overtaken: u64,
 }
 
-/// Whether it was shown as waiting, for whomever: who had the lock may have died, or be none of the workers.
+/// Whether somebody else had it who is not known to: who died in its turn, or is none of the workers.
 fn waited_long(ns: u64) -> bool {
-    ns >= SHOWN_NS
+    ns >= LONG_NS
 }
 
 fn owner(event: &Event) -> Owner {

@@ -65,3 +65,29 @@ fn what_is_in_the_ledger_follows_what_is_not_and_was_not_written_yet() {
     reading.find_places(1_000, &shared);
     assert_eq!(turns(&mut reading), [(1, 2, 100), (2, 2, 200), (3, 2, 300), (4, 1, 400)]);
 }
+
+/// Others go on meanwhile, so that it is never quiet.
+#[test]
+fn a_wait_is_revealed_when_all_that_was_told_before_it_is_read() {
+    let shared = Shared::new().unwrap();
+    let slot = shared.slot(1).unwrap();
+    let (mut reading, _kept) = two(&shared);
+    let mut record = Full::default();
+    let len = Writer::default().put(100, turn(0), &mut record);
+    record.iter().take(len).zip(0..).for_each(|(unit, at)| shared.draft(1).unwrap().put(at, *unit));
+    let revealed = |reading: &mut Reading, now| {
+        reading.reveal_waits(&shared, now);
+        let waits = std::mem::take(&mut reading.batch).into_iter().filter(|e| matches!(e.what, What::Waiting { .. }));
+        waits.map(|event| (event.actor, event.t)).collect::<Vec<_>>()
+    };
+    // It has told of its turn at 100 and not said yet that it waits for that no more.
+    slot.set_doing(Doing::WaitsExclusive, 90);
+    slot.set_progress(shared::Progress { written: 0, drafted: len });
+    assert_eq!(revealed(&mut reading, HIDDEN_NS * 2), []);
+    reading.peek(1, &shared);
+    assert_eq!(revealed(&mut reading, HIDDEN_NS * 2), []);
+    slot.set_doing(Doing::WaitsExclusive, 500);
+    assert_eq!(revealed(&mut reading, HIDDEN_NS), [], "it is young");
+    assert_eq!(revealed(&mut reading, HIDDEN_NS + 500), [(1, 500)]);
+    assert_eq!(revealed(&mut reading, HIDDEN_NS + 500), [], "it is known");
+}

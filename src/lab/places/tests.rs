@@ -93,7 +93,7 @@ fn it_was_contended_where_another_had_it_when_it_was_asked_for() {
 /// Nobody told of the one that had it: it died, or is a program that nobody knows.
 #[test]
 fn a_long_wait_is_contended_whoever_had_it() {
-    for (waited, expected) in [(SHOWN_NS - 1, false), (SHOWN_NS, true)] {
+    for (waited, expected) in [(LONG_NS - 1, false), (LONG_NS, true)] {
         let mut places = Places::default();
         let mut events = vec![list(1, &[turn(10, 10 + waited, 20 + waited, false)])];
         places.place(&mut events, u64::MAX, &[]);
