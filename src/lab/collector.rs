@@ -103,6 +103,8 @@ impl Collector {
         // In one go: over several rounds where there is more than a batch takes.
         let mut in_one_go = Amount::default();
         let mut lingered = false;
+        // Who was ready and not read.
+        let mut left_out = None;
         loop {
             crate::panic_if_asked("collector");
             let reader = self.shared.reader();
@@ -118,13 +120,12 @@ impl Collector {
             let n = state.epoll.wait(&mut ready, EpollTimeout::from(timeout)).unwrap_or(0);
             let mut until = since_begin();
             let mut read = Amount::default();
-            for event in ready.iter().take(n) {
-                match u32::try_from(event.data()) {
-                    // Those left out are ready again at once: epoll(7) takes its turns.
-                    Ok(worker) if event.data() != WAKE && read.records < BATCH => {
+            for token in beginning_with(left_out.take(), ready.get(..n).unwrap_or_default()) {
+                match u32::try_from(token) {
+                    Ok(worker) if token != WAKE && read.records < BATCH => {
                         read += state.drain(worker, false, &self.shared);
                     }
-                    Ok(_) if event.data() != WAKE => {}
+                    Ok(_) if token != WAKE => left_out = left_out.or(Some(token)),
                     _ => {
                         // Only clears the counter.
                         let _ = self.wake.read();
@@ -195,6 +196,14 @@ impl Collector {
             }
         }
     }
+}
+
+/// The tokens of those that are ready, from this one on: epoll_wait(2) gives them in the same order each time, and whoever
+/// comes late would never be read where the first ones always have something to tell.
+fn beginning_with(first: Option<u64>, ready: &[EpollEvent]) -> impl Iterator<Item = u64> {
+    let at = ready.iter().position(|event| Some(event.data()) == first).unwrap_or(0);
+    let (others, begin) = ready.split_at(at);
+    begin.iter().chain(others).map(EpollEvent::data)
 }
 
 /// What is known of what a worker has told.

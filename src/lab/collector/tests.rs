@@ -91,3 +91,12 @@ fn a_wait_is_revealed_when_all_that_was_told_before_it_is_read() {
     assert_eq!(revealed(&mut reading, HIDDEN_NS + 500), [(1, 500)]);
     assert_eq!(revealed(&mut reading, HIDDEN_NS + 500), [], "it is known");
 }
+
+#[test]
+fn who_was_left_out_comes_first() {
+    let ready = [WAKE, 3, 5, 8].map(|token| EpollEvent::new(EpollFlags::EPOLLIN, token));
+    let order = |first| beginning_with(first, &ready).collect::<Vec<_>>();
+    assert_eq!(order(None), [WAKE, 3, 5, 8]);
+    assert_eq!(order(Some(5)), [5, 8, WAKE, 3]);
+    assert_eq!(order(Some(7)), [WAKE, 3, 5, 8], "it has nothing to tell any more");
+}
