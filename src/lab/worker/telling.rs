@@ -77,7 +77,8 @@ impl<'a> Telling<'a> {
         }
     }
 
-    /// Tells a whole turn, won at `t` (ns since the run began), whose place is for the reader to find: most often in one unit, whose way is short.
+    /// Tells a whole turn, won at `t` (ns since the run began), whose place is for the reader to find: most often in one
+    /// unit, whose way is short.
     #[inline(always)]
     pub(super) fn push_turn(&mut self, t: u64, waited: u64, held: u64) {
         // Where one can be told so, there is another one before it in the batch, and so a pipe.
