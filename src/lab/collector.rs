@@ -18,6 +18,8 @@ use crate::source::Batch;
 use crossbeam_channel::{Receiver, Sender};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -47,12 +49,11 @@ const RESTLESS_MS: u16 = 20;
 const HIDDEN_NS: u64 = 1_000_000;
 /// The token of the wake-up descriptor.
 const WAKE: u64 = 0;
-/// Bytes read at once: they are decoded while they are in the nearest cache.
-const READ: usize = 16 * 1024;
+/// Bytes read at once, a few of a worker's batches: they are decoded while they are in the nearest cache, and nobody is read
+/// further ahead of the others than this, as what comes after what is not read yet is kept until then.
+const READ: usize = 8 * 1024;
 /// Records in a batch from which on no further worker is read: what is under way stays small however many write.
 const BATCH: usize = 8 * 1024;
-/// Bytes read from one worker before the others have their turn: as many as a pipe holds.
-const TURN: usize = 256 * 1024;
 /// After a look at so many drafts the memory for that is given back: for each, the kernel maps those around it too
 /// (mm/memory.c, `do_fault_around`), and a thousand of them would be a seventh of what the monitor may take.
 const PEEKS: usize = 16;
@@ -99,12 +100,9 @@ impl Collector {
         let since_begin = || clock.now().saturating_sub(self.epoch);
         let mut last_record = 0;
         let (mut last_look, mut gave_back, mut revealed) = (0, 0, 0);
-        let mut ready = vec![EpollEvent::empty(); 256];
         // In one go: over several rounds where there is more than a batch takes.
         let mut in_one_go = Amount::default();
         let mut lingered = false;
-        // Who was ready and not read.
-        let mut left_out = None;
         loop {
             crate::panic_if_asked("collector");
             let reader = self.shared.reader();
@@ -117,28 +115,18 @@ impl Collector {
                 true => RESTLESS_MS,
                 false => LOOK_MS,
             };
-            let n = state.epoll.wait(&mut ready, EpollTimeout::from(timeout)).unwrap_or(0);
-            let mut until = since_begin();
-            let mut read = Amount::default();
-            for token in beginning_with(left_out.take(), ready.get(..n).unwrap_or_default()) {
-                match u32::try_from(token) {
-                    Ok(worker) if token != WAKE && read.records < BATCH => {
-                        read += state.drain(worker, false, &self.shared);
-                    }
-                    Ok(_) if token != WAKE => left_out = left_out.or(Some(token)),
-                    _ => {
-                        // Only clears the counter.
-                        let _ = self.wake.read();
-                    }
-                }
+            let ready = state.await_any(timeout);
+            if ready.contains(&WAKE) {
+                // Only clears the counter.
+                let _ = self.wake.read();
             }
-            let mut over = false;
-            for order in self.orders.try_iter() {
-                over |= matches!(order, Order::End);
-                state.obey(order, &self.shared);
-            }
+            let began = since_begin();
+            let (mut read, unread) = state.read_in_order(ready);
+            let ends = state.obey_all(&self.orders, &self.shared);
+            let mut until = unread.unwrap_or(began);
+            let over = ends && unread.is_none();
             if over {
-                (1..=state.sources.len() as u32).for_each(|worker| read += state.drain(worker, true, &self.shared));
+                (1..=state.sources.len() as u32).for_each(|worker| read += state.read_to_end(worker, &self.shared));
                 until = u64::MAX;
             }
             read += state.find_places(until, &self.shared);
@@ -198,14 +186,6 @@ impl Collector {
     }
 }
 
-/// The tokens of those that are ready, from this one on: epoll_wait(2) gives them in the same order each time, and whoever
-/// comes late would never be read where the first ones always have something to tell.
-fn beginning_with(first: Option<u64>, ready: &[EpollEvent]) -> impl Iterator<Item = u64> {
-    let at = ready.iter().position(|event| Some(event.data()) == first).unwrap_or(0);
-    let (others, begin) = ready.split_at(at);
-    begin.iter().chain(others).map(EpollEvent::data)
-}
-
 /// What is known of what a worker has told.
 struct Told {
     /// All.
@@ -230,6 +210,11 @@ struct Reading {
     batch: Vec<Event>,
     buffer: Vec<u8>,
     peeked: Vec<u8>,
+    ready: Vec<EpollEvent>,
+    /// What is said of a dead worker when all that it told is read, which comes before what was ordered later.
+    postponed: Option<Order>,
+    /// The run is over.
+    ends: bool,
     /// How many drafts were looked at since the memory for that was given back.
     peeks: usize,
 }
@@ -248,11 +233,51 @@ impl Reading {
             batch: Vec::new(),
             buffer: vec![0; READ],
             peeked: Vec::new(),
+            ready: Vec::new(),
+            postponed: None,
+            ends: false,
             peeks: 0,
         }
     }
 
-    fn obey(&mut self, order: Order, shared: &Shared) {
+    /// The tokens of those that have something to tell, once there are any or so many ms have gone by.
+    fn await_any(&mut self, timeout: u16) -> Vec<u64> {
+        self.ready.resize(self.sources.len() + 1, EpollEvent::empty());
+        let n = self.epoll.wait(&mut self.ready, EpollTimeout::from(timeout)).unwrap_or(0);
+        self.ready.iter().take(n).map(EpollEvent::data).collect()
+    }
+
+    /// Reads those that are `ready`, as much as a batch takes: always the one that has been read the least far, so that what is
+    /// read ahead of others, which has to wait for them, stays little however full the pipes are, and nobody is left out for
+    /// good. Up to which time all is read, where more is left.
+    fn read_in_order(&mut self, ready: Vec<u64>) -> (Amount, Option<u64>) {
+        let workers = ready.into_iter().filter(|token| *token != WAKE).filter_map(|token| u32::try_from(token).ok());
+        let mut next: BinaryHeap<_> = workers.filter_map(|w| Some(Reverse((self.stream(w)?.reach(), w)))).collect();
+        let mut read = Amount::default();
+        while read.records < BATCH
+            && let Some(Reverse((_, worker))) = next.pop()
+        {
+            let (more, is_left) = self.drain(worker);
+            read += more;
+            next.extend(self.stream(worker).filter(|_| is_left).map(|stream| Reverse((stream.reach(), worker))));
+        }
+        let left = next.into_iter().filter_map(|Reverse((_, worker))| Some(self.stream(worker)?.last_turn()));
+        (read, left.min())
+    }
+
+    /// Does as was ordered, in that order; whether the run is over.
+    fn obey_all(&mut self, orders: &Receiver<Order>, shared: &Shared) -> bool {
+        while let Some(order) = self.postponed.take().or_else(|| orders.try_recv().ok()) {
+            self.postponed = self.obey(order, shared);
+            if self.postponed.is_some() {
+                return false;
+            }
+        }
+        self.ends
+    }
+
+    /// Does what was ordered, or gives it back where that is to wait.
+    fn obey(&mut self, order: Order, shared: &Shared) -> Option<Order> {
         match order {
             Order::Born { owner, pipe, t } => {
                 let watch = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(owner.worker));
@@ -271,7 +296,10 @@ impl Reading {
                 }
             }
             Order::Died { owner, t, code, signal } => {
-                self.drain(owner.worker, true, shared);
+                if self.drain(owner.worker).1 {
+                    return Some(order);
+                }
+                self.peek(owner.worker, shared);
                 if let Some(source) =
                     self.sources.get_mut((owner.worker as usize).wrapping_sub(1)).and_then(Option::take)
                 {
@@ -285,40 +313,43 @@ impl Reading {
                 self.say(t, owner, What::Exited { code, signal });
             }
             Order::Say(event) => self.batch.push(event),
-            Order::End => {}
+            Order::End => self.ends = true,
         }
+        None
     }
 
-    /// Reads what a worker has written, no more than a pipe holds; or all that it has told if `to_end`.
-    fn drain(&mut self, worker: u32, to_end: bool, shared: &Shared) -> Amount {
+    /// Reads some of what a worker has written; whether more may be left.
+    fn drain(&mut self, worker: u32) -> (Amount, bool) {
         let Self { sources, epoll, judge, batch, buffer, .. } = self;
         let place = sources.get_mut((worker as usize).wrapping_sub(1));
-        let Some(source) = place.and_then(Option::as_mut) else { return Amount::default() };
-        let (mut read, mut bytes) = (Amount::default(), 0);
-        while to_end || bytes < TURN {
-            // Writers write whole records at once, so a read gives whole units of them.
-            let n = match source.pipe.read(buffer) {
-                Ok(0) => {
-                    // The writer is gone; the order that says how comes from the main thread.
-                    let _ = epoll.delete(source.pipe.as_fd());
-                    break;
-                }
-                Err(_) => break,
-                Ok(n) => n,
-            };
-            bytes += n;
-            // Some of it may have been read before it was written.
-            let known = source.stream.position().saturating_sub(source.piped);
-            source.piped += (n / UNIT) as u64;
-            let new = usize::try_from(known).unwrap_or(usize::MAX).saturating_mul(UNIT).min(n)..n;
-            read += source.stream.take(buffer.get(new).unwrap_or_default(), judge, batch);
-            if !to_end && n < buffer.len() {
-                break;
+        let Some(source) = place.and_then(Option::as_mut) else { return (Amount::default(), false) };
+        // Writers write whole records at once, so a read gives whole units of them.
+        let n = match source.pipe.read(buffer) {
+            Ok(0) => {
+                // The writer is gone; the order that says how comes from the main thread.
+                let _ = epoll.delete(source.pipe.as_fd());
+                return (Amount::default(), false);
             }
+            Err(_) => return (Amount::default(), false),
+            Ok(n) => n,
+        };
+        // Some of it may have been read before it was written.
+        let known = source.stream.position().saturating_sub(source.piped);
+        source.piped += (n / UNIT) as u64;
+        let new = usize::try_from(known).unwrap_or(usize::MAX).saturating_mul(UNIT).min(n)..n;
+        (source.stream.take(buffer.get(new).unwrap_or_default(), judge, batch), n == buffer.len())
+    }
+
+    /// Reads all that a worker has told.
+    fn read_to_end(&mut self, worker: u32, shared: &Shared) -> Amount {
+        let mut read = Amount::default();
+        let mut is_left = true;
+        while is_left {
+            let (more, left) = self.drain(worker);
+            read += more;
+            is_left = left;
         }
-        if to_end {
-            read += self.peek(worker, shared).0;
-        }
+        read += self.peek(worker, shared).0;
         read
     }
 
@@ -362,7 +393,7 @@ impl Reading {
             let Some(owner) = self.stream(worker).map(Stream::owner) else { continue };
             // Before what it told is looked at: what it does no more has been told by then.
             let turn = slot.turn();
-            let told = self.read_on(worker, shared, &mut read);
+            let told = self.read_on(worker, shared, until, &mut read);
             if !told.all {
                 until = until.min(told.latest);
             }
@@ -379,7 +410,7 @@ impl Reading {
                 *ended = turn.ended;
             }
             let at = *at;
-            if self.read_on(sight.owner.worker, shared, &mut read).latest >= at {
+            if self.read_on(sight.owner.worker, shared, until, &mut read).latest >= at {
                 sight.what = Seen::Nothing;
             }
         }
@@ -395,18 +426,19 @@ impl Reading {
         read
     }
 
-    /// Reads what a worker has told by now.
-    fn read_on(&mut self, worker: u32, shared: &Shared, read: &mut Amount) -> Told {
+    /// Reads what a worker has told by now, where that may have happened before `until`.
+    fn read_on(&mut self, worker: u32, shared: &Shared, until: u64, read: &mut Amount) -> Told {
         let slot = shared.slot(worker);
         let mut all = false;
         for _ in 0..PATIENCE {
-            let Some(stream) = self.stream(worker) else { break };
+            let Some(stream) = self.stream(worker).filter(|stream| stream.last_turn() < until) else { break };
             let (position, pid) = (stream.position(), stream.owner().pid);
             match slot.and_then(|slot| slot.progress(pid)) {
                 // Its successor tells already: what it wrote itself is in its pipe.
                 None => {
-                    *read += self.drain(worker, true, shared);
-                    all = true;
+                    let (more, is_left) = self.drain(worker);
+                    *read += more;
+                    all = !is_left;
                 }
                 Some(progress) if progress.told() == position => all = true,
                 Some(_) => {
@@ -418,7 +450,7 @@ impl Reading {
             if all || read.records >= BATCH {
                 break;
             }
-            *read += self.drain(worker, false, shared);
+            *read += self.drain(worker).0;
         }
         Told { all, latest: self.stream(worker).map_or(0, Stream::last_turn) }
     }

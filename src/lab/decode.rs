@@ -50,6 +50,8 @@ pub struct Stream {
     announced: Option<u64>,
     /// When the lock was won last, where that was told on its own, in ns since the run began.
     won: u64,
+    /// The latest time in a record that was not taken as one of many whole turns, in ns since the run began.
+    told: u64,
     /// It has been at the second lock.
     second: bool,
 }
@@ -58,7 +60,7 @@ impl Stream {
     /// Nothing has been read yet.
     pub fn new(owner: Owner) -> Self {
         let (before, part) = (Before::default(), (0, Full::default()));
-        Self { owner, number: 0, before, position: 0, part, announced: None, won: 0, second: false }
+        Self { owner, number: 0, before, position: 0, part, announced: None, won: 0, told: 0, second: false }
     }
 
     /// Whose records they are.
@@ -84,6 +86,11 @@ impl Stream {
     /// When the lock was won in the turn that was read last, in ns since the run began.
     pub(super) fn last_turn(&self) -> u64 {
         self.before.t().max(self.won)
+    }
+
+    /// How far it has been read: [`Stream::last_turn`], and the latest time of anything else.
+    pub(super) fn reach(&self) -> (u64, u64) {
+        (self.last_turn(), self.told)
     }
 
     /// Adds to `out` what was read, and gives how much that was: `bytes` are whole units of records. What belongs to a
@@ -183,6 +190,7 @@ impl Stream {
         };
         let missing = number.wrapping_sub(self.number);
         self.number = number.wrapping_add(1);
+        self.told = self.told.max(t);
         if missing != 0 {
             out.push(said(t, owner, What::Dropped { count: u64::from(missing) }));
         }

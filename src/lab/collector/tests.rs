@@ -61,7 +61,7 @@ fn what_is_in_the_ledger_follows_what_is_not_and_was_not_written_yet() {
     first.set_progress(shared::Progress { written: len as u64, drafted: 0 });
     pipe.write_all(&record[..len].concat()).unwrap();
 
-    reading.drain(1, false, &shared);
+    reading.drain(1);
     reading.find_places(1_000, &shared);
     assert_eq!(turns(&mut reading), [(1, 2, 100), (2, 2, 200), (3, 2, 300), (4, 1, 400)]);
 }
@@ -92,11 +92,60 @@ fn a_wait_is_revealed_when_all_that_was_told_before_it_is_read() {
     assert_eq!(revealed(&mut reading, HIDDEN_NS + 500), [], "it is known");
 }
 
+/// Writes a pipe full of turns, one every so many ns from `from` on; gives the time of the last one.
+fn fill(pipe: &mut std::fs::File, from: u64, every: u64) -> u64 {
+    let (mut writer, mut bytes, mut t) = (Writer::default(), Vec::new(), from);
+    // A pipe holds 64 KiB unless it is asked for more.
+    while bytes.len() < 60 * 1024 {
+        match writer.put_bare(t, 5, 10) {
+            Some(unit) => bytes.extend(unit),
+            None => {
+                let mut record = Full::default();
+                let len = writer.put(t, turn(0), &mut record);
+                bytes.extend(record[..len].as_flattened());
+            }
+        }
+        t += every;
+    }
+    pipe.write_all(&bytes).unwrap();
+    t - every
+}
+
 #[test]
-fn who_was_left_out_comes_first() {
-    let ready = [WAKE, 3, 5, 8].map(|token| EpollEvent::new(EpollFlags::EPOLLIN, token));
-    let order = |first| beginning_with(first, &ready).collect::<Vec<_>>();
-    assert_eq!(order(None), [WAKE, 3, 5, 8]);
-    assert_eq!(order(Some(5)), [5, 8, WAKE, 3]);
-    assert_eq!(order(Some(7)), [WAKE, 3, 5, 8], "it has nothing to tell any more");
+fn who_was_read_the_least_far_is_read_first() {
+    let shared = Shared::new().unwrap();
+    let (mut reading, mut pipes) = two(&shared);
+    // All that the second one tells of happened early in what the first one does.
+    let last = [fill(&mut pipes[0], 100, 1_000), fill(&mut pipes[1], 150, 10)];
+    let reach = |reading: &Reading| [1, 2].map(|worker| reading.stream(worker).unwrap().last_turn());
+    let (read, left) = reading.read_in_order(vec![WAKE, 1, 2]);
+    let [first, second] = reach(&reading);
+    assert!((BATCH..BATCH + READ / UNIT).contains(&read.records), "{read:?}");
+    assert_eq!(second, last[1]);
+    assert!(first < last[0], "{first}");
+    assert_eq!(left, Some(first));
+    while reading.read_in_order(vec![1]).1.is_some() {}
+    assert_eq!(reach(&reading), last);
+}
+
+#[test]
+fn a_death_is_told_when_all_is_read_and_so_is_what_was_ordered_later() {
+    let shared = Shared::new().unwrap();
+    let (mut reading, mut pipes) = two(&shared);
+    reading.batch.clear();
+    let last = fill(&mut pipes[0], 100, 10);
+    let (orders, ordered) = crossbeam_channel::unbounded();
+    let owner = Owner { worker: 1, pid: PIDS[0] };
+    orders.send(Order::Died { owner, t: last + 1, code: Some(0), signal: None }).unwrap();
+    orders.send(Order::Say(Event::of_run(last + 2, What::Paused))).unwrap();
+    orders.send(Order::End).unwrap();
+    let mut rounds = 1;
+    while !reading.obey_all(&ordered, &shared) {
+        assert!(reading.batch.iter().all(|event| event.t <= last), "round {rounds}");
+        rounds += 1;
+    }
+    assert!(rounds > 2, "{rounds}");
+    let kinds: Vec<&What> = reading.batch.iter().map(|e| &e.what).collect();
+    assert!(matches!(kinds[..], [.., What::Exited { .. }, What::Paused]), "{:?}", &kinds[kinds.len() - 3..]);
+    assert_eq!(turns(&mut reading).last().map(|(_, worker, t)| (*worker, *t)), Some((1, last)));
 }
