@@ -133,8 +133,8 @@ pub trait Source {
     /// Whether nothing will come any more.
     fn is_over(&self) -> bool;
 
-    /// Ends it; gives the last events.
-    fn finish(&mut self) -> Vec<Event>;
+    /// Ends it, step by step: gives some of the last events, if maybe none yet; nothing once all have been given.
+    fn finish(&mut self) -> Option<Vec<Event>>;
 
     /// What the user should know in the end.
     fn farewell(&self) -> Option<String> {

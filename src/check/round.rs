@@ -118,8 +118,8 @@ impl<'a> Round<'a> {
 
     /// Ends it; where two held the lock at once, says so.
     fn end(mut self) -> Result<Self, Stop> {
-        for event in self.source.finish() {
-            self.take(event);
+        while let Some(last) = self.source.finish() {
+            last.into_iter().for_each(|event| self.take(event));
         }
         if !Target::check(self.stage.path, self.file.0, self.file.1).0 {
             // Each worker opens it anew: some have locked one file, some another.
@@ -150,7 +150,7 @@ impl<'a> Round<'a> {
 impl Drop for Round<'_> {
     /// Whatever happened, no worker and no thread of it goes on.
     fn drop(&mut self) {
-        self.source.finish();
+        while self.source.finish().is_some() {}
     }
 }
 

@@ -36,6 +36,8 @@ use nursery::Newborn;
 const FAREWELL_NS: u64 = 300_000_000;
 /// The same where they run commands, which get a SIGTERM first.
 const FAREWELL_OF_COMMANDS_NS: u64 = 2_000_000_000;
+/// How often it is looked whether they have.
+const STEP: std::time::Duration = std::time::Duration::from_millis(1);
 /// Descriptors the monitor needs beside a pipe a worker.
 const SPARE_FDS: u64 = 64;
 
@@ -81,6 +83,21 @@ pub struct Lab {
     mischief: Option<Mischief>,
     warden: Option<Warden>,
     nursery: Vec<Newborn>,
+    phase: Phase,
+}
+
+/// How far the run is.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Not at its end.
+    Runs,
+    /// The workers are asked to leave.
+    Leaves {
+        /// When they are made to, in ns of [`Clock::now`](super::clock::Clock::now).
+        until: u64,
+    },
+    /// All are reaped; their last words are yet to be read.
+    Left,
 }
 
 impl Lab {
@@ -148,6 +165,7 @@ impl Lab {
             scene,
             mischief,
             nursery: Vec::new(),
+            phase: Phase::Runs,
         };
         if let Some(second) = lab.mischief.as_ref().and_then(Mischief::second_info) {
             let what = What::Announced(Box::new(second.clone()));
@@ -287,6 +305,39 @@ impl Lab {
     /// Ends the run: workers tell what is left and leave, the rest is killed, all are reaped, the last events sent.
     /// `received` is called while waiting, to take batches off the channel.
     pub fn finish(&mut self, mut received: impl FnMut()) {
+        while !self.end() {
+            received();
+        }
+        received();
+    }
+
+    /// A step of that; `true` once all is sent. Batches are to be taken off the channel after each.
+    pub(super) fn end(&mut self) -> bool {
+        let phase = self.phase;
+        match phase {
+            Phase::Runs => self.phase = Phase::Leaves { until: self.bid_farewell() },
+            Phase::Leaves { until } if self.reap_quietly() && self.clock_now() <= until => std::thread::sleep(STEP),
+            Phase::Leaves { .. } => {
+                self.kill_all();
+                self.warden = None;
+                self.order(Order::End);
+                self.phase = Phase::Left;
+            }
+            Phase::Left if self.collector.as_ref().is_some_and(|collector| !collector.is_finished()) => {
+                std::thread::sleep(STEP);
+            }
+            Phase::Left => {
+                if let Some(collector) = self.collector.take() {
+                    let _ = collector.join();
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Asks all to leave; until when they may, as [`Clock::now`](super::clock::Clock::now) has it.
+    fn bid_farewell(&mut self) -> u64 {
         for member in &mut self.members {
             member.due = None;
         }
@@ -300,26 +351,7 @@ impl Lab {
                 let _ = self.signal(pid, Signal::SIGTERM);
             }
         }
-        let patience = if self.program.is_some() { FAREWELL_OF_COMMANDS_NS } else { FAREWELL_NS };
-        let deadline = self.clock_now() + patience;
-        while self.reap_quietly() {
-            received();
-            if self.clock_now() > deadline {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        self.kill_all();
-        self.warden = None;
-        self.order(Order::End);
-        if let Some(collector) = self.collector.take() {
-            while !collector.is_finished() {
-                received();
-                std::thread::sleep(std::time::Duration::from_millis(1));
-            }
-            let _ = collector.join();
-        }
-        received();
+        self.clock_now() + if self.program.is_some() { FAREWELL_OF_COMMANDS_NS } else { FAREWELL_NS }
     }
 
     fn say_settings(&self) {

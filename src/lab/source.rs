@@ -83,11 +83,11 @@ impl Source for LabSource {
         self.lab.is_over()
     }
 
-    fn finish(&mut self) -> Vec<Event> {
+    fn finish(&mut self) -> Option<Vec<Event>> {
+        let over = self.lab.end();
         let mut last = std::mem::take(&mut self.ready);
-        let batches = self.batches.clone();
-        self.lab.finish(|| last.extend(batches.try_iter().flat_map(|b| b.events)));
-        last
+        self.batches.try_iter().take(BATCHES).for_each(|batch| batch.join(&mut last));
+        (!over || !last.is_empty()).then_some(last)
     }
 
     fn output(&self, actor: ActorId) -> Option<Vec<u8>> {

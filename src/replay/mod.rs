@@ -331,8 +331,8 @@ impl Source for Player {
         self.ended && !self.stays
     }
 
-    fn finish(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.own)
+    fn finish(&mut self) -> Option<Vec<Event>> {
+        Some(std::mem::take(&mut self.own)).filter(|own| !own.is_empty())
     }
 
     fn position(&self) -> Option<Position> {

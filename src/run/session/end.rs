@@ -16,8 +16,9 @@ impl Session {
     /// Ends the source, takes in the last events, gives the terminal back.
     pub(super) fn close(&mut self) {
         let now = self.source.now();
-        let last = self.source.finish();
-        self.take(last);
+        while let Some(last) = self.source.finish() {
+            self.take(last);
+        }
         // What was told last may have happened after the end was decided upon.
         let now = now.max(self.locks.now());
         self.locks.advance(now);
