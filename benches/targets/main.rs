@@ -153,15 +153,19 @@ fn fold(rows: &mut Rows) {
 fn screen(rows: &mut Rows) {
     let mut model = populated(1000);
     let mut screen = Screen::new(sink(), 200, 60);
-    let mut times: Vec<f64> = (0..50)
-        .map(|_| {
+    let mut frames = |n, rest| -> Vec<f64> {
+        let frame = |_| {
+            std::thread::sleep(rest);
             model.advance(model.now() + 33_000_000);
             let began = Instant::now();
             screen.draw(&model);
             began.elapsed().as_secs_f64() * 1e3
-        })
-        .collect();
-    rows.figure("frame of 200x60, 1,000 workers", Target::AtMost(2.0), "ms", &mut times);
+        };
+        (0..n).map(frame).collect()
+    };
+    rows.figure("frame of 200x60, 1,000 workers", Target::AtMost(2.0), "ms", &mut frames(50, Duration::ZERO));
+    let rest = Duration::from_secs(1);
+    rows.figure("- the same after a second of rest", Target::None, "ms", &mut frames(rows.pairs, rest));
     let (mut idle, mut paused) = program::idle_and_paused(rows.pairs);
     rows.figure("monitor on screen, 10 workers, 1 s hold", Target::AtMost(1.0), "% of a core", &mut idle);
     rows.figure("the same, paused", Target::AtMost(0.2), "% of a core", &mut paused);

@@ -40,6 +40,8 @@ const MANY: usize = 128;
 const LINGER_NS: u64 = 300_000;
 /// How often the path is looked at, and the longest sleep.
 const LOOK_MS: u16 = 250;
+/// The longest sleep in a pause.
+const PAUSED_MS: u16 = 1_000;
 /// How often memory that was needed for a while only is given back, in ns.
 const GIVE_BACK_NS: u64 = 10_000_000_000;
 /// For how long after the last record hidden waits are looked for, in ns, and how often.
@@ -113,6 +115,7 @@ impl Collector {
             let timeout = match restless {
                 _ if lingered || state.places.are_wanting() => 0,
                 true => RESTLESS_MS,
+                false if self.shared.control().paused() => PAUSED_MS,
                 false => LOOK_MS,
             };
             let ready = state.await_any(timeout);

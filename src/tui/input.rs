@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How often the thread looks whether it shall rest.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often the thread looks whether it shall rest, while nothing comes.
+const LOOK: Duration = Duration::from_secs(10);
+/// How often it looks whether it shall go on.
+const REST: Duration = Duration::from_millis(20);
 
 /// What came from the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ impl Keyboard {
 fn read(tx: &Sender<Input>, resting: &AtomicBool) {
     loop {
         if resting.load(Ordering::SeqCst) {
-            std::thread::sleep(LOOK / 10);
+            std::thread::sleep(REST);
             continue;
         }
         let input = match event::poll(LOOK) {
