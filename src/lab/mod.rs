@@ -10,7 +10,8 @@
 //! - `child.rs` makes processes;
 //! - `fleet.rs` starts and ends the whole, `fleet/life.rs` forks a worker and sees to its death, `fleet/reap.rs` reaps and
 //!   signals, `fleet/command.rs` does what the user asks, all in the main thread;
-//! - `collector.rs` reads the pipes in a thread of its own, `decode.rs` makes [`Event`](crate::event::Event)s of what it read;
+//! - `collector.rs` is a thread of its own, `collector/reading.rs` what it reads, and in which order, and `decode.rs` makes
+//!   [`Event`](crate::event::Event)s of that;
 //! - `slice.rs` sees to it that the monitor comes to a processor soon, `heap.rs` that it keeps its memory;
 //! - `places.rs` puts turns in order that were told without their places, `places/recent.rs` says how many were won since,
 //!   `shared/draft.rs` lets it know of all;
