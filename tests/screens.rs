@@ -78,6 +78,31 @@ fn paused() {
     shots("paused", &model, "", &SIZES[1..2]);
 }
 
+/// With the lists and panels that keys open, and with what lies over them.
+#[test]
+fn in_a_pause_nothing_but_the_first_line_moves() {
+    let mut model = busy();
+    let now = model.now();
+    tell(&mut model, now, 0, What::Paused);
+    model.advance(now + S);
+    for (width, height) in SIZES.into_iter().chain([(200, 60)]) {
+        for keys in ["", "e", "ee", "eee", "s", "/w", "f", "?", "!", "\r"] {
+            let mut ui = unicode();
+            press(&mut ui, &model, keys);
+            let mut shown = buffer(&model, &mut ui, width, height);
+            let mut later = model.clone();
+            later.advance(now + 4 * S);
+            let alone = scene::first_line(&later, &ui, &mut shown);
+            assert_eq!(alone, ui.overlay.is_none() && width >= 40, "{keys:?} at {width}x{height}");
+            let whole = buffer(&later, &mut ui, width, height);
+            assert!(!alone || shown == whole, "{keys:?}: {}\n\n{}", text(&shown), text(&whole));
+            let t = later.now();
+            ui.position = Some(Position { t, length: None, speed: Some(1.0), paused: false, ended: false });
+            assert!(!scene::first_line(&later, &ui, &mut shown), "its position moves");
+        }
+    }
+}
+
 #[test]
 fn a_recording() {
     let model = busy();

@@ -5,6 +5,7 @@ use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::crossterm::queue;
 use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate};
+use ratatui::layout::Rect;
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 use std::io::{self, Write};
 
@@ -50,7 +51,7 @@ impl<W: Write> Surface<W> {
             // It is new, or has another size and was cleared for that.
             self.shown = Buffer::empty(next.area);
         }
-        let changes = narrow_changes(&self.shown, &next).filter(|_| self.narrow);
+        let changes = narrow_changes(next.area, &self.shown.content, &next.content).filter(|_| self.narrow);
         self.narrow = changes.is_some() || next.content.iter().all(is_narrow);
         let changes = changes.unwrap_or_else(|| self.shown.diff(&next));
         let written = write(self.terminal.backend_mut(), &changes);
@@ -58,6 +59,31 @@ impl<W: Write> Surface<W> {
         spare.reset();
         *self.terminal.current_buffer_mut() = spare;
         written
+    }
+
+    /// Draws the first line of a frame anew and touches nothing else; `false` where the whole is to be drawn: `render`
+    /// says so, or it has another size than what is shown, or not each cell takes one column.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn draw_first_line(&mut self, render: impl FnOnce(&mut Frame<'_>) -> bool) -> io::Result<bool> {
+        self.terminal.autoresize()?;
+        let area = self.terminal.current_buffer_mut().area;
+        if area != self.shown.area || !self.narrow || !render(&mut self.terminal.get_frame()) {
+            return Ok(false);
+        }
+        let mut next = std::mem::take(self.terminal.current_buffer_mut());
+        let columns = usize::from(area.width);
+        let line = next.content.get_mut(..columns).unwrap_or_default();
+        let changes = narrow_changes(area, &self.shown.content, line);
+        let is_drawn = changes.is_some();
+        let written = changes.map_or(Ok(()), |changes| write(self.terminal.backend_mut(), &changes));
+        if is_drawn {
+            self.shown.content.iter_mut().zip(&mut *line).for_each(|(old, new)| std::mem::swap(old, new));
+        }
+        line.iter_mut().for_each(Cell::reset);
+        *self.terminal.current_buffer_mut() = next;
+        written.map(|()| is_drawn)
     }
 }
 
@@ -73,14 +99,14 @@ fn write(out: &mut CrosstermBackend<impl Write>, changes: &[Change<'_>]) -> io::
     Write::flush(out)
 }
 
-/// The cells of `next` that are not as they are in `shown`, which has the same area and nothing but narrow cells; none
-/// where something wider comes in, which is ratatui's.
-fn narrow_changes<'a>(shown: &Buffer, next: &'a Buffer) -> Option<Vec<Change<'a>>> {
+/// The cells of `next`, which are those of the whole `area` or its first lines, that are not as they are in `shown`, which has
+/// nothing but narrow cells; none where something wider comes in, which is ratatui's.
+fn narrow_changes<'a>(area: Rect, shown: &[Cell], next: &'a [Cell]) -> Option<Vec<Change<'a>>> {
     let mut changes = Vec::new();
-    let columns = usize::from(next.area.width).max(1);
-    let rows = shown.content.chunks(columns).zip(next.content.chunks(columns));
-    for (y, (old, new)) in (next.area.y..).zip(rows) {
-        for (x, (old, new)) in (next.area.x..).zip(old.iter().zip(new)) {
+    let columns = usize::from(area.width).max(1);
+    let rows = shown.chunks(columns).zip(next.chunks(columns));
+    for (y, (old, new)) in (area.y..).zip(rows) {
+        for (x, (old, new)) in (area.x..).zip(old.iter().zip(new)) {
             if same(old, new) {
                 continue;
             }
@@ -110,7 +136,6 @@ fn same(a: &Cell, b: &Cell) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use ratatui::layout::Rect;
     use ratatui::style::{Color, Modifier, Style};
     use ratatui::text::Line;
 
@@ -155,6 +180,40 @@ mod tests {
             frame(false, &mut theirs);
             prop_assert_eq!(ours, theirs);
         }
+    }
+
+    #[test]
+    fn the_first_line_is_drawn_alone_where_that_can_be() {
+        let mut told = Vec::new();
+        let area = Rect::new(0, 0, 8, 2);
+        let mut surface = Surface::new(&mut told, Viewport::Fixed(area)).unwrap();
+        let line = |text: &'static str| move |frame: &mut Frame<'_>| frame.render_widget(Line::raw(text), frame.area());
+        let first = |surface: &mut Surface<_>, text| {
+            let drawn = surface.draw_first_line(|frame| {
+                line(text)(frame);
+                true
+            });
+            drawn.unwrap()
+        };
+        assert!(!first(&mut surface, "0"), "nothing is shown yet");
+        let both = |text: &'static str| {
+            move |frame: &mut Frame<'_>| {
+                line(text)(frame);
+                frame.render_widget(Line::raw("below"), Rect { y: 1, height: 1, ..area });
+            }
+        };
+        surface.draw(both("one")).unwrap();
+        assert!(first(&mut surface, "two"));
+        assert!(!surface.draw_first_line(|_| false).unwrap());
+        assert!(!first(&mut surface, "\u{4e2d}"), "it takes two columns");
+        let shown = |surface: &Surface<_>| -> String { surface.shown.content.iter().map(Cell::symbol).collect() };
+        assert_eq!(shown(&surface), "two     below   ");
+        surface.draw(both("three")).unwrap();
+        assert_eq!(shown(&surface), "three   below   ");
+        drop(surface);
+        let mut screen = vt100::Parser::new(2, 8, 0);
+        screen.process(&told);
+        assert_eq!(screen.screen().contents(), "three\nbelow");
     }
 
     #[test]

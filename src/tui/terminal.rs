@@ -74,6 +74,18 @@ impl Screen {
         }
         self.surface.draw(render)
     }
+
+    /// Draws the first line of a frame alone, where that can be: see [`Surface::draw_first_line`].
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn draw_first_line(&mut self, render: impl FnOnce(&mut Frame<'_>) -> bool) -> io::Result<bool> {
+        let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+        if !TAKEN.load(Ordering::SeqCst) {
+            return Ok(true);
+        }
+        self.surface.draw_first_line(render)
+    }
 }
 
 impl Drop for Screen {

@@ -170,6 +170,20 @@ pub fn buffer(model: &Locks, ui: &mut Ui, width: u16, height: u16) -> Buffer {
     terminal.backend().buffer().clone()
 }
 
+/// Draws the first line of what is shown anew, where it can be drawn alone.
+#[allow(dead_code, reason = "not every user of this file needs it")]
+pub fn first_line(model: &Locks, ui: &Ui, shown: &mut Buffer) -> bool {
+    let size = shown.area;
+    let mut terminal = Terminal::new(TestBackend::new(size.width, size.height)).unwrap();
+    let mut is_drawn = false;
+    terminal.draw(|frame| is_drawn = view::draw_first_line(frame, model, ui)).unwrap();
+    let line = terminal.backend().buffer().content().iter().take(size.width.into());
+    if is_drawn {
+        shown.content.iter_mut().zip(line).for_each(|(old, new)| old.clone_from(new));
+    }
+    is_drawn
+}
+
 pub fn text(buffer: &Buffer) -> String {
     let width = usize::from(buffer.area.width).max(1);
     let rows = buffer.content().chunks(width);

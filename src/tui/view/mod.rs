@@ -33,6 +33,7 @@ use crate::format::dur_within;
 use crate::model::{Actor, Locks, Model};
 use findings::Told;
 use ratatui::Frame;
+use ratatui::buffer::Cell;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
@@ -50,13 +51,13 @@ const HISTOGRAM: [u16; 3] = [27, 33, 46];
 pub fn draw(frame: &mut Frame<'_>, live: &Locks, ui: &mut Ui) {
     let area = frame.area();
     ui.targets.clear();
-    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+    if is_too_small(area) {
         too_small(frame, area, ui);
-        return backdrop(frame, ui.theme.screen);
+        return backdrop(&mut frame.buffer_mut().content, ui.theme.screen);
     }
     let frozen = ui.frozen.take();
     let locks = frozen.as_deref().unwrap_or(live);
-    let model = ui.opened.and_then(|id| locks.get(id)).unwrap_or_else(|| locks.first());
+    let model = shown(locks, ui);
     let found = findings::told(locks, model, ui);
     panels(frame, area, locks, model, &found, ui, frozen.is_some());
     match ui.overlay {
@@ -69,12 +70,35 @@ pub fn draw(frame: &mut Frame<'_>, live: &Locks, ui: &mut Ui) {
         overlay::question(frame, area, question, ui);
     }
     ui.frozen = frozen;
-    backdrop(frame, ui.theme.screen);
+    backdrop(&mut frame.buffer_mut().content, ui.theme.screen);
+}
+
+/// Draws the first line as [`draw`] does, and nothing else; `false` where that would not do. In a pause nothing but the clock in
+/// it moves, unless something lies over it, or a recording goes on.
+pub fn draw_first_line(frame: &mut Frame<'_>, live: &Locks, ui: &Ui) -> bool {
+    let area = frame.area();
+    if is_too_small(area) || ui.overlay.is_some() || ui.question.is_some() || ui.position.is_some() {
+        return false;
+    }
+    let locks = ui.frozen.as_deref().unwrap_or(live);
+    let first = Rect { height: 1, ..area };
+    header::draw(frame, first, locks, shown(locks, ui), ui, ui.frozen.is_some());
+    backdrop(frame.buffer_mut().content.iter_mut().take(area.width.into()), ui.theme.screen);
+    true
+}
+
+fn is_too_small(area: Rect) -> bool {
+    area.width < SMALLEST.0 || area.height < SMALLEST.1
+}
+
+/// The lock that is opened, or else the first one.
+fn shown<'a>(locks: &'a Locks, ui: &Ui) -> &'a Model {
+    ui.opened.and_then(|id| locks.get(id)).unwrap_or_else(|| locks.first())
 }
 
 /// Gives the theme's own background and ink to what has none.
-fn backdrop(frame: &mut Frame<'_>, screen: Style) {
-    for cell in &mut frame.buffer_mut().content {
+fn backdrop<'a>(cells: impl IntoIterator<Item = &'a mut Cell>, screen: Style) {
+    for cell in cells {
         if cell.bg == Color::Reset {
             cell.bg = screen.bg.unwrap_or(Color::Reset);
         }
