@@ -33,7 +33,7 @@ fn nothing_is_lost_before_the_monitor_listens() {
         let slept: u32 = text.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse().ok()?;
         (slept >= 4).then_some(())
     });
-    let (tx, batches) = crossbeam_channel::bounded(16);
+    let (tx, batches) = crossbeam_channel::bounded(8);
     lab.listen(tx).unwrap();
     let (mut told, mut highest) = (0u64, 0);
     let mut take = |batch: flockmon::source::Batch| {

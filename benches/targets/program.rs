@@ -65,7 +65,7 @@ impl Lab {
     pub fn run(&self, run_for: Duration) -> Run {
         let mut lab = self.start();
         let mut model = Locks::new(lab.begin());
-        let (tx, batches) = bounded(16);
+        let (tx, batches) = bounded(8);
         lab.listen(tx).expect("a collector");
         let OpenptyResult { master, slave } = openpty(&SIZE, None).expect("a pseudo-terminal");
         let reader = std::thread::spawn(move || drain(File::from(master)));
@@ -116,7 +116,7 @@ pub fn start_and_end(workers: u32) -> (Duration, Duration) {
     let began = Instant::now();
     let mut lab = Lab { workers, hold: Dist::Fixed(1_000_000_000), ..Lab::default() }.start();
     let mut model = Locks::new(lab.begin());
-    let (tx, batches) = bounded(16);
+    let (tx, batches) = bounded(8);
     lab.listen(tx).expect("a collector");
     while u64::from(model.first().waiting()) + model.acquisitions() < u64::from(workers) {
         let batch = batches.recv_timeout(Duration::from_secs(60)).expect("events");

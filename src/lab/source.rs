@@ -6,9 +6,9 @@ use crate::source::{Batch, Source};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, bounded};
 
-/// Batches under way between the collector and the loop; when they are full, the pipes fill, and then workers
-/// count what they drop.
-const BATCHES: usize = 16;
+/// Batches under way between the collector and the loop, each up to some hundred KB; when they are full, the pipes fill, and
+/// then workers count what they drop.
+const BATCHES: usize = 8;
 /// How much of a command's output is shown at most, in bytes.
 const OUTPUT: u64 = 8 * 1024;
 
