@@ -166,9 +166,24 @@ fn screen(rows: &mut Rows) {
     rows.figure("frame of 200x60, 1,000 workers", Target::AtMost(2.0), "ms", &mut frames(50, Duration::ZERO));
     let rest = Duration::from_secs(1);
     rows.figure("- the same after a second of rest", Target::None, "ms", &mut frames(rows.pairs, rest));
+    rows.figure("- a page of memory after a second of rest", Target::None, "µs", &mut pages_after(rest, rows.pairs));
     let (mut idle, mut paused) = program::idle_and_paused(rows.pairs);
     rows.figure("monitor on screen, 10 workers, 1 s hold", Target::AtMost(1.0), "% of a core", &mut idle);
     rows.figure("the same, paused", Target::AtMost(0.2), "% of a core", &mut paused);
+}
+
+/// What it takes to look at a page of memory, in µs, after so long, so many times: what a processor that is shared may ask of
+/// whatever was at rest, and a screen that is drawn seldom has to pay.
+fn pages_after(rest: Duration, times: usize) -> Vec<f64> {
+    const PAGE: usize = 4096;
+    let memory = vec![1u8; 1024 * PAGE];
+    let look = |_| {
+        std::thread::sleep(rest);
+        let began = Instant::now();
+        std::hint::black_box(memory.iter().step_by(PAGE).map(|byte| u64::from(*byte)).sum::<u64>());
+        began.elapsed().as_secs_f64() * 1e6 / (memory.len() / PAGE) as f64
+    };
+    (0..times).map(look).collect()
 }
 
 fn memory(rows: &mut Rows) {
