@@ -136,8 +136,8 @@ impl Session {
         }
     }
 
-    /// Draws what moves while all else stands still: a second's rest can make a whole frame cost seventy times as much as
-    /// the one before, as little of it is in any cache then.
+    /// Draws what moves while all else stands still. A whole frame needs some hundred pages of memory, and where processors are
+    /// shared, each that rested for a second can take longer to be touched again than the frame would else.
     fn draw_clock(&mut self) -> Result<(), Error> {
         let Some(on) = &mut self.on_screen else { return Ok(()) };
         self.locks.advance(self.source.now());
