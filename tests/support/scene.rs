@@ -171,7 +171,6 @@ pub fn buffer(model: &Locks, ui: &mut Ui, width: u16, height: u16) -> Buffer {
 }
 
 /// Draws the first line of what is shown anew, where it can be drawn alone.
-#[allow(dead_code, reason = "not every user of this file needs it")]
 pub fn first_line(model: &Locks, ui: &Ui, shown: &mut Buffer) -> bool {
     let size = shown.area;
     let mut terminal = Terminal::new(TestBackend::new(size.width, size.height)).unwrap();
